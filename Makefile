@@ -1,0 +1,32 @@
+# `make demo` and `make test` install what they need; `make install` does nothing else.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test check install gpu-lock
+
+demo: install
+	$(BIN)/daa demo $(ARGS)
+
+test: install
+	$(BIN)/python -m pytest $(ARGS)
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --level error
+
+install: $(INSTALLED)
+
+# The CPU build of torch is not on the default package index. pip finds it where it lies beside the machine; elsewhere uv knows its home.
+$(INSTALLED): requirements/cpu.txt requirements/overrides.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv==0.13.8
+	$(BIN)/python -m pip install --quiet --no-deps "torch==2.13.0+cpu" || $(BIN)/uv pip install --python $(BIN)/python --torch-backend cpu --no-deps torch==2.13.0
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --override requirements/overrides.txt -r requirements/cpu.txt -e .
+	touch $(INSTALLED)
+
+# Resolves the GPU pins again from pyproject.toml; needs no GPU.
+gpu-lock: install
+	$(BIN)/uv pip compile --quiet --python $(BIN)/python --extra gpu --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements/gpu.txt

@@ -1,0 +1,56 @@
+"""Which failures of a judge's server are worth another attempt, and when."""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from tenacity import RetryCallState
+from tenacity.wait import wait_base, wait_exponential, wait_random
+
+if TYPE_CHECKING:
+    from openai import APIStatusError
+
+TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
+LONGEST_BACKOFF_S = 30.0
+# A server may ask for an hour; an evaluation that sleeps so long had better fail and be retried elsewhere.
+LONGEST_OBEYED_S = 120.0
+
+
+class MalformedAnswerError(Exception):
+    """The server answered 200 with something that is no chat completion, as proxies and starting servers do."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same request may succeed later: no connection, time-out, too many requests, a server's own failure."""
+    from openai import APIConnectionError, APIStatusError
+
+    if isinstance(error, APIStatusError):
+        return error.status_code in TRANSIENT_STATUS or error.status_code >= 500
+    return isinstance(error, APIConnectionError | MalformedAnswerError)
+
+
+def retry_after(error: "APIStatusError") -> float:
+    """Seconds that the server asks to wait: a number or a date in Retry-After; 0 when it does not ask."""
+    value = error.response.headers.get("retry-after", "0")
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+        except (TypeError, ValueError):
+            return 0.0
+    return min(max(seconds, 0.0), LONGEST_OBEYED_S)
+
+
+class BackOff(wait_base):
+    """Exponential, with jitter, and at least as long as the server asks."""
+
+    def __init__(self, first_wait_s: float) -> None:
+        self.exponential = wait_exponential(multiplier=first_wait_s, max=LONGEST_BACKOFF_S) + wait_random(0, first_wait_s)
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        from openai import APIStatusError
+
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        asked = retry_after(error) if isinstance(error, APIStatusError) else 0.0
+        return max(asked, self.exponential(retry_state))

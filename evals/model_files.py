@@ -1,0 +1,79 @@
+"""What a Hugging Face directory holds, read without loading it: is it a model, has it changed, does it fit a running engine."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from evals.errors import ModelError
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "chat_template.jinja")
+# Written by each save, without a meaning for the engine.
+VOLATILE_KEYS = ("_name_or_path", "transformers_version", "use_cache", "torch_dtype", "truncation", "padding")
+CURE = "give a directory written by `save_pretrained` of both the model and its tokenizer"
+
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+def model_stamp(directory: Path) -> Stamp:
+    """Names, sizes and modification times of the files: two equal stamps of one directory hold the same model.
+
+    Raises ModelError when the directory holds no model.
+    """
+    if not directory.is_dir():
+        raise ModelError("this model directory does not exist", str(directory), CURE)
+    if not (directory / "config.json").is_file():
+        raise ModelError("this directory is no model: it has no config.json", str(directory), CURE)
+    if not any(directory.glob("*.safetensors")) and not any(directory.glob("*.bin")):
+        raise ModelError("this directory is no model: it has no weights (*.safetensors)", str(directory), CURE)
+    if not any((directory / name).is_file() for name in TOKENIZER_FILES):
+        raise ModelError("this model has no tokenizer beside its weights", str(directory), CURE)
+    files = sorted(file for file in directory.iterdir() if file.is_file())
+    return tuple((file.name, (status := file.stat()).st_size, status.st_mtime_ns) for file in files)
+
+
+def engine_shape(directory: Path) -> str:
+    """Hash all that an engine is built from besides the values of the weights.
+
+    The configuration, the tokenizer and its template, the end tokens, the names and shapes of the tensors. Weights may be swapped
+    in place only between directories of equal shape: an engine keeps the old value of a tensor that the new directory lacks.
+    """
+    settings = read_config(directory)
+    templates = _read_json(directory / "tokenizer_config.json").get("chat_template")
+    ends = _read_json(directory / "generation_config.json").get("eos_token_id")
+    parts: list[Any] = [settings, templates, ends, _tensor_shapes(directory)]
+    for name in TOKENIZER_FILES:
+        file = directory / name
+        parts.append(_read_json(file) if file.suffix == ".json" else file.read_text("latin-1") if file.is_file() else None)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """Read the model's configuration, with its precision under `dtype`, whichever release of transformers wrote it."""
+    raw = json.loads((directory / "config.json").read_bytes())
+    return {**_read_json(directory / "config.json"), "dtype": raw.get("dtype") or raw.get("torch_dtype")}
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise ModelError(f"this file of the model is not JSON: {error}", str(file), CURE) from error
+    return {key: value for key, value in content.items() if key not in VOLATILE_KEYS}
+
+
+def _tensor_shapes(directory: Path) -> dict[str, list[int]]:
+    shapes: dict[str, list[int]] = {}
+    for file in sorted(directory.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="numpy") as tensors:
+                shapes |= {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118 (not a dict)
+        except SafetensorError as error:
+            raise ModelError(
+                f"the weights cannot be read: {error}", str(file), "write the checkpoint again: it is damaged or incomplete"
+            ) from error
+    return shapes

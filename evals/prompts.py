@@ -1,0 +1,83 @@
+"""Evaluation prompts from local JSONL files, identified by a hash of their content."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evals.errors import DataFormatError
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation: `role` is system, user or assistant."""
+
+    role: str
+    content: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Give the form that chat templates and chat endpoints take."""
+        return {"role": self.role, "content": self.content}
+
+
+@dataclass(frozen=True)
+class EvaluationPrompt:
+    """A conversation to answer, with what a judge may know about it: a reference answer, an exact answer or a pattern."""
+
+    id: str
+    messages: tuple[Message, ...]
+    reference: str | None = None
+    answer: str | None = None
+    pattern: str | None = None
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """An ordered set of prompts; `sha256` identifies its content."""
+
+    prompts: tuple[EvaluationPrompt, ...]
+    sha256: str
+
+
+def load_prompts(path: str | Path) -> PromptSet:
+    """Read prompts from a JSONL file with `prompt` (text) or `messages`, and optional `id`, `reference`, `answer`, `pattern`.
+
+    Raises DataFormatError naming the file and the line.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise DataFormatError(f"there is no prompt file {file}", cure="give the path of a JSONL file, one prompt a line")
+    content = file.read_bytes()
+    prompts = tuple(_prompt(line, f"{file}:{number}", number) for number, line in enumerate(content.splitlines(), 1) if line.strip())
+    if not prompts:
+        raise DataFormatError("the prompt file is empty", str(file), "write one JSON object with `prompt` on each line")
+    duplicates = len(prompts) - len({prompt.id for prompt in prompts})
+    if duplicates:
+        raise DataFormatError(f"{duplicates} prompts share an id with another", str(file), "make every `id` unique, or leave `id` out")
+    return PromptSet(prompts, hashlib.sha256(content).hexdigest())
+
+
+def save_prompts(path: str | Path, prompts: Sequence[EvaluationPrompt]) -> None:
+    """Write prompts in the form that `load_prompts` reads."""
+    rows = []
+    for prompt in prompts:
+        known = {"reference": prompt.reference, "answer": prompt.answer, "pattern": prompt.pattern}
+        messages = [message.as_dict() for message in prompt.messages]
+        rows.append({"id": prompt.id, "messages": messages} | {key: value for key, value in known.items() if value is not None})
+    Path(path).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def _prompt(line: bytes, where: str, number: int) -> EvaluationPrompt:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise DataFormatError(f"this line is not JSON: {error}", where, "write one JSON object on each line") from error
+    if not isinstance(row, dict) or not ("prompt" in row or "messages" in row):
+        raise DataFormatError("this row has neither `prompt` nor `messages`", where, 'write {"prompt": "..."} or {"messages": [...]}')
+    turns = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
+    try:
+        messages = tuple(Message(str(turn["role"]), str(turn["content"])) for turn in turns)
+    except (KeyError, TypeError) as error:
+        raise DataFormatError("a message has no `role` or no `content`", where, 'write {"role": "user", "content": "..."}') from error
+    return EvaluationPrompt(str(row.get("id", number - 1)), messages, row.get("reference"), row.get("answer"), row.get("pattern"))

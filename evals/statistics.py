@@ -1,0 +1,80 @@
+"""Means of per-prompt scores, and of their differences, with their doubt."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist, fmean, stdev
+
+from evals.errors import UserError
+
+# Below this spread the scores are equal up to rounding: their sample deviation says nothing about the prompts not asked.
+NO_SPREAD = 1e-9
+# Above this many degrees of freedom two terms of the Cornish-Fisher expansion give Student's quantile to seven digits.
+LARGE = 1000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with the bounds of its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def mean_interval(scores: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Estimate the mean of per-prompt scores in [0, 1], one score per prompt.
+
+    Student's t, clipped to [0, 1]; scores that are all equal (or a single one) get Wilson's interval, since zero width would lie.
+    Raises UserError when there are no scores, when one is outside [0, 1], or when `confidence` is not inside (0, 1).
+    """
+    if not scores or not all(0 <= score <= 1 for score in scores):
+        raise UserError("an interval needs at least one score, each from 0 to 1", cure="drop unreadable verdicts before averaging")
+    if not 0 < confidence < 1:
+        raise UserError(f"the confidence {confidence} is not between 0 and 1", cure="give a fraction, such as 0.95")
+    count, mean = len(scores), fmean(scores)
+    spread = stdev(scores) if count > 1 else 0.0
+    if spread < NO_SPREAD:
+        return _wilson(mean, count, confidence)
+    half = student_quantile(count - 1, confidence) * spread / math.sqrt(count)
+    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
+
+
+def paired_difference(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Estimate the mean of `a - b`, in [-1, 1]: two sets of scores in [0, 1] of the same prompts in the same order."""
+    if len(a) != len(b):
+        raise UserError(f"{len(a)} scores cannot be paired with {len(b)}", cure="score both on the same prompts, in the same order")
+    halved = mean_interval([(1 + left - right) / 2 for left, right in zip(a, b, strict=True)], confidence)
+    return Interval(2 * halved.mean - 1, 2 * halved.low - 1, 2 * halved.high - 1)
+
+
+@cache
+def student_quantile(freedom: int, confidence: float) -> float:
+    """Find the t for which [-t, t] holds `confidence` of Student's distribution (Abramowitz & Stegun 26.7.3-4, by bisection)."""
+    if freedom > LARGE:
+        z = NormalDist().inv_cdf((1 + confidence) / 2)
+        return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _central_mass(middle, freedom) < confidence else (low, middle)
+    return math.tan(low) * math.sqrt(freedom)
+
+
+def _central_mass(angle: float, freedom: int) -> float:
+    """Student's mass in [-t, t], with t = tan(angle) * sqrt(freedom): a finite series for whole degrees of freedom."""
+    cosine, odd = math.cos(angle), freedom % 2
+    term = cosine if odd else 1.0
+    total = term if freedom > 1 else 0.0
+    for power in range(2 + odd, freedom - 1, 2):
+        term *= (power - 1) / power * cosine**2
+        total += term
+    return 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
+
+
+def _wilson(mean: float, count: int, confidence: float) -> Interval:
+    z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
+    centre = (mean + z2 / (2 * count)) / (1 + z2 / count)
+    half = math.sqrt(z2 * (mean * (1 - mean) / count + z2 / (4 * count**2))) / (1 + z2 / count)
+    return Interval(mean, min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half)))

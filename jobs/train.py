@@ -1,0 +1,8 @@
+"""`ray job submit --working-dir . -- python -m jobs.train SETTINGS METHOD [name=value ...] --dir /shared/runs/one`."""
+
+import sys
+
+from orchestrator.cli import main
+
+if __name__ == "__main__":
+    main(["train", *sys.argv[1:]])

@@ -1,0 +1,183 @@
+"""The `daa` command. Heavy imports wait until the work starts."""
+
+import sys
+import traceback
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="daa",
+    help="Which direct alignment method, with which hyperparameters, wins for your model and your data?",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+SettingsFile = Annotated[Path, typer.Argument(help="A TOML settings file; jobs/examples has some.")]
+Directory = Annotated[Path | None, typer.Option("--dir", help="Where the run writes. Default: runs/NAME-TIME.")]
+_DEMO = Path("jobs/examples/demo.toml")
+
+
+@app.command()
+def demo(directory: Directory = None) -> None:
+    """Search over eight methods on a small model made on the spot: no network, no token, no GPU, a few minutes.
+
+    Example: daa demo --dir runs/demo
+    """
+    from orchestrator.cluster.search import search
+    from orchestrator.settings_file import load_settings
+
+    settings = load_settings(_project_file(_DEMO))
+    search(settings, directory or _fresh_directory(settings.name))
+
+
+@app.command("search")
+def search_command(
+    settings_file: Annotated[Path | None, typer.Argument(help="A TOML settings file; jobs/examples has some.")] = None,
+    directory: Directory = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the search in this directory.")] = None,
+) -> None:
+    """Search methods and hyperparameters for the best judged win rate.
+
+    Example: daa search jobs/examples/real_text.toml --dir runs/real-text
+    """
+    from orchestrator.errors import UserError
+
+    if (settings_file is None) == (resume is None):
+        raise UserError(
+            "give either a settings file or --resume DIR", "daa search", "daa search FILE --dir DIR, or daa search --resume DIR"
+        )
+    if resume is not None:
+        from orchestrator.cluster.search import resume as resume_search
+
+        resume_search(resume)
+        return
+    assert settings_file is not None
+    from orchestrator.settings_file import load_settings
+
+    settings = load_settings(settings_file)
+    from orchestrator.cluster.search import search
+
+    search(settings, directory or _fresh_directory(settings.name))
+
+
+@app.command()
+def train(
+    settings_file: SettingsFile,
+    method: Annotated[str, typer.Argument(help="A method's name, as `daa methods` lists them.")],
+    hyperparameters: Annotated[list[str] | None, typer.Argument(help="name=value, the method's own or training settings.")] = None,
+    directory: Directory = None,
+) -> None:
+    """Train one method with one setting on the cluster's workers.
+
+    Example: daa train jobs/examples/demo.toml simpo beta=2.5 learning_rate=5e-4
+    """
+    from orchestrator.settings_file import load_settings
+
+    settings = load_settings(settings_file)
+    from orchestrator.cluster.single_runs import parse_trial, train_one
+
+    train_one(
+        settings,
+        parse_trial(method, hyperparameters or [], settings.training),
+        directory or _fresh_directory(f"{settings.name}-{method}"),
+    )
+
+
+@app.command("eval")
+def evaluate(
+    settings_file: SettingsFile,
+    model: Annotated[str, typer.Argument(help="A Hugging Face directory.")],
+    directory: Directory = None,
+) -> None:
+    """Score one model against the settings' base model, on all of their prompt sets.
+
+    Example: daa eval jobs/examples/demo.toml runs/demo/checkpoints/001-dpo-1a2b/step-000096/model
+    """
+    from orchestrator.settings_file import load_settings
+
+    settings = load_settings(settings_file)
+    from orchestrator.cluster.single_runs import evaluate_one
+
+    evaluate_one(settings, model, directory or _fresh_directory(f"{settings.name}-eval"))
+
+
+@app.command()
+def methods() -> None:
+    """List the methods with their hyperparameters' defaults and ranges.
+
+    Example: daa methods
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from orchestrator.objectives import METHODS
+
+    table = Table("method", "needs", "defaults", "searched", "paper")
+    for name, method in METHODS.items():
+        made = method()
+        needs = [word for word, wanted in (("reference", made.needs.reference), ("rewards", made.needs.reward)) if wanted]
+        defaults = " ".join(f"{key}={value}" for key, value in made.hyperparameters().items())
+        ranges = "\n".join(f"{key} {distribution}" for key, distribution in method.search_space.items())
+        table.add_row(name, ", ".join(needs), defaults, ranges, method.paper)
+    Console().print(table)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line, or `arguments`: mistakes of the user end with code 2, failures of the machine with 1, both in a few lines without a traceback."""
+    from orchestrator.errors import DaaError, MachineError
+
+    try:
+        app(arguments)
+    except DaaError as error:
+        _explain(error, error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("\nstopped; what was measured is in the ledger, and `daa search --resume DIR` goes on", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        _explain(
+            MachineError(f"unexpected: {error!r}"[:600], cure="this is a fault of daa or of a library: the log has its place"),
+            error,
+        )
+        sys.exit(1)
+
+
+def _explain(message: Exception, error: Exception) -> None:
+    from rich.console import Console
+
+    log = _fresh_log()
+    log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    Console(stderr=True, highlight=False).print(
+        f"[bold red]error:[/bold red] {_escaped(str(message))}\n  [dim]log:   {log}[/dim]", soft_wrap=True
+    )
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _fresh_log() -> Path:
+    import tempfile
+
+    directory = Path(tempfile.gettempdir()) / "daa-logs"
+    directory.mkdir(exist_ok=True)
+    return directory / f"error-{datetime.now():%Y%m%d-%H%M%S-%f}.log"
+
+
+def _fresh_directory(name: str) -> Path:
+    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _project_file(path: Path) -> Path:
+    """A file that comes with the project, wherever the command is run."""
+    return Path(__file__).resolve().parent.parent / path
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""The whole loop: warm actors, a world or the user's data, Tune, the winner on held-out prompts, the reports."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cluster.asking import ask
+from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor, LedgerActor, judge_gpus
+from orchestrator.cluster.hub import TrialHub
+from orchestrator.cluster.placement import engine_cpus
+from orchestrator.cluster.session import ray_session
+from orchestrator.cluster.training_workers import Gang, GangActor
+from orchestrator.cluster.tuning import tune_trials
+from orchestrator.errors import ClusterError, UserError
+from orchestrator.objectives import METHODS
+from orchestrator.report import words
+from orchestrator.report.files import write_reports
+from orchestrator.report.narration import Narrator, narrated
+from orchestrator.search.leaderboard import HeldOut, Row, held_out, winner
+from orchestrator.search.ledger import read_ledger
+from orchestrator.settings import Settings
+from orchestrator.settings_file import check_settings
+
+HUB = "hub"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search found: the leaderboard, the best trial, and how it does on prompts that the search never used."""
+
+    directory: Path
+    rows: list[Row]
+    winner: Row | None
+    held_out: HeldOut | None
+
+
+@dataclass(frozen=True)
+class _Actors:
+    hub: Any
+    gangs: list[Any]
+
+
+def search(settings: Settings, directory: Path) -> Outcome:
+    """Run a search that writes to `directory`, which must not hold another one.
+
+    Raises UserError for settings or data that cannot be used and MachineError for a cluster, a judge or a disk that fails; what was
+    measured before stays in the ledger.
+    """
+    directory = directory.expanduser().resolve()
+    if (directory / "ledger.jsonl").exists():
+        raise UserError(
+            "this directory already holds a search",
+            str(directory),
+            "continue it with `daa search --resume DIR`, or choose another --dir",
+        )
+    return _run(settings, directory)
+
+
+def resume(directory: Path) -> Outcome:
+    """Go on with a search whose driver ended, from its ledger and Tune's state."""
+    directory = directory.expanduser().resolve()
+    file = directory / "settings.json"
+    if not file.is_file():
+        raise UserError("there is no search to resume: no settings.json", str(directory), "give the directory of a search that was started")
+    return _run(check_settings(json.loads(file.read_text(encoding="utf-8")), str(file)), directory)
+
+
+def _run(settings: Settings, directory: Path) -> Outcome:
+    _claim(directory)
+    with narrated(directory / "logs" / "driver.log") as story:
+        story.say(f"search [bold]{settings.name}[/bold]: {settings.search.trials} trials over {', '.join(settings.search.methods)}")
+        story.say(f"everything goes to {directory}, the libraries' own output to {directory / 'logs'}")
+        if settings.world is None:
+            _check_inputs(settings)
+        try:
+            with story.waiting("starting Ray"), ray_session(settings.cluster, directory):
+                _search(settings, directory, story)
+        finally:
+            rows = write_reports(directory) if (directory / "ledger.jsonl").exists() else []
+        return _conclude(rows, directory, story)
+
+
+def _search(settings: Settings, directory: Path, story: Narrator) -> None:
+    actors = _start_actors(settings, directory)
+    settings, inputs = prepared(settings, story)
+    (directory / "settings.json").write_text(json.dumps(settings.json_ready(), indent=2) + "\n", encoding="utf-8")
+    story.say(
+        f"{len(inputs.pairs)} pairs to train on"
+        + (f" ({inputs.identical} left out: both answers are the same)" if inputs.identical else "")
+    )
+    with story.waiting("warming up engines and judge, and measuring the base model"):
+        card = ask(actors.hub.begin, settings)["scorecard"]
+    story.say(f"base model against itself: {card['win_rate']:.1f} ({card['low']:.1f}–{card['high']:.1f}) on {card['judged']} prompts")
+    tune_trials(settings, settings.training.checkpoint_steps(len(inputs.pairs)), HUB, directory)
+    fatal = ask(actors.hub.fatal)
+    if fatal is not None:
+        raise fatal
+    best = winner(write_reports(directory))
+    if best is None:
+        raise ClusterError("no trial was scored", str(directory / "logs"), "read the reasons in leaderboard.json and the logs, then resume")
+    if settings.evaluation.held_out is not None:
+        with story.waiting(f"scoring the winner, {best.trial}, on held-out prompts"):
+            ask(actors.hub.score_held_out, best.trial, best.checkpoint)
+    ask(actors.hub.close)
+
+
+def _claim(directory: Path) -> None:
+    try:
+        (directory / "logs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the directory cannot be written: {error}", str(directory), "give another one with --dir") from error
+
+
+def _start_actors(settings: Settings, directory: Path) -> _Actors:
+    """Start everything at once: imports overlap with each other and with the making of the world."""
+    cluster, logs = settings.cluster, directory / "logs"
+    engine = EngineActor.options(num_cpus=engine_cpus(cluster), num_gpus=cluster.gpus_per_engine)
+    engines = [engine.remote(settings.evaluation, str(logs / f"engine-{number}.log")) for number in range(cluster.engines)]
+    judge = JudgeActor.options(num_cpus=0, num_gpus=judge_gpus(settings.judge)).remote(settings.judge, str(logs / "judge.log"))
+    ledger = LedgerActor.remote(str(directory / "ledger.jsonl"))
+    hub = TrialHub.options(name=HUB).remote(str(directory), engines, judge, ledger)
+    gangs = []
+    for number in range(cluster.gangs):
+        gang: Any = GangActor.remote()
+        gang.run.remote(Gang(f"gang-{number}", HUB, str(directory), cluster))
+        gangs.append(gang)
+    return _Actors(hub, gangs)
+
+
+def prepared(settings: Settings, story: Narrator) -> tuple[Settings, Any]:
+    """Make the settings' world, if they name one, and load the inputs as the workers will."""
+    if settings.world is not None:
+        from orchestrator.worlds import make_world
+
+        settings = settings.with_world(make_world(settings.world, settings.cache.expanduser() / "worlds", story.say))
+    return settings, _check_inputs(settings)
+
+
+def _check_inputs(settings: Settings) -> Any:
+    """Load, tokenise and check the data, so that bad input is refused here and not by a worker."""
+    from evals.prompts import load_prompts
+    from orchestrator.training.inputs import check_needs, load_inputs
+
+    assert settings.model.base is not None and settings.data.train is not None and settings.evaluation.prompts is not None
+    for prompts in filter(None, (settings.evaluation.prompts, settings.evaluation.held_out)):
+        load_prompts(prompts)
+    inputs = load_inputs(settings.model.base, settings.data.train, settings.data.context, settings.data.limit)
+    check_needs(((name, METHODS[name]().needs) for name in settings.search.methods), inputs.pairs, settings.data.train)
+    settings.training.total_steps(len(inputs.pairs))
+    return inputs
+
+
+def _conclude(rows: list[Row], directory: Path, story: Narrator) -> Outcome:
+    best, found = winner(rows), held_out(read_ledger(directory / "ledger.jsonl"))
+    story.table(rows, "Leaderboard: win rate against the base model's answers, at each trial's best checkpoint")
+    if best is not None:
+        story.say(f"winner: [bold]{best.trial}[/bold], {words.hyperparameters(best.hyperparameters)}")
+        story.say(f"its checkpoint, for transformers and vLLM: {best.checkpoint}")
+    if found is not None:
+        story.say(f"[bold]{words.verdict(found)}[/bold]")
+    story.say(f"report: {directory / 'report.html'}")
+    return Outcome(directory, rows, best, found)

@@ -1,0 +1,69 @@
+"""Joining a Ray cluster or starting one here, and the names under which a run's actors are found."""
+
+import hashlib
+import logging
+import math
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from orchestrator.cluster.placement import needed, require
+from orchestrator.errors import ClusterError
+from orchestrator.settings import ClusterSettings
+
+HEAD = {"node:__internal_head__": 0.001}
+_QUIET = {
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "2",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1",
+    "RAY_TRAIN_V2_ENABLED": "1",
+}
+
+
+def namespace_of(directory: Path) -> str:
+    """The Ray namespace of the run that writes to `directory`."""
+    return f"daa-{hashlib.sha256(str(directory).encode()).hexdigest()[:12]}"
+
+
+@contextmanager
+def ray_session(cluster: ClusterSettings, directory: Path) -> Iterator[None]:
+    """Join the cluster named by RAY_ADDRESS, or start Ray on this machine; leave it when done.
+
+    Raises ClusterError when the cluster is out of reach or lacks what the run needs.
+    """
+    os.environ.update({key: value for key, value in _QUIET.items() if key not in os.environ})
+    address = os.environ.get("RAY_ADDRESS", "local")
+    local = {"num_cpus": max(os.cpu_count() or 1, math.ceil(needed(cluster)["CPU"])), "include_dashboard": False}
+    try:
+        ray.init(
+            address=address,
+            namespace=namespace_of(directory),
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}} if address == "local" else None,
+            **(local if address == "local" else {}),
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ClusterError(
+            f"Ray cannot be joined: {error}", f"RAY_ADDRESS={address}", "start the head node, or unset RAY_ADDRESS"
+        ) from error
+    try:
+        require(cluster, ray.cluster_resources())
+        yield
+    finally:
+        ray.shutdown()
+
+
+def find_actor(name: str) -> Any:
+    """A named actor of this run."""
+    return ray.get_actor(name)

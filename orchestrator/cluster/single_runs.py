@@ -1,0 +1,118 @@
+"""One trial without a search, and one evaluation without training."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ray.exceptions import RayTaskError
+
+from evals.scorecard import Scorecard
+from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor, judge_gpus
+from orchestrator.cluster.placement import engine_cpus
+from orchestrator.cluster.session import ray_session
+from orchestrator.cluster.training_workers import Gang, train_run, training_run
+from orchestrator.errors import ClusterError, DaaError, SettingsError
+from orchestrator.nearest import nearest
+from orchestrator.objectives import make_objective, method_named
+from orchestrator.report.narration import narrated
+from orchestrator.search.trial import Trial
+from orchestrator.settings import Settings, TrainingSettings
+
+
+def parse_trial(method: str, assignments: Sequence[str], training: TrainingSettings) -> Trial:
+    """A trial from `name=value` words. Raises SettingsError for a name that neither the method nor the training settings have."""
+    own = method_named(method)().hyperparameters()
+    known = [*own, *type(training).model_fields]
+    hyperparameters: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    for word in assignments:
+        name, equals, value = word.partition("=")
+        if not equals or name not in known:
+            raise SettingsError(
+                f"{word!r} is no hyperparameter of {method}", "the command line", f"{nearest(name, known)}; write name=value"
+            )
+        (hyperparameters if name in own else settings)[name] = _value(value)
+    make_objective(method, hyperparameters)
+    sample = {"method": method} | {f"{method}.{key}": value for key, value in hyperparameters.items()}
+    return Trial.from_sample(1, sample | {f"training.{key}": value for key, value in settings.items()})
+
+
+def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
+    """Train one trial with Ray Train; returns the Hugging Face directory of its last checkpoint. Called again, it resumes."""
+    directory = directory.expanduser().resolve()
+    with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
+        from orchestrator.cluster.search import prepared
+
+        story.say(f"training {trial.method}; everything goes to {directory}")
+        settings, _ = prepared(replace_methods(settings, trial), story)
+        train_run(
+            Gang("train", "", str(directory), settings.cluster),
+            _work,
+            {"settings": settings, "trial": trial, "directory": str(directory)},
+        )
+        run = training_run(settings, trial, directory)
+        model = run.directory / f"step-{run.steps:06d}" / "model"
+        if not model.is_dir():
+            raise ClusterError("training ended without its last checkpoint", str(directory / "logs"), "read the workers' logs")
+        story.say(f"trained {run.steps} steps; the model, for transformers and vLLM: {model}")
+        return model
+
+
+def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
+    """Score a model against the settings' base model with one engine; returns the scorecard on the settings' prompts."""
+    import asyncio
+
+    directory = directory.expanduser().resolve()
+    with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
+        from orchestrator.cluster.search import prepared
+
+        story.say(f"evaluating {model}")
+        settings, _ = prepared(settings, story)
+        logs = directory / "logs"
+        engine = EngineActor.options(num_cpus=engine_cpus(settings.cluster), num_gpus=settings.cluster.gpus_per_engine)
+        judge = JudgeActor.options(num_cpus=0, num_gpus=judge_gpus(settings.judge)).remote(settings.judge, str(logs / "judge.log"))
+        card = asyncio.run(_score(settings, model, directory, [engine.remote(settings.evaluation, str(logs / "engine-0.log"))], judge))
+        story.say(f"win rate {card.win_rate:.1f} (95 % {card.low:.1f}–{card.high:.1f}), {card.judged} judged, {card.unreadable} unreadable")
+        return card
+
+
+async def _score(settings: Settings, model: str, directory: Path, engines: list[Any], judge: Any) -> Scorecard:
+    from evals.prompts import load_prompts
+    from orchestrator.cluster.scoring import Scorer
+
+    assert settings.model.base is not None and settings.evaluation.prompts is not None
+    scorer = Scorer(settings.model.base, settings.evaluation, directory / "responses")
+    scorer.use(engines, judge)
+    try:
+        scored = await scorer.score(
+            str(Path(model).expanduser().resolve()) if Path(model).exists() else model, load_prompts(settings.evaluation.prompts)
+        )
+    except RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, DaaError) else error) from error
+    scored.save(directory / "responses" / "candidate.jsonl")
+    return scored.card
+
+
+def replace_methods(settings: Settings, trial: Trial) -> Settings:
+    """The same settings with this trial's method as the only one."""
+    return settings.model_copy(update={"search": settings.search.model_copy(update={"methods": (trial.method,), "space": {}})})
+
+
+def _work(config: dict[str, Any]) -> None:
+    """What every worker does."""
+    from orchestrator.cluster.training_workers import engine_for, warm_up
+    from orchestrator.training.loop import train
+
+    warm_up(config["directory"], "train")
+    run = training_run(config["settings"], config["trial"], Path(config["directory"]))
+    engine = engine_for(run)
+    train(run, engine, lambda checkpoint: True)
+    engine.close()
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

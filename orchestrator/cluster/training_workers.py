@@ -1,0 +1,147 @@
+"""Warm worker groups: one long-lived Ray Train run whose workers take one trial after another."""
+
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from orchestrator.cluster.asking import ask
+from orchestrator.cluster.hub import Assignment
+from orchestrator.cluster.session import HEAD, find_actor
+from orchestrator.errors import DaaError
+from orchestrator.output import send_output_to
+from orchestrator.search.trial import Trial
+from orchestrator.settings import ClusterSettings, Settings
+
+
+@dataclass(frozen=True)
+class Gang:
+    """A worker group: its name, the hub it works for, where it writes, and what it may use."""
+
+    name: str
+    hub: str
+    directory: str
+    cluster: ClusterSettings
+
+
+@ray.remote(num_cpus=0, resources=HEAD)
+class GangActor:
+    """Owns a gang's Ray Train run: outside any trial's process, so that stopping a trial cannot leave workers behind."""
+
+    def run(self, gang: Gang) -> None:
+        """Returns when the hub sends the workers home. With isolation "run", every trial gets a new Train run."""
+        send_output_to(Path(gang.directory) / "logs" / f"{gang.name}.log")
+        while not ask(find_actor(gang.hub).is_closing):
+            train_run(gang, serve_trials, {"gang": gang})
+
+
+def train_run(gang: Gang, work: Callable[[dict[str, Any]], None], config: dict[str, Any]) -> None:
+    """One Ray Train run of `work` on the gang's workers; they are restarted when one dies."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    cluster = gang.cluster
+    uses_gpu = cluster.gpus_per_worker > 0
+    resources = {"CPU": cluster.cpus_per_worker} | ({"GPU": cluster.gpus_per_worker} if uses_gpu else {})
+    TorchTrainer(
+        work,
+        train_loop_config=config,
+        scaling_config=ScalingConfig(num_workers=cluster.workers, use_gpu=uses_gpu, resources_per_worker=resources),
+        torch_config=TorchConfig(backend="nccl" if uses_gpu else "gloo"),
+        run_config=RunConfig(
+            name=f"{gang.name}-{uuid.uuid4().hex[:8]}",
+            storage_path=str(Path(gang.directory) / "train"),
+            failure_config=FailureConfig(max_failures=cluster.max_attempts * 10 if gang.hub else cluster.max_attempts),
+        ),
+    ).fit()
+
+
+def serve_trials(config: dict[str, Any]) -> None:
+    """What every worker of a gang does: take the hub's next trial, train it, ask again."""
+    gang: Gang = config["gang"]
+    rank = warm_up(gang.directory, gang.name)
+    hub = find_actor(gang.hub)
+    while True:
+        assignment = _agree(ask(hub.next_job, gang.name) if rank == 0 else None)
+        if assignment.job is not None:
+            _train(assignment, gang, hub, rank)
+            if gang.cluster.isolation == "run":
+                return
+        elif not assignment.wait:
+            return
+
+
+def warm_up(directory: str, name: str) -> int:
+    """Send this worker's output to its log and pay for the imports before a trial waits for them; returns its rank."""
+    from ray.train import get_context
+
+    rank = get_context().get_world_rank()
+    send_output_to(Path(directory) / "logs" / f"{name}-worker-{rank}.log")
+    import torch
+    from transformers.models.llama import modeling_llama  # noqa: F401
+
+    from orchestrator.training.deepspeed_engine import prepare_process
+
+    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+    prepare_process()
+    return rank
+
+
+def training_run(settings: Settings, trial: Trial, directory: Path) -> Any:
+    """The trial as the training loop wants it."""
+    from orchestrator.training.inputs import load_inputs
+    from orchestrator.training.loop import TrainingRun
+
+    assert settings.model.base is not None and settings.data.train is not None
+    inputs = load_inputs(settings.model.base, settings.data.train, settings.data.context, settings.data.limit)
+    return TrainingRun(
+        objective=trial.objective(),
+        settings=trial.training_settings(settings.training),
+        pairs=inputs.pairs,
+        model=settings.model.base,
+        tokenizer=inputs.tokenizer,
+        directory=directory / "checkpoints" / trial.id,
+        reference_cache=settings.cache.expanduser() / "reference",
+    )
+
+
+def engine_for(run: Any) -> Any:
+    """The base model under DeepSpeed, on this worker's rank."""
+    from orchestrator.policy.loading import load_policy
+    from orchestrator.training.deepspeed_engine import DeepSpeedEngine
+
+    return DeepSpeedEngine(load_policy(run.model, run.settings.dtype, run.settings.gradient_checkpointing), run.settings)
+
+
+def _agree(assignment: Assignment | None) -> Assignment:
+    """Rank 0's assignment, on every rank."""
+    import torch.distributed as dist
+
+    box: list[Any] = [assignment]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def _train(assignment: Assignment, gang: Gang, hub: Any, rank: int) -> None:
+    """Train one trial; a refusal that all ranks share is told to the hub, anything else ends the process and Ray Train restarts it."""
+    from orchestrator.training.loop import train
+
+    job, settings = assignment.job, assignment.settings
+    assert job is not None and settings is not None
+    try:
+        run = training_run(settings, job.trial, Path(gang.directory))
+        engine = engine_for(run)
+        try:
+            train(run, engine, lambda point: ask(hub.checkpoint, gang.name, job, point.progress.step, str(point.directory)))
+        finally:
+            engine.close()
+    except DaaError as error:
+        if rank == 0:
+            ask(hub.failed, gang.name, job.trial.id, error)
+        return
+    if rank == 0:
+        ask(hub.trained, gang.name, job.trial.id)

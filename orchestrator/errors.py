@@ -1,0 +1,29 @@
+"""The project's errors under one root; they are defined beside the evaluations, which stand alone."""
+
+from evals.errors import DaaError, DataFormatError, JudgeUnavailableError, MachineError, ModelError, SettingsError, UserError
+
+
+class TrainingDivergedError(UserError):
+    """A loss or a gradient stopped being a finite number: the configuration cannot be trained as it is."""
+
+
+class ClusterError(MachineError):
+    """The cluster cannot give what the run needs, or lost it."""
+
+
+class CheckpointError(MachineError):
+    """A checkpoint cannot be written, or is not whole."""
+
+
+__all__ = [
+    "CheckpointError",
+    "ClusterError",
+    "DaaError",
+    "DataFormatError",
+    "JudgeUnavailableError",
+    "MachineError",
+    "ModelError",
+    "SettingsError",
+    "TrainingDivergedError",
+    "UserError",
+]

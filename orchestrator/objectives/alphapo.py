@@ -1,0 +1,45 @@
+"""AlphaPO: SimPO with a reward whose shape is a hyperparameter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.distributions import LogUniform, Uniform
+from orchestrator.objectives.contract import Objective, PairLoss, State, sigmoid_loss
+from orchestrator.policy.scores import Needs, PairScores
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AlphaPO(Objective):
+    """AlphaPO: `alpha` bends SimPO's reward; above 0 it acts most on unlikely sequences, below 0 least. 
+
+    Choose it to curb the loss of likelihood that SimPO can bring.
+    """
+
+    name = "alphapo"
+    paper = "Gupta et al. 2025, arXiv:2501.03884, Eq. 7"
+    search_space = {"alpha": Uniform(-0.5, 2.0), "beta": LogUniform(0.5, 25.0), "gamma_over_beta": Uniform(0.0, 1.0)}
+    needs = Needs()
+
+    alpha: float = 0.25
+    beta: float = 2.5
+    gamma_over_beta: float = 0.1
+
+    def __call__(self, pair: PairScores, state: State) -> PairLoss:
+        """-log s(beta (r(mw) - r(ml)) - gamma), r(m) = (1 - exp(-alpha m)) / alpha."""
+        chosen_reward = self.beta * shaped(pair.chosen.mean_logp, self.alpha)
+        rejected_reward = self.beta * shaped(pair.rejected.mean_logp, self.alpha)
+        margin = chosen_reward - rejected_reward - self.beta * self.gamma_over_beta
+        return PairLoss(sigmoid_loss(margin), chosen_reward, rejected_reward)
+
+
+def shaped(mean_logp: Tensor, alpha: float) -> Tensor:
+    """(1 - exp(-alpha m)) / alpha, which is m at alpha 0. The exponent stops where the dtype's range would (80 in float32)."""
+    if alpha == 0:
+        return mean_logp
+    limit = 700.0 if mean_logp.dtype.itemsize == 8 else 80.0
+    return -(-alpha * mean_logp).clamp(max=limit).expm1() / alpha

@@ -1,0 +1,1 @@
+"""Tensors to log-probabilities: the model is run here and nowhere else."""

@@ -1,0 +1,56 @@
+"""Policies and frozen references from a Hugging Face directory or hub identifier."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from orchestrator.errors import ModelError
+from orchestrator.policy.scoring import ScoringModel
+
+_CURE = "give a Hugging Face directory (config.json, *.safetensors, tokenizer files) or a hub identifier"
+
+
+def load_policy(path: str, precision: torch.dtype, gradient_checkpointing: bool = False) -> ScoringModel:
+    """The model at `path`, trainable, in `precision`. Raises ModelError when there is no model."""
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    check_model(path)
+    logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=precision, attn_implementation="sdpa")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"the model cannot be loaded: {str(error).splitlines()[0]}", path, _CURE) from error
+    model.config.use_cache = False
+    if gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return ScoringModel(model)
+
+
+def load_reference(path: str, precision: torch.dtype, device: torch.device) -> ScoringModel:
+    """The model at `path`, frozen."""
+    return load_policy(path, precision).to(device).eval().requires_grad_(False)
+
+
+def load_tokenizer(path: str) -> Any:
+    """The tokenizer at `path`; a missing padding token becomes the end token. Raises ModelError when there is none."""
+    from transformers import AutoTokenizer
+
+    check_model(path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the tokenizer cannot be loaded: {str(error).splitlines()[0]}", path, _CURE) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def check_model(path: str) -> None:
+    """Refuse, without loading anything, a local directory that holds no model. Hub identifiers pass."""
+    directory = Path(path)
+    is_local = directory.exists() or path.startswith(("/", "./", "../", "~"))
+    if is_local and not (directory / "config.json").is_file():
+        what = "this directory holds no model: it has no config.json" if directory.is_dir() else "there is no such model directory"
+        raise ModelError(what, path, _CURE)

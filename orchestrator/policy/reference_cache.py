@@ -1,0 +1,63 @@
+"""Reference log-probabilities, computed once for a base model and a tokenised data set and shared by every trial."""
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from orchestrator.policy.scoring import ReferenceScores
+from orchestrator.preferences.pairs import TokenizedPair
+
+# Raised when the layout of batches or the scoring itself changes, so that scores of another code path are never mixed in.
+_LAYOUT = "padded-pairs-1"
+
+
+def reference_key(model: str, pairs: Sequence[TokenizedPair], precision: torch.dtype) -> str:
+    """A name for the scores of `pairs` under `model`: equal content gives the same name, whatever the method."""
+    digest = hashlib.sha256(f"{_LAYOUT} {precision} {model_fingerprint(model)}".encode())
+    for pair in pairs:
+        digest.update(json.dumps((pair.prompt, pair.chosen, pair.rejected)).encode())
+    return digest.hexdigest()[:32]
+
+
+def model_fingerprint(model: str) -> str:
+    """A hash of a local model's configuration and weights; a hub identifier stands for itself."""
+    directory = Path(model)
+    if not directory.is_dir():
+        return model
+    digest = hashlib.sha256()
+    for file in sorted((*directory.glob("*.json"), *directory.glob("*.safetensors"))):
+        with file.open("rb") as content:
+            digest.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}".encode())
+    return digest.hexdigest()
+
+
+def cached_reference(cache: Path, key: str, compute: Callable[[], ReferenceScores], *, writes: bool) -> ReferenceScores:
+    """Scores under `key`, from the cache or else computed and, by the process that `writes`, kept.
+
+    The file appears whole or not at all: several processes may ask at the same time.
+    """
+    file = cache / f"{key}.safetensors"
+    if file.is_file():
+        return ReferenceScores(**load_file(file))
+    scores = compute()
+    if writes:
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = cache / f".{key}-{uuid.uuid4().hex}"
+        save_file({"chosen": scores.chosen, "rejected": scores.rejected}, partial)
+        os.replace(partial, file)
+    return scores
+
+
+def merge_shares(shares: Sequence[Tensor]) -> Tensor:
+    """Interleave what each of W ranks computed for the pairs rank, rank + W, rank + 2W, ... into the data's order."""
+    merged = torch.empty(sum(len(share) for share in shares), dtype=shares[0].dtype)
+    for rank, share in enumerate(shares):
+        merged[rank :: len(shares)] = share
+    return merged

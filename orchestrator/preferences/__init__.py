@@ -1,0 +1,1 @@
+"""Text to tensors: preference data, read and tokenised."""

@@ -1,0 +1,89 @@
+"""Preference data in, as files of this machine: JSONL (plain or gzipped) and Parquet rows become PreferencePairs."""
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from evals.prompts import Message
+from orchestrator.errors import DataFormatError
+from orchestrator.preferences.pairs import PreferencePair
+
+_REWARD_NAMES = (("chosen_reward", "rejected_reward"), ("score_chosen", "score_rejected"))
+_ROW_HELP = 'each row needs "prompt", "chosen" and "rejected" (text, or lists of {"role", "content"} messages)'
+
+
+def load_pairs(path: str | Path, limit: int | None = None) -> list[PreferencePair]:
+    """Read preference pairs from a .jsonl, .jsonl.gz, .json.gz or .parquet file.
+
+    Raises DataFormatError with file, line and cure for a missing file, an empty file or a row that is no pair.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise DataFormatError(f"there is no data file {file}", "data.train", "give the path of a JSONL or Parquet file")
+    pairs = []
+    for origin, row in _rows(file):
+        pairs.append(_pair(row, origin))
+        if limit is not None and len(pairs) == limit:
+            break
+    if not pairs:
+        raise DataFormatError("the data file has no rows", str(file), _ROW_HELP)
+    return pairs
+
+
+def _rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if file.suffix == ".parquet":
+        from pyarrow import parquet
+
+        for number, row in enumerate(parquet.read_table(file).to_pylist(), 1):
+            yield f"{file}, row {number}", row
+        return
+    opener = gzip.open if file.suffix == ".gz" else open
+    with opener(file, "rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield f"{file}:{number}", _parsed(line, f"{file}:{number}")
+
+
+def _parsed(line: bytes, origin: str) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise DataFormatError(f"this line is not JSON: {error}", origin, "write one JSON object on each line") from error
+    if not isinstance(row, dict):
+        raise DataFormatError("this line is not a JSON object", origin, _ROW_HELP)
+    return row
+
+
+def _pair(row: Mapping[str, Any], origin: str) -> PreferencePair:
+    missing = [name for name in ("chosen", "rejected") if not row.get(name)]
+    if missing:
+        found = ", ".join(sorted(row)) or "nothing"
+        raise DataFormatError(f"this row has no `{missing[0]}` (it has: {found})", origin, _ROW_HELP)
+    prompt = row.get("prompt")
+    if prompt is None and isinstance(row["chosen"], list):
+        prompt = row["chosen"][:-1]
+    if not prompt:
+        raise DataFormatError("this row has no `prompt`", origin, _ROW_HELP)
+    rewards = next(((row[a], row[b]) for a, b in _REWARD_NAMES if row.get(a) is not None and row.get(b) is not None), (None, None))
+    try:
+        return PreferencePair(_messages(prompt), _text(row["chosen"]), _text(row["rejected"]), *map(_number, rewards), origin=origin)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataFormatError(f"this row cannot be read: {error!r}", origin, _ROW_HELP) from error
+
+
+def _messages(prompt: str | list[dict[str, str]]) -> tuple[Message, ...]:
+    if isinstance(prompt, str):
+        return (Message("user", prompt),)
+    return tuple(Message(turn["role"], turn["content"]) for turn in prompt)
+
+
+def _text(response: str | list[dict[str, str]]) -> str:
+    if isinstance(response, str):
+        return response
+    return response[-1]["content"]
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(value)

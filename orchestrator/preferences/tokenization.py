@@ -1,0 +1,66 @@
+"""Chat template and truncation: a PreferencePair becomes token ids."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evals.prompts import Message
+from orchestrator.errors import DataFormatError, ModelError
+from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """`context` bounds prompt and response together, in tokens; a response is cut at its end, a prompt is never cut."""
+
+    context: int
+
+
+@dataclass(frozen=True)
+class TokenizedData:
+    """The pairs that can be trained on, and how many were left out because truncation made both responses the same."""
+
+    pairs: tuple[TokenizedPair, ...]
+    identical: int
+
+
+def tokenize(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths) -> TokenizedData:
+    """Tokenise with the tokenizer's chat template.
+
+    Raises ModelError when the tokenizer has no template, DataFormatError (with file and line) when a prompt leaves no room for an
+    answer, or when no pair is left.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise ModelError(
+            "the tokenizer has no chat template", str(tokenizer.name_or_path), "add `chat_template` to its tokenizer_config.json"
+        )
+    tokenized = [_tokenize_pair(tokenizer, pair, lengths) for pair in pairs]
+    different = tuple(pair for pair in tokenized if pair.chosen != pair.rejected)
+    if not different:
+        raise DataFormatError(
+            "chosen and rejected are the same in every pair", pairs[0].origin, "look at the data, or raise `data.context`"
+        )
+    return TokenizedData(different, len(tokenized) - len(different))
+
+
+def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> tuple[int, ...]:
+    """Token ids (T,) of a conversation up to and including the opening of the assistant's answer."""
+    text = tokenizer.apply_chat_template([message.as_dict() for message in messages], tokenize=False, add_generation_prompt=True)
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _tokenize_pair(tokenizer: Any, pair: PreferencePair, lengths: Lengths) -> TokenizedPair:
+    prompt = prompt_ids(tokenizer, pair.prompt)
+    room = lengths.context - len(prompt)
+    if room < 1:
+        raise DataFormatError(
+            f"a prompt of {len(prompt)} tokens leaves no room for an answer in a context of {lengths.context}",
+            pair.origin,
+            "raise `data.context`, or remove the row",
+        )
+    chosen, rejected = (_response_ids(tokenizer, text)[:room] for text in (pair.chosen, pair.rejected))
+    return TokenizedPair(prompt, chosen, rejected, pair.chosen_reward, pair.rejected_reward)
+
+
+def _response_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
+    return (*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id)

@@ -1,0 +1,1 @@
+"""Ledger to what people read: the screen, JSON and one HTML page."""

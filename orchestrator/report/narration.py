@@ -1,0 +1,110 @@
+"""What the screen shows while a search runs: one line for each event, and the table at the end."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.output import screen_kept_from
+from orchestrator.report import words
+from orchestrator.search.leaderboard import BASE, Row
+from orchestrator.search.trial import Trial
+
+_WIDTH_OF_A_PIPE = 160
+
+
+class Narrator:
+    """Writes to a terminal with colour, to anything else as plain lines."""
+
+    def __init__(self, screen: TextIO) -> None:
+        self._console = Console(file=screen, width=None if screen.isatty() else _WIDTH_OF_A_PIPE, highlight=False)
+        self._started = time.monotonic()
+        self._best = float("-inf")
+
+    def say(self, text: str) -> None:
+        """One line with the time since the start."""
+        minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
+        self._console.print(f"[dim]{minutes:02d}:{seconds:02d}[/dim]  {text}", soft_wrap=True)
+
+    def trial_started(self, trial: Trial) -> None:
+        """A trial joined the queue."""
+        self.say(f"[cyan]{trial.id}[/cyan] joins: {words.hyperparameters(trial.described())}")
+
+    def scored(self, trial: Trial, result: Mapping[str, Any]) -> None:
+        """A checkpoint was scored."""
+        best = "  [green]best[/green]" if result["win_rate"] > self._best else ""
+        self._best = max(self._best, result["win_rate"])
+        number = f"{result['win_rate']:.1f} ({result['low']:.1f}–{result['high']:.1f})"
+        self.say(
+            f"[cyan]{trial.id}[/cyan] step {result['step']}/{result['steps']}: win rate {number}{best}"
+        )
+
+    def trial_ended(self, trial: Trial, result: Mapping[str, Any] | None) -> None:
+        """The search is done with a trial."""
+        step, steps = (result or {}).get("step", 0), (result or {}).get("steps", 0)
+        self.say(f"[cyan]{trial.id}[/cyan] {'is complete' if step and step == steps else f'is stopped after step {step}'}")
+
+    def table(self, rows: Sequence[Row], title: str) -> None:
+        """The leaderboard."""
+        table = Table(title=title, title_justify="left")
+        for heading in ("", "trial", "hyperparameters", "win rate % (95 %)", "length", "step", "stopped at", "seconds", "status"):
+            table.add_column(heading, overflow="fold")
+        for place, row in enumerate(rows, 1):
+            numbers = (
+                f"{row.mean_length:.0f}" if row.mean_length is not None else "",
+                _text(row.step),
+                _text(row.stopped_at),
+                _text(row.seconds),
+            )
+            style = "dim" if row.trial == BASE else "bold" if place == 1 else ""
+            table.add_row(
+                str(place),
+                row.trial,
+                words.hyperparameters(row.hyperparameters),
+                words.win_rate(row),
+                *numbers,
+                row.status,
+                style=style,
+            )
+        self._console.print(table)
+
+    @contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """Say what is being waited for; a terminal shows that something moves."""
+        self.say(text)
+        if self._console.is_terminal:
+            with self._console.status(text):
+                yield
+        else:
+            yield
+
+
+class _Stage:
+    narrator: Narrator | None = None
+
+
+def narrator() -> Narrator:
+    """The narrator of this process."""
+    if _Stage.narrator is None:
+        _Stage.narrator = Narrator(sys.stdout)
+    return _Stage.narrator
+
+
+@contextmanager
+def narrated(log: Path) -> Iterator[Narrator]:
+    """A new narrator that has the screen to itself; everything else this process prints goes to `log`."""
+    with screen_kept_from(log) as screen:
+        _Stage.narrator = Narrator(screen)
+        try:
+            yield _Stage.narrator
+        finally:
+            _Stage.narrator = None
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"

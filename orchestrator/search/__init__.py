@@ -1,0 +1,1 @@
+"""Scorecards to the next trial; no Ray here."""

@@ -1,0 +1,156 @@
+"""Which trial waits, which trains where, which is over: decisions only, taken from events and told as values."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from orchestrator.search.goal import Goal
+from orchestrator.search.ledger import Event
+from orchestrator.search.trial import Trial
+
+
+class Status(StrEnum):
+    """Where a trial stands."""
+
+    WAITING = "waiting"
+    TRAINING = "training"
+    TRAINED = "trained"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    COMPLETED = "completed"
+
+    @property
+    def is_over(self) -> bool:
+        """True when nothing more will be trained or scored."""
+        return self in {Status.STOPPED, Status.FAILED, Status.COMPLETED}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial handed to a worker group; `attempt` counts from 1."""
+
+    trial: Trial
+    attempt: int
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What is known of a trial. `pending` are checkpoints (step to directory) whose score is not known yet."""
+
+    trial: Trial
+    status: Status = Status.WAITING
+    attempt: int = 0
+    reason: str = ""
+    scores: dict[int, Event] = field(default_factory=dict)
+    pending: dict[int, str] = field(default_factory=dict)
+
+
+class Board:
+    """The state of a search's trials. It can be rebuilt from the ledger at any time."""
+
+    def __init__(self, max_attempts: int) -> None:
+        self.records: dict[str, TrialRecord] = {}
+        self._max_attempts = max_attempts
+        self._queue: deque[str] = deque()
+        self._assigned: dict[str, str] = {}
+
+    @staticmethod
+    def rebuilt(events: Sequence[Event], max_attempts: int) -> "Board":
+        """The board as the ledger tells it. Trials that were under way wait again, and keep their attempts and scores."""
+        board = Board(max_attempts)
+        for event in events:
+            match event["event"]:
+                case "trial":
+                    board.submit(Trial(event["trial"], event["method"], event["hyperparameters"], event["training"]))
+                case "attempt":
+                    board._change(event["trial"], attempt=event["attempt"])
+                case "checkpoint":
+                    board.checkpoint(event["trial"], event["step"], event["checkpoint"])
+                case "score":
+                    board.scored(event)
+                case "end":
+                    board.end(event["trial"], Status(event["status"]), event["reason"])
+                case _:
+                    pass
+        return board
+
+    def submit(self, trial: Trial) -> bool:
+        """Queue a trial; False when it is known already (a searcher restored after a fault submits again)."""
+        if trial.id in self.records:
+            return False
+        self.records[trial.id] = TrialRecord(trial)
+        self._queue.append(trial.id)
+        return True
+
+    def take_back(self, gang: str) -> str | None:
+        """A worker group that asks for work while it has a trial has died meanwhile: the trial goes to the front of the queue.
+
+        Returns the trial instead when it has used its attempts: it is one that kills its workers.
+        """
+        trial = self._assigned.pop(gang, None)
+        if trial is None or self.records[trial].status is not Status.TRAINING:
+            return None
+        if self.records[trial].attempt >= self._max_attempts:
+            return trial
+        self._change(trial, status=Status.WAITING)
+        self._queue.appendleft(trial)
+        return None
+
+    def next_job(self, gang: str) -> Job | None:
+        """The next trial for a worker group, or None when none waits."""
+        while self._queue:
+            record = self.records[self._queue.popleft()]
+            if record.status is Status.WAITING:
+                self._change(record.trial.id, status=Status.TRAINING, attempt=record.attempt + 1)
+                self._assigned[gang] = record.trial.id
+                return Job(record.trial, record.attempt + 1)
+        return None
+
+    def adopt(self, gang: str, trial: str) -> None:
+        """A group reports on a trial: it has it, even if this board was rebuilt since it was handed out."""
+        self._assigned[gang] = trial
+        if self.records[trial].status is Status.WAITING:
+            self._change(trial, status=Status.TRAINING)
+
+    def checkpoint(self, trial: str, step: int, directory: str) -> bool:
+        """Note a checkpoint; True when it is to be scored."""
+        record = self.records[trial]
+        if step in record.scores or step in record.pending or record.status.is_over:
+            return False
+        record.pending[step] = directory
+        return True
+
+    def scored(self, event: Event) -> None:
+        """Note a score; a trained trial whose last score this is, is complete."""
+        record = self.records[event["trial"]]
+        record.pending.pop(event["step"], None)
+        record.scores[event["step"]] = event
+
+    def trained(self, gang: str, trial: str) -> None:
+        """Note that training reached its end or was stopped."""
+        self._assigned.pop(gang, None)
+        if not self.records[trial].status.is_over:
+            self._change(trial, status=Status.TRAINED)
+
+    def is_complete(self, trial: str) -> bool:
+        """True when the trial is trained and every checkpoint scored."""
+        record = self.records[trial]
+        return record.status is Status.TRAINED and not record.pending
+
+    def steps_to_keep(self, trial: str, goal: Goal) -> set[int]:
+        """The steps whose checkpoints stay when the trial is over: its best and its last."""
+        scores = self.records[trial].scores
+        if not scores:
+            return set()
+        return {max(scores), goal.best(scores.values())["step"]}
+
+    def end(self, trial: str, status: Status, reason: str = "") -> bool:
+        """Close a trial; False when it was closed already."""
+        if self.records[trial].status.is_over:
+            return False
+        self._change(trial, status=status, reason=reason)
+        return True
+
+    def _change(self, trial: str, **changes: object) -> None:
+        self.records[trial] = replace(self.records[trial], **changes)  # pyright: ignore[reportArgumentType]

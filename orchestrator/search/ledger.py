@@ -1,0 +1,51 @@
+"""The append-only record of everything that was measured. What is not in it did not happen."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import MachineError
+
+Event = dict[str, Any]
+
+
+class LedgerWriter:
+    """The one writer of a ledger file. A line that a fault left half-written is cut off when the file is opened again."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            whole = path.read_bytes()
+            with path.open("r+b") as file:
+                file.truncate(whole.rfind(b"\n") + 1)
+        self._path = path
+        self._file = path.open("a", encoding="utf-8")
+
+    def append(self, event: str, **values: Any) -> None:
+        """Write one event and wait until it is on the disk. Raises MachineError when it cannot be written."""
+        line = json.dumps({"event": event, "time": round(time.time(), 3), **values}, ensure_ascii=False)
+        try:
+            self._file.write(line + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise MachineError(f"the ledger cannot be written: {error}", str(self._path), "free some disk space, then resume") from error
+
+
+def read_ledger(path: Path) -> list[Event]:
+    """All whole events, in order; a half-written last line is passed over."""
+    return list(_events(path)) if path.exists() else []
+
+
+def _events(path: Path) -> Iterator[Event]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith("\n"):
+                return
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise MachineError("the ledger is damaged", f"{path}:{number}", "restore the file, or remove this line") from error

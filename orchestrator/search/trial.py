@@ -1,0 +1,75 @@
+"""A trial: one method with one setting of its hyperparameters; and the space they are drawn from."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.distributions import Distribution
+from orchestrator.objectives import METHODS, Objective, make_objective
+from orchestrator.settings import SearchSettings, TrainingSettings
+
+TRAINING = "training"
+Space = Mapping[str, Mapping[str, Distribution]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """`hyperparameters` are the method's own; `training` replaces training settings for this trial."""
+
+    id: str
+    method: str
+    hyperparameters: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+    @staticmethod
+    def from_sample(number: int, sample: Mapping[str, Any]) -> "Trial":
+        """From the flat form that a searcher proposes: {"method": "dpo", "dpo.beta": 0.1, "training.learning_rate": 1e-6}.
+
+        The id tells the content apart too, so that a number proposed again after a fault never takes over another trial's files.
+        """
+        method = sample["method"]
+        digest = hashlib.sha256(json.dumps(sample, sort_keys=True, default=str).encode()).hexdigest()
+        parts = {owner: _owned(sample, owner) for owner in (method, TRAINING)}
+        return Trial(f"{number:03d}-{method}-{digest[:4]}", method, parts[method], parts[TRAINING])
+
+    def objective(self) -> Objective:
+        """The method, ready to be called."""
+        return make_objective(self.method, self.hyperparameters)
+
+    def training_settings(self, base: TrainingSettings) -> TrainingSettings:
+        """The run's training settings with this trial's own."""
+        return TrainingSettings.model_validate(base.model_dump() | dict(self.training))
+
+    def described(self) -> dict[str, Any]:
+        """All hyperparameters in one flat dictionary, for tables."""
+        return {**self.hyperparameters, **self.training}
+
+
+def joint_space(search: SearchSettings) -> dict[str, dict[str, Distribution]]:
+    """The ranges of every method under its name, and of training settings under `training`; the settings' own ranges go first."""
+    space = {name: dict(METHODS[name].search_space) for name in search.methods}
+    for owner, ranges in search.space.items():
+        space.setdefault(owner, {}).update({key: given.distribution() for key, given in ranges.items()})
+    return space
+
+
+def published_samples(methods: Sequence[str], space: Space, training: TrainingSettings) -> list[dict[str, Any]]:
+    """Each method's published defaults as a flat sample; a default outside the given range is left to the searcher."""
+    samples = []
+    for name in methods:
+        defaults = {name: METHODS[name]().hyperparameters(), TRAINING: training.model_dump()}
+        flat = {
+            f"{owner}.{key}": defaults[owner][key]
+            for owner in (name, TRAINING)
+            for key, distribution in space.get(owner, {}).items()
+            if distribution.contains(defaults[owner][key])
+        }
+        samples.append({"method": name} | flat)
+    return samples
+
+
+def _owned(sample: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    prefix = f"{owner}."
+    return {key.removeprefix(prefix): value for key, value in sample.items() if key.startswith(prefix)}

@@ -1,0 +1,147 @@
+"""Settings from a TOML file: every refusal names the key's path, its line and the nearest right name."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.errors import SettingsError
+from orchestrator.nearest import nearest
+from orchestrator.settings import Settings
+
+_SHOWN = 8
+
+
+def load_settings(path: str | Path) -> Settings:
+    """Read and check a settings file. Relative paths in it count from the working directory.
+
+    Raises SettingsError for a missing file, broken TOML, unknown keys, wrong types and impossible combinations.
+    """
+    file = Path(path)
+    if not file.is_file():
+        others = [str(example) for example in sorted(file.parent.glob("*.toml"))] if file.parent.is_dir() else []
+        close = difflib.get_close_matches(str(file), others, n=1)
+        raise SettingsError(
+            f"there is no settings file {file}", cure=f"did you mean {close[0]}?" if close else "give the path of a TOML file"
+        )
+    text = file.read_text(encoding="utf-8", errors="replace")
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"this is not TOML: {error}", str(file), "correct the line") from error
+    return check_settings(values, str(file), text)
+
+
+def check_settings(values: Mapping[str, Any], where: str, text: str = "") -> Settings:
+    """Validate settings; `text` is the TOML they came from, for line numbers. Raises SettingsError."""
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        problems = [_problem(details, values, text) for details in error.errors()]
+        shown = "\n".join(f"  {problem}" for problem in problems[:_SHOWN])
+        more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise SettingsError(f"the settings cannot be used:\n{shown}{more}", where, "correct the keys named above") from error
+    check_methods(settings, where, text)
+    return settings
+
+
+def check_methods(settings: Settings, where: str, text: str = "") -> None:
+    """Refuse methods and search ranges that do not exist."""
+    from orchestrator.objectives import METHODS, method_named
+
+    for name in settings.search.methods:
+        method_named(name, _place(("search", "methods"), where, text))
+    for owner, ranges in settings.search.space.items():
+        place = _place(("search", "space", owner), where, text)
+        known = list(type(settings.training).model_fields) if owner == "training" else list(method_named(owner, place)().hyperparameters())
+        for key in ranges:
+            if key not in known:
+                raise SettingsError(f"{owner} has no {key!r}", _place(("search", "space", owner, key), where, text), nearest(key, known))
+    for name in METHODS:
+        if name in settings.search.space and name not in settings.search.methods:
+            raise SettingsError(
+                f"a range is given for {name}, which is not searched",
+                _place(("search", "space", name), where, text),
+                "add it to search.methods",
+            )
+
+
+def line_of(text: str, path: Sequence[str]) -> int | None:
+    """The line, from 1, that sets the key at `path`, or the nearest table above it; None when the text does not show it."""
+    best, best_depth = None, 0
+    table: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+([^\[\]]+)\]+", line):
+            here = table = _parts(header.group(1))
+        elif key := re.match(r"\s*([\w.\-\"' ]+?)\s*=", line):
+            here = table + _parts(key.group(1))
+        else:
+            continue
+        if len(here) > best_depth and list(path[: len(here)]) == here:
+            best, best_depth = number, len(here)
+    return best
+
+
+def _problem(details: Any, values: Mapping[str, Any], text: str) -> str:
+    path = [str(part) for part in _without_tags(details["loc"], values)]
+    line = line_of(text, path)
+    place = ".".join(path) + (f" (line {line})" if line else "")
+    if details["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+        known = _fields(details["loc"][:-1])
+        return f"{place}: unknown key; {nearest(path[-1], known)}" + (f" Known: {', '.join(known)}" if len(known) < 12 else "")
+    message = details["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
+
+
+def _without_tags(loc: Sequence[str | int], values: Mapping[str, Any]) -> list[str | int]:
+    """The path as the file spells it: pydantic puts the chosen kind of a union into its path."""
+    path: list[str | int] = []
+    here: Any = values
+    for position, part in enumerate(loc):
+        is_last = position == len(loc) - 1
+        if isinstance(here, Mapping) and part not in here and not is_last:
+            continue
+        path.append(part)
+        here = here.get(part) if isinstance(here, Mapping) else None
+    return path
+
+
+def _fields(loc: Sequence[str | int]) -> list[str]:
+    """The keys that may stand at a path of the settings."""
+    owner: Any = Settings
+    for part in loc:
+        fields = getattr(owner, "model_fields", None) or getattr(owner, "__dataclass_fields__", {})
+        if part in fields:
+            annotation = getattr(fields[part], "annotation", None) or fields[part].type
+            owner = annotation
+        elif get_args(owner):
+            owner = next((kind for kind in _kinds(owner) if _kind_of(kind) == part), owner)
+    owners = _kinds(owner)
+    return [name for kind in owners for name in getattr(kind, "model_fields", None) or getattr(kind, "__dataclass_fields__", {})]
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """The classes of a possibly annotated union."""
+    if isinstance(annotation, type):
+        return [annotation]
+    return [kind for argument in get_args(annotation) for kind in _kinds(argument)]
+
+
+def _kind_of(owner: Any) -> str | None:
+    """The value of `kind` that selects a class of a union."""
+    if isinstance(owner, type) and issubclass(owner, BaseModel) and "kind" in owner.model_fields:
+        return get_args(owner.model_fields["kind"].annotation)[0]
+    return getattr(owner, "kind", None)
+
+
+def _parts(name: str) -> list[str]:
+    return [part.strip().strip("\"'") for part in name.split(".")]
+
+
+def _place(path: Sequence[str], where: str, text: str) -> str:
+    line = line_of(text, path)
+    return f"{where}{f':{line}' if line else ''}, {'.'.join(path)}"

@@ -1,0 +1,134 @@
+"""Checkpoints that are whole or absent, resume exactly, and hold a model that others can load."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from orchestrator.errors import CheckpointError
+from orchestrator.objectives.contract import State
+from orchestrator.training.engine import Engine
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: optimiser steps taken (which fixes the position in the data and in the schedule) and the method's state."""
+
+    step: int
+    method: str
+    state: State
+    world_size: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint: `directory/model` is a Hugging Face directory, the rest resumes training."""
+
+    directory: Path
+    progress: Progress
+
+    @property
+    def model(self) -> Path:
+        """The Hugging Face directory."""
+        return self.directory / "model"
+
+
+def save_checkpoint(engine: Engine, directory: Path, progress: Progress, tokenizer: Any) -> Checkpoint:
+    """Write a checkpoint, all ranks together. It gets its name only when every file is there.
+
+    Raises CheckpointError on every rank when any rank could not write.
+    """
+    final = directory / f"step-{progress.step:06d}"
+    partial = directory / f".{final.name}.partial"
+    _together(engine, partial, lambda: _fresh(partial, engine.rank))
+    _together(engine, partial, lambda: engine.export(partial / "model"))
+    _together(engine, partial, lambda: engine.save(partial / "engine"))
+    _together(engine, partial, lambda: _write_rest(partial, progress, tokenizer, engine.rank))
+    _together(engine, partial, lambda: _name(partial, final, engine.rank))
+    return Checkpoint(final, progress)
+
+
+def latest_checkpoint(directory: Path) -> Checkpoint | None:
+    """The checkpoint with the most steps among those that can be resumed, or None."""
+    resumable = (path for path in directory.glob("step-*") if (path / "engine").is_dir())
+    newest = max(resumable, default=None, key=lambda path: path.name)
+    return None if newest is None else read_checkpoint(newest)
+
+
+def read_checkpoint(directory: Path) -> Checkpoint:
+    """The checkpoint in `directory`. Raises CheckpointError when it is not whole."""
+    try:
+        progress = Progress(**json.loads((directory / "progress.json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError("this is no whole checkpoint", str(directory), "delete it; training resumes from the one before") from error
+    return Checkpoint(directory, progress)
+
+
+def restore(engine: Engine, checkpoint: Checkpoint, method: str) -> Progress:
+    """Bring the engine and the random numbers to where the checkpoint was written."""
+    if checkpoint.progress.method != method:
+        raise CheckpointError(
+            f"the checkpoint was trained with {checkpoint.progress.method}, not with {method}",
+            str(checkpoint.directory),
+            "choose another directory",
+        )
+    engine.load(checkpoint.directory / "engine")
+    torch.set_rng_state(torch.load(checkpoint.directory / f"random-{engine.rank}.pt", weights_only=True))
+    return checkpoint.progress
+
+
+def forget_optimizer(checkpoint: Checkpoint) -> None:
+    """Drop what only resuming needs; the model stays. Optimiser state is most of a checkpoint's size."""
+    shutil.rmtree(checkpoint.directory / "engine", ignore_errors=True)
+
+
+def keep_only(directory: Path, steps: Collection[int]) -> None:
+    """Delete a finished run's checkpoints but those of `steps`, and what only resuming needs of these."""
+    for path in directory.glob("step-*"):
+        if int(path.name.removeprefix("step-")) in steps:
+            shutil.rmtree(path / "engine", ignore_errors=True)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _together(engine: Engine, place: Path, action: Callable[[], None]) -> None:
+    """Run `action` on all ranks; raise on all of them if it failed on one."""
+    problem = ""
+    try:
+        action()
+    except (OSError, RuntimeError) as error:
+        problem = str(error).splitlines()[0]
+    failures = engine.gather(torch.tensor([float(bool(problem))]))
+    if any(float(failed) for failed in failures):
+        if engine.rank == 0:
+            shutil.rmtree(place, ignore_errors=True)
+        free = shutil.disk_usage(place.parent if place.parent.exists() else "/").free >> 20
+        raise CheckpointError(
+            f"a checkpoint could not be written: {problem or 'another worker failed to write'}",
+            f"{place.parent} ({free} MiB free)",
+            "free some disk space, or give another directory with --dir; the run resumes from its last whole checkpoint",
+        )
+
+
+def _fresh(partial: Path, rank: int) -> None:
+    if rank == 0:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+
+
+def _write_rest(partial: Path, progress: Progress, tokenizer: Any, rank: int) -> None:
+    torch.save(torch.get_rng_state(), partial / f"random-{rank}.pt")
+    if rank == 0:
+        tokenizer.save_pretrained(partial / "model")
+        (partial / "progress.json").write_text(json.dumps(asdict(progress)))
+
+
+def _name(partial: Path, final: Path, rank: int) -> None:
+    if rank == 0:
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(partial, final)

@@ -1,0 +1,135 @@
+"""Training on many ranks with DeepSpeed; the only file that names it."""
+
+import gc
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from orchestrator.errors import CheckpointError
+from orchestrator.policy.scoring import ScoringModel
+from orchestrator.settings import TrainingSettings
+
+_TAG = "state"
+
+
+def prepare_process() -> None:
+    """Import DeepSpeed and join the process group (made by the launcher, or from the environment). Safe to call again."""
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    import deepspeed
+    import deepspeed.ops
+
+    # The shared-memory collectives are compiled at first use, for a minute, and a process killed meanwhile leaves a lock behind that
+    # makes every later start hang; plain gloo needs neither compiler nor lock.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    deepspeed.init_distributed(backend, dist_init_required=not dist.is_initialized(), verbose=False)
+
+
+class DeepSpeedEngine:
+    """One rank of a DeepSpeed group, ZeRO stage 0 to 3."""
+
+    def __init__(self, model: ScoringModel, settings: TrainingSettings) -> None:
+        prepare_process()
+        import deepspeed
+
+        self.rank = dist.get_rank()
+        self.world_size = dist.get_world_size()
+        self.accumulation = settings.accumulation(self.world_size)
+        self._stage = settings.zero_stage
+        self._is_plain = settings.zero_stage == 0 and settings.precision == "fp32"
+        engine: Any = deepspeed.initialize(
+            model=model,
+            model_parameters=list(model.parameters()),  # pyright: ignore[reportArgumentType]
+            config=deepspeed_config(settings, self.world_size),
+        )[0]
+        self._engine = engine
+        self._engine.train()
+        self.device = torch.device(self._engine.device)
+
+    @property
+    def policy(self) -> Any:
+        """DeepSpeed's wrapper of the scoring model."""
+        return self._engine
+
+    def backward(self, loss: Tensor) -> None:
+        """Add gradients; the last micro-batch of a step also takes it, at the learning rate that `update` set before."""
+        self._engine.backward(loss)
+        if not self._engine.is_gradient_accumulation_boundary():
+            self._engine.step()
+
+    def update(self, learning_rate: float) -> float:
+        """Clip, step, clear."""
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = learning_rate
+        plain_norm = self._gradient_norm() if self._is_plain else None
+        self._engine.step()
+        return float(self._engine.get_global_grad_norm() if plain_norm is None else plain_norm)
+
+    def average(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Means over ranks, in float64."""
+        kind = torch.float64 if self.device.type != "mps" else torch.float32
+        packed = torch.tensor([values[key] for key in sorted(values)], dtype=kind, device=self.device)
+        dist.all_reduce(packed)
+        return dict(zip(sorted(values), (packed / self.world_size).tolist(), strict=True))
+
+    def gather(self, values: Tensor) -> list[Tensor]:
+        """All ranks' tensors."""
+        shares: list[Any] = [None] * self.world_size
+        dist.all_gather_object(shares, values.cpu())
+        return shares
+
+    def save(self, directory: Path) -> None:
+        """Write every rank's part."""
+        self._engine.save_checkpoint(str(directory), tag=_TAG, save_latest=False)
+
+    def load(self, directory: Path) -> None:
+        """Read every rank's part."""
+        try:
+            loaded, _ = self._engine.load_checkpoint(str(directory), tag=_TAG)
+        except (OSError, RuntimeError, AssertionError) as error:
+            raise CheckpointError(f"the checkpoint cannot be loaded: {error}", str(directory), _LOAD_CURE) from error
+        if loaded is None:
+            raise CheckpointError("the checkpoint is not whole", str(directory), _LOAD_CURE)
+
+    def export(self, directory: Path) -> None:
+        """Write a Hugging Face directory from rank 0."""
+        weights = self._engine._zero3_consolidated_16bit_state_dict() if self._stage == 3 else self._engine.module.state_dict()
+        if self.rank == 0:
+            plain = {key.removeprefix("model."): value for key, value in weights.items()}
+            self._engine.module.model.save_pretrained(directory, state_dict=plain)
+
+    def close(self) -> None:
+        """Free the engine; the process group stays for the next one."""
+        self._engine.destroy()
+        del self._engine
+        gc.collect()
+
+    def _gradient_norm(self) -> Tensor:
+        """Without ZeRO and in fp32 DeepSpeed leaves whole gradients in place and does not tell their norm."""
+        gradients = [parameter.grad for parameter in self._engine.module.parameters() if parameter.grad is not None]
+        return torch.nn.utils.get_total_norm(gradients)
+
+
+_LOAD_CURE = "resume with the same number of workers and the same ZeRO stage, or delete the checkpoint to start again"
+
+
+def deepspeed_config(settings: TrainingSettings, world_size: int) -> dict[str, Any]:
+    """DeepSpeed's configuration. Clipping is always written: left out, it would be 1.0."""
+    adam = {"torch_adam": True, "lr": settings.learning_rate, "betas": settings.adam_betas, "weight_decay": settings.weight_decay}
+    return {
+        "train_micro_batch_size_per_gpu": settings.micro_batch_size,
+        "gradient_accumulation_steps": settings.accumulation(world_size),
+        "gradient_clipping": settings.gradient_clipping or 0.0,
+        "optimizer": {"type": "AdamW", "params": adam},
+        "zero_optimization": {"stage": settings.zero_stage, "stage3_gather_16bit_weights_on_model_save": settings.zero_stage == 3},
+        "bf16": {"enabled": settings.precision == "bf16"},
+        "zero_allow_untested_optimizer": True,
+        "steps_per_print": 10**9,
+        "wall_clock_breakdown": False,
+    }

@@ -1,0 +1,43 @@
+"""What a run trains on: the tokenizer and the tokenised pairs, checked against what the method needs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import DataFormatError
+from orchestrator.policy.loading import load_tokenizer
+from orchestrator.policy.scores import Needs
+from orchestrator.preferences.pairs import TokenizedPair
+from orchestrator.preferences.sources import load_pairs
+from orchestrator.preferences.tokenization import Lengths, tokenize
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Tokenised pairs and the tokenizer they were made with; `identical` pairs were left out."""
+
+    tokenizer: Any
+    pairs: Sequence[TokenizedPair]
+    identical: int
+
+
+@lru_cache(maxsize=2)
+def load_inputs(model: str, train: Path, context: int, limit: int | None) -> Inputs:
+    """Read and tokenise once per process; trials that follow get the same object."""
+    tokenizer = load_tokenizer(model)
+    data = tokenize(tokenizer, load_pairs(train, limit), Lengths(context))
+    return Inputs(tokenizer, data.pairs, data.identical)
+
+
+def check_needs(needs: Iterable[tuple[str, Needs]], pairs: Sequence[TokenizedPair], origin: Path) -> None:
+    """Refuse methods that need rewards when the data has none."""
+    without = next((number for number, pair in enumerate(pairs, 1) if pair.chosen_reward is None), None)
+    hungry = [method for method, need in needs if need.reward]
+    if hungry and without is not None:
+        raise DataFormatError(
+            f"{', '.join(hungry)} need rewards, and pair {without} of the data has none",
+            str(origin),
+            "add `chosen_reward` and `rejected_reward` to every row, or leave these methods out of search.methods",
+        )

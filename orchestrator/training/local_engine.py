@@ -1,0 +1,70 @@
+"""Training in this process, on one device, without Ray or DeepSpeed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from orchestrator.policy.scoring import ScoringModel
+from orchestrator.settings import TrainingSettings
+
+
+class LocalEngine:
+    """One rank, AdamW, the weights' own precision."""
+
+    rank = 0
+    world_size = 1
+
+    def __init__(self, model: ScoringModel, settings: TrainingSettings, device: torch.device | None = None) -> None:
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.accumulation = settings.accumulation(world_size=1)
+        self._model = model.to(self.device).train()
+        self._clip = settings.gradient_clipping
+        self._optimizer = torch.optim.AdamW(model.parameters(), betas=settings.adam_betas, weight_decay=settings.weight_decay)
+
+    @property
+    def policy(self) -> Any:
+        """The scoring model."""
+        return self._model
+
+    def backward(self, loss: Tensor) -> None:
+        """Add gradients."""
+        (loss / self.accumulation).backward()
+
+    def update(self, learning_rate: float) -> float:
+        """Clip, step, clear."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._clip or float("inf"))
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return float(norm)
+
+    def average(self, values: Mapping[str, float]) -> dict[str, float]:
+        """One rank's mean is the value."""
+        return dict(values)
+
+    def gather(self, values: Tensor) -> list[Tensor]:
+        """One rank's tensor."""
+        return [values]
+
+    def save(self, directory: Path) -> None:
+        """Write weights and optimiser."""
+        directory.mkdir(parents=True, exist_ok=True)
+        torch.save({"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}, directory / "local.pt")
+
+    def load(self, directory: Path) -> None:
+        """Read weights and optimiser."""
+        saved = torch.load(directory / "local.pt", map_location=self.device, weights_only=True)
+        self._model.load_state_dict(saved["model"])
+        self._optimizer.load_state_dict(saved["optimizer"])
+
+    def export(self, directory: Path) -> None:
+        """Write a Hugging Face directory."""
+        self._model.model.save_pretrained(directory)  # pyright: ignore[reportCallIssue]
+
+    def close(self) -> None:
+        """Drop the optimiser's state."""
+        self._optimizer.state.clear()

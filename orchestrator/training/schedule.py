@@ -1,0 +1,15 @@
+"""The learning rate at every step, as a pure function: nothing to save, nothing to resume."""
+
+import math
+
+from orchestrator.settings import TrainingSettings
+
+
+def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
+    """The rate for step `step` (from 0) of `steps`: linear warm-up to `settings.learning_rate`, then the chosen shape."""
+    warmup = math.ceil(settings.warmup * steps)
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    shapes = {"constant": 1.0, "linear": 1 - progress, "cosine": 0.5 * (1 + math.cos(math.pi * progress))}
+    return settings.learning_rate * shapes[settings.schedule]

@@ -1,0 +1,227 @@
+"""Short instructions with one right answer each, and the slips that people make on them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from string import ascii_lowercase
+
+from evals.errors import SettingsError
+from evals.prompts import EvaluationPrompt, Message
+
+WORDS = [
+    "apple",
+    "bird",
+    "boat",
+    "book",
+    "bread",
+    "bus",
+    "cake",
+    "cat",
+    "chair",
+    "clock",
+    "cloud",
+    "coat",
+    "cup",
+    "dog",
+    "door",
+    "duck",
+    "fish",
+    "flag",
+    "fox",
+    "frog",
+    "game",
+    "gift",
+    "glass",
+    "gold",
+    "hand",
+    "hat",
+    "hill",
+    "horse",
+    "house",
+    "ice",
+    "key",
+    "king",
+    "lake",
+    "lamp",
+    "leaf",
+    "lion",
+    "moon",
+    "mouse",
+    "night",
+    "owl",
+    "pen",
+    "rain",
+    "ring",
+    "river",
+    "rose",
+    "ship",
+    "snow",
+    "star",
+    "sun",
+    "tree",
+]
+
+
+@dataclass(frozen=True)
+class Task:
+    """An instruction, its only right answer, and typical wrong ones (at least one)."""
+
+    kind: str
+    question: str
+    answer: str
+    slips: tuple[str, ...]
+
+    def as_prompt(self, prompt_id: str) -> EvaluationPrompt:
+        """Pose the instruction as a prompt that the verifier can check."""
+        return EvaluationPrompt(prompt_id, (Message("user", self.question),), answer=self.answer)
+
+    def demonstrate(self, rng: Random, slip_rate: float) -> str:
+        """Write what one person of the crowd does: the right answer, or with probability `slip_rate` a slip."""
+        return rng.choice(self.slips) if rng.random() < slip_rate else self.answer
+
+
+def draw_tasks(rng: Random, count: int, taken: set[str]) -> list[Task]:
+    """`count` tasks, evenly over the kinds, whose questions are not in `taken`; their questions are added to it.
+
+    Raises SettingsError when a kind has no fresh question left.
+    """
+    kinds = list(TASK_KINDS)
+    tasks = [_draw_fresh(kinds[position % len(kinds)], rng, taken) for position in range(count)]
+    rng.shuffle(tasks)
+    return tasks
+
+
+def _draw_fresh(kind: str, rng: Random, taken: set[str]) -> Task:
+    for _ in range(1000):
+        question, answer, slips = TASK_KINDS[kind](rng)
+        if question not in taken:
+            taken.add(question)
+            # A slip can hit the answer by chance: exchanging two equal neighbours changes nothing.
+            return Task(kind, question, answer, tuple(dict.fromkeys(slip for slip in slips if slip and slip != answer)))
+    raise SettingsError(f"there are no more instructions of kind {kind!r}", "the tasks recipe", "ask for fewer prompts")
+
+
+Drawn = tuple[str, str, Sequence[str]]
+
+
+def _addition(rng: Random) -> Drawn:
+    tens, units = sorted(rng.sample(range(10), 2)), sorted(rng.sample(range(10), 2))
+    left, total = 10 * tens[0] + units[0], 10 * tens[1] + units[1]
+    question = rng.choice(("What is {} + {}?", "Compute {} + {}.")).format(left, total - left)
+    return question, str(total), [str(total + 1), str(total + 10)]
+
+
+def _subtraction(rng: Random) -> Drawn:
+    tens, units = sorted(rng.sample(range(10), 2)), sorted(rng.sample(range(10), 2))
+    left, rest = 10 * tens[1] + units[1], 10 * tens[0] + units[0]
+    question = rng.choice(("What is {} - {}?", "Compute {} - {}.")).format(left, left - rest)
+    return question, str(rest), [str(rest + 1), str(rest + 10)]
+
+
+def _successor(rng: Random) -> Drawn:
+    number = rng.randint(10, 9998)
+    question = rng.choice(("Which number follows {}?", "Count on from {}.")).format(number)
+    return question, str(number + 1), [str(number), str(number + 2)]
+
+
+def _larger(rng: Random) -> Drawn:
+    small, large = sorted(rng.sample(range(10, 100), 2))
+    shown = rng.sample((small, large), 2)
+    question = rng.choice(("Which is larger, {} or {}?", "Name the larger number: {} or {}.")).format(*shown)
+    return question, str(large), [str(small), f"{large} {small}"]
+
+
+def _sorting(rng: Random) -> Drawn:
+    letters = _letters(rng, 3, 4)
+    right = sorted(letters)
+    if letters == right:
+        letters = right[::-1]
+    question = rng.choice(("Sort the letters: {}", "Put in alphabetical order: {}")).format(_spaced(letters))
+    return question, _spaced(right), [_spaced(letters), *_damaged(right)]
+
+
+def _backwards(rng: Random) -> Drawn:
+    letters = _letters(rng, 3, 5)
+    right = letters[::-1]
+    question = rng.choice(("Write backwards: {}", "Reverse the letters: {}")).format(_spaced(letters))
+    return question, _spaced(right), [_spaced(letters), *_damaged(right)]
+
+
+def _without_first(rng: Random) -> Drawn:
+    letters = _letters(rng, 3, 5)
+    question = rng.choice(("Leave out the first letter: {}", "Copy without the first letter: {}")).format(_spaced(letters))
+    return question, _spaced(letters[1:]), [_spaced(letters), _spaced(letters[:-1])]
+
+
+def _following(rng: Random) -> Drawn:
+    letters = [rng.choice(ascii_lowercase[1:-1]) for _ in range(3)]
+    right = [_shifted(letter, 1) for letter in letters]
+    question = rng.choice(("Write the next letter after each: {}", "Which letters follow {}?")).format(_spaced(letters))
+    return question, _spaced(right), [_spaced([*right[:-1], letters[-1]]), _spaced([_shifted(letter, -1) for letter in letters])]
+
+
+def _counting(rng: Random) -> Drawn:
+    letters = _letters(rng, 2, 6)
+    question = rng.choice(("How many letters: {}", "Count the letters: {}")).format(_spaced(letters))
+    return question, str(len(letters)), [str(len(letters) - 1), str(len(letters) + 1)]
+
+
+def _capitals(rng: Random) -> Drawn:
+    words = rng.sample(WORDS, rng.randint(2, 3))
+    right = _spaced(words).upper()
+    question = rng.choice(("Write in capitals: {}", "Put in upper case: {}")).format(_spaced(words))
+    return question, right, [_spaced(words), _spaced([words[0].upper(), *words[1:]])]
+
+
+def _twice(rng: Random) -> Drawn:
+    words = rng.sample(WORDS, 2)
+    once = _spaced(words)
+    question = rng.choice(("Write twice: {}", "Say two times: {}")).format(once)
+    return question, f"{once} {once}", [once, f"{once} {words[0]}"]
+
+
+def _word_order(rng: Random) -> Drawn:
+    words = rng.sample(WORDS, rng.randint(2, 4))
+    right = words[::-1]
+    question = rng.choice(("Reverse the words: {}", "Write the words from last to first: {}")).format(_spaced(words))
+    return question, _spaced(right), [_spaced(words), *_damaged(right)]
+
+
+def _last_word(rng: Random) -> Drawn:
+    words = rng.sample(WORDS, rng.randint(3, 4))
+    question = rng.choice(("Which word comes last: {}", "Give only the last word: {}")).format(_spaced(words))
+    return question, words[-1], [words[-2], _spaced(words[-2:])]
+
+
+TASK_KINDS: dict[str, Callable[[Random], Drawn]] = {
+    "addition": _addition,
+    "subtraction": _subtraction,
+    "successor": _successor,
+    "larger": _larger,
+    "sorting": _sorting,
+    "backwards": _backwards,
+    "without the first": _without_first,
+    "following letters": _following,
+    "counting": _counting,
+    "capitals": _capitals,
+    "twice": _twice,
+    "word order": _word_order,
+    "last word": _last_word,
+}
+
+
+def _letters(rng: Random, least: int, most: int) -> list[str]:
+    return rng.sample(ascii_lowercase, rng.randint(least, most))
+
+
+def _spaced(parts: Sequence[str]) -> str:
+    return " ".join(parts)
+
+
+def _shifted(letter: str, by: int) -> str:
+    return ascii_lowercase[ascii_lowercase.index(letter) + by]
+
+
+def _damaged(right: Sequence[str]) -> list[str]:
+    """Exchange the last two parts, or drop the last one."""
+    return [_spaced([*right[:-2], right[-1], right[-2]]), _spaced(right[:-1])]

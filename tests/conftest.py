@@ -1,0 +1,46 @@
+"""A tiny model and a tiny data set that every room's tests share."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.prompts import Message
+from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
+from tests.evals.tiny_model import make_tiny_model
+
+
+def make_pairs(count: int, seed: int = 0) -> list[PreferencePair]:
+    """Pairs with a rule to learn: the chosen answer repeats the prompt's word, the rejected one says another."""
+    words = ["quick", "brown", "fox", "jumps", "over", "lazy", "dog"]
+    chance = random.Random(seed)
+    pairs = []
+    for _ in range(count):
+        right, wrong = chance.sample(words, 2)
+        reward = chance.random()
+        pairs.append(PreferencePair((Message("user", f"say {right}"),), right, wrong, 1 + reward, reward))
+    return pairs
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of two layers, as a Hugging Face directory."""
+    return make_tiny_model(tmp_path_factory.mktemp("tiny") / "model", seed=0, scale=0.05)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tiny_model: Path) -> Any:
+    """The tiny model's tokenizer."""
+    from orchestrator.policy.loading import load_tokenizer
+
+    return load_tokenizer(str(tiny_model))
+
+
+@pytest.fixture(scope="session")
+def tokenized_pairs(tokenizer: Any) -> Sequence[TokenizedPair]:
+    """64 tokenised pairs with rewards."""
+    from orchestrator.preferences.tokenization import Lengths, tokenize
+
+    return tokenize(tokenizer, make_pairs(64), Lengths(context=64)).pairs

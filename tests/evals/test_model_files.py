@@ -1,0 +1,69 @@
+"""Model directories: what is refused before an engine is started, and what may share one."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from evals.errors import ModelError
+from evals.model_files import engine_shape, model_stamp, read_config
+
+
+def copy(model: Path, to: Path) -> Path:
+    return Path(shutil.copytree(model, to / "copy"))
+
+
+@pytest.mark.parametrize("lacking", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_directory_that_lacks_a_part_is_no_model(model_a: Path, tmp_path: Path, lacking: str) -> None:
+    broken = copy(model_a, tmp_path)
+    (broken / lacking).unlink()
+    (broken / "chat_template.jinja").unlink()
+    with pytest.raises(ModelError) as refusal:
+        model_stamp(broken)
+    assert refusal.value.where == str(broken)
+    assert "save_pretrained" in refusal.value.cure
+
+
+def test_a_directory_that_does_not_exist_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
+        model_stamp(tmp_path / "absent")
+
+
+def test_weights_cut_off_by_a_fault_are_refused_by_their_file(model_a: Path, tmp_path: Path) -> None:
+    broken = copy(model_a, tmp_path)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ModelError, match="cannot be read") as refusal:
+        engine_shape(broken)
+    assert refusal.value.where == str(weights)
+
+
+def test_a_rewritten_file_changes_the_stamp(model_a: Path, tmp_path: Path) -> None:
+    model = copy(model_a, tmp_path)
+    before = model_stamp(model)
+    assert model_stamp(model) == before
+    os.utime(model / "model.safetensors", ns=(1, 1))
+    assert model_stamp(model) != before
+
+
+def test_other_weights_of_one_model_share_an_engine_and_a_wider_model_does_not(model_a: Path, model_b: Path, wide_model: Path) -> None:
+    assert engine_shape(model_a) == engine_shape(model_b)
+    assert engine_shape(model_a) != engine_shape(wide_model)
+
+
+def test_marks_of_the_saving_library_do_not_cost_an_engine(model_a: Path, tmp_path: Path) -> None:
+    model = copy(model_a, tmp_path)
+    config = json.loads((model / "config.json").read_text()) | {"transformers_version": "4.0.0"}
+    config["torch_dtype"] = config.pop("dtype")
+    (model / "config.json").write_text(json.dumps(config))
+    assert engine_shape(model) == engine_shape(model_a)
+    assert read_config(model)["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("file", ["chat_template.jinja", "generation_config.json"])
+def test_another_template_or_end_token_needs_another_engine(model_a: Path, tmp_path: Path, file: str) -> None:
+    model = copy(model_a, tmp_path)
+    (model / file).write_text('{"eos_token_id": 7}')
+    assert engine_shape(model) != engine_shape(model_a)

@@ -1,0 +1,176 @@
+"""The judge behind an endpoint: what it makes of good answers, bad answers and none."""
+
+import asyncio
+import math
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from evals.errors import JudgeUnavailableError, SettingsError, UserError
+from evals.judges.openai_judge import OpenAIJudge, OpenAIJudgeSettings
+from evals.judges.pairwise_prompt import candidate_is_first
+from evals.judging import Match
+from evals.prompts import EvaluationPrompt, Message
+from tests.evals.fake_server import Answer, FakeServer, completion, failure
+
+
+def settings(server: FakeServer, **changes: Any) -> OpenAIJudgeSettings:
+    quick = OpenAIJudgeSettings("fake", server.url, timeout_s=5, max_attempts=3, first_wait_s=0.01)
+    return replace(quick, **changes)
+
+
+def matches(count: int) -> list[Match]:
+    return [Match(EvaluationPrompt(f"p{n}", (Message("user", f"question {n}"),)), f"GOOD {n}", f"BAD {n}") for n in range(count)]
+
+
+def fair_tokens(body: dict[str, Any], number: int) -> Answer:
+    """Find the good answer with probability 0.9, wherever it stands."""
+    good, bad = ("m", " M") if good_is_first(body) else ("M", " m")
+    return completion(good, {good: math.log(0.9), bad: math.log(0.1), "x": -9.0})
+
+
+def fair_text(body: dict[str, Any], number: int) -> Answer:
+    return completion(f"It is better. [[{'A' if good_is_first(body) else 'B'}]]")
+
+
+def good_is_first(body: dict[str, Any]) -> bool:
+    text = body["messages"][0]["content"]
+    return text.index("GOOD") < text.index("BAD")
+
+
+@pytest.mark.parametrize(("protocol", "answer", "score"), [("logprobs", fair_tokens, 0.9), ("text", fair_text, 1.0)])
+def test_the_better_candidate_wins_in_either_order(
+    server: FakeServer, protocol: str, answer: Callable[[dict[str, Any], int], Answer], score: float
+) -> None:
+    server.answer = answer
+    asked = matches(12)
+    verdicts = OpenAIJudge(settings(server, protocol=protocol)).judge(asked)
+    assert [verdict.prompt_id for verdict in verdicts] == [match.prompt.id for match in asked]
+    assert [verdict.candidate_score for verdict in verdicts] == pytest.approx([score] * 12)
+    assert [verdict.candidate_shown_first for verdict in verdicts] == [candidate_is_first(match.prompt, 0) for match in asked]
+    assert {verdict.candidate_shown_first for verdict in verdicts} == {True, False}
+
+
+def test_equal_texts_tie_and_are_not_asked_about(server: FakeServer) -> None:
+    (verdict,) = OpenAIJudge(settings(server)).judge([replace(matches(1)[0], candidate="same", baseline="same")])
+    assert verdict.candidate_score == 0.5
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("protocol", "answer"),
+    [
+        ("logprobs", completion("x", {"x": -0.1})),
+        ("logprobs", completion("m")),
+        ("text", completion("I cannot say.")),
+        ("text", completion("")),
+    ],
+)
+def test_an_answer_without_a_verdict_is_unreadable_and_no_loss(server: FakeServer, protocol: str, answer: Answer) -> None:
+    server.answer = lambda body, number: answer
+    (verdict,) = OpenAIJudge(settings(server, protocol=protocol)).judge(matches(1))
+    assert verdict.candidate_score is None
+    assert len(server.asked) == 1
+
+
+HTML = Answer(b"<html>starting</html>", headers={"content-type": "text/html"})
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        failure(429),
+        failure(500),
+        failure(503),
+        Answer(b"{cut off"),
+        Answer(b'{"choices": []}'),
+        HTML,
+        replace(failure(500), delay_s=0.5),
+    ],
+)
+def test_a_failure_that_passes_is_retried(server: FakeServer, bad: Answer) -> None:
+    server.answer = lambda body, number: fair_tokens(body, number) if number else bad
+    (verdict,) = OpenAIJudge(settings(server, timeout_s=0.4)).judge(matches(1))
+    assert verdict.candidate_score == pytest.approx(0.9)
+    assert len(server.asked) == 2
+
+
+def test_the_server_decides_how_long_to_wait(server: FakeServer) -> None:
+    server.answer = lambda body, number: fair_tokens(body, number) if number else failure(429, retry_after="0.3")
+    OpenAIJudge(settings(server)).judge(matches(1))
+    assert server.times[1] - server.times[0] >= 0.3
+
+
+@pytest.mark.parametrize("bad", [failure(500), HTML, Answer(b"", delay_s=0.6)])
+def test_a_failure_that_stays_is_an_unavailable_judge(server: FakeServer, bad: Answer) -> None:
+    server.answer = lambda body, number: bad
+    with pytest.raises(JudgeUnavailableError, match="3 attempts") as gone:
+        OpenAIJudge(settings(server, timeout_s=0.2)).judge(matches(1))
+    assert gone.value.where == server.url
+    assert "is the server up? is the model name right?" in gone.value.cure
+    assert len(server.asked) == 3
+
+
+def test_a_server_that_is_down_is_an_unavailable_judge(server: FakeServer) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+        start = time.monotonic()
+        with pytest.raises(JudgeUnavailableError) as gone:
+            OpenAIJudge(settings(server, base_url=url)).judge(matches(40))
+    assert gone.value.where == url
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize(("status", "cure"), [(400, "protocol"), (401, "OPENAI_API_KEY"), (403, "access"), (404, "model name")])
+def test_a_refusal_is_the_users_to_cure_and_is_not_retried(server: FakeServer, status: int, cure: str) -> None:
+    server.answer = lambda body, number: failure(status)
+    with pytest.raises(UserError, match=f"failure {status}") as refusal:
+        OpenAIJudge(settings(server)).judge(matches(1))
+    assert cure in refusal.value.cure
+    assert len(server.asked) == 1
+
+
+def test_no_more_requests_are_under_way_than_allowed(server: FakeServer) -> None:
+    server.answer = lambda body, number: replace(fair_tokens(body, number), delay_s=0.03)
+    OpenAIJudge(settings(server, max_concurrency=3)).judge(matches(15))
+    assert server.busiest == 3
+
+
+def test_a_budget_that_cannot_suffice_is_refused_before_anything_is_spent(server: FakeServer) -> None:
+    judge = OpenAIJudge(settings(server, max_requests=5))
+    judge.judge(matches(4))
+    with pytest.raises(UserError, match="4 requests are spent and 2 more are wanted"):
+        judge.judge(matches(2))
+    assert len(server.asked) == 4
+
+
+def test_retries_are_paid_from_the_budget(server: FakeServer) -> None:
+    server.answer = lambda body, number: failure(500)
+    with pytest.raises(UserError, match="`max_requests` is 2"):
+        OpenAIJudge(settings(server, max_requests=2)).judge(matches(1))
+    assert len(server.asked) == 2
+
+
+def test_a_judge_works_inside_a_running_loop(server: FakeServer) -> None:
+    async def inside() -> float | None:
+        return OpenAIJudge(settings(server)).judge(matches(1))[0].candidate_score
+
+    assert asyncio.run(inside()) is not None
+
+
+def test_the_hosted_judge_without_a_key_is_refused_before_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(UserError, match="no API key") as refusal:
+        OpenAIJudge(OpenAIJudgeSettings("gpt-4.1")).judge(matches(1))
+    assert "OPENAI_API_KEY" in refusal.value.where
+
+
+@pytest.mark.parametrize("wrong", [{"protocol": "vote"}, {"max_concurrency": 0}, {"timeout_s": -1.0}, {"max_attempts": 0}])
+def test_impossible_settings_are_refused(server: FakeServer, wrong: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError):
+        settings(server, **wrong)

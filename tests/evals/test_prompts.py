@@ -1,0 +1,64 @@
+"""Prompt files: read, written, and refused with the file and the line."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from evals.errors import DataFormatError
+from evals.prompts import EvaluationPrompt, Message, load_prompts, save_prompts
+
+
+def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
+    prompts = (
+        EvaluationPrompt("a", (Message("system", "Be brief."), Message("user", "Größe?")), reference="ja"),
+        EvaluationPrompt("b", (Message("user", "2+2"),), answer="4", pattern=r"\d"),
+    )
+    save_prompts(tmp_path / "p.jsonl", prompts)
+    assert load_prompts(tmp_path / "p.jsonl").prompts == prompts
+
+
+def test_a_bare_prompt_is_one_user_turn_with_the_lines_number_as_id(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"prompt": "Hello"}\n')
+    assert load_prompts(tmp_path / "p.jsonl").prompts == (EvaluationPrompt("0", (Message("user", "Hello"),)),)
+
+
+def test_the_hash_is_that_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"prompt": "Hello"}\n')
+    assert load_prompts(tmp_path / "p.jsonl").sha256 == hashlib.sha256(b'{"prompt": "Hello"}\n').hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("{not json", "not JSON"),
+        ('{"text": "x"}', "neither"),
+        ('["x"]', "neither"),
+        ('{"messages": [{"role": "user"}]}', "no `content`"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_refused_with_its_file_and_line(tmp_path: Path, line: str, what: str) -> None:
+    file = tmp_path / "p.jsonl"
+    file.write_text('{"prompt": "fine"}\n\n' + line + "\n")
+    with pytest.raises(DataFormatError, match=what) as refusal:
+        load_prompts(file)
+    assert refusal.value.where == f"{file}:3"
+    assert refusal.value.cure
+
+
+@pytest.mark.parametrize("content", ["", "\n\n"])
+def test_an_empty_file_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "p.jsonl").write_text(content)
+    with pytest.raises(DataFormatError, match="empty"):
+        load_prompts(tmp_path / "p.jsonl")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataFormatError, match="no prompt file"):
+        load_prompts(tmp_path / "absent.jsonl")
+
+
+def test_two_prompts_of_one_id_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"id": "a", "prompt": "x"}\n{"id": "a", "prompt": "y"}\n')
+    with pytest.raises(DataFormatError, match="share an id"):
+        load_prompts(tmp_path / "p.jsonl")

@@ -1,0 +1,191 @@
+"""The real vLLM engine, warm in a process of its own, so that its threads and process groups do not reach other tests."""
+
+import math
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from evals.errors import ModelError, UserError
+from evals.generation import Decoding, Response
+from evals.judges.pairwise_prompt import ask_for_token, candidate_is_first
+from evals.judges.vllm_judge import VllmJudge
+from evals.judging import Match, Verdict
+from evals.prompts import EvaluationPrompt, Message
+from evals.vllm_engine import VllmEngine
+from tests.evals.tiny_model import next_token_logprobs
+
+pytestmark = pytest.mark.cluster
+
+CONTEXT = 512
+GREEDY = Decoding(max_tokens=12)
+# Longer than a block of the prefix cache (128 tokens on CPU), which stores whole blocks only.
+PROMPTS = [EvaluationPrompt(str(n), (Message("user", "the quick brown fox " * 60 + str(n)),)) for n in range(3)]
+ENGINE = VllmEngine(max_model_len=CONTEXT)
+
+InEngine = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def in_engine() -> Iterator[InEngine]:
+    """Call a function of this module in the process of the engine."""
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        yield lambda function, *arguments: process.submit(function, *arguments).result(timeout=240)
+        process.submit(close).result(timeout=60)
+
+
+def close() -> None:
+    ENGINE.close()
+
+
+def answer(model: Path, prompts: list[EvaluationPrompt] = PROMPTS, decoding: Decoding = GREEDY) -> list[Response]:
+    return ENGINE.respond(str(model), prompts, decoding)
+
+
+def answer_with_a_stale_cache(model: Path) -> list[Response]:
+    with patch.object(ENGINE._llm, "reset_prefix_cache"):
+        return answer(model)
+
+
+def engine_number() -> int:
+    return id(ENGINE._llm)
+
+
+def fail_to_swap(model: Path) -> None:
+    with patch.object(ENGINE._llm, "collective_rpc", side_effect=ConnectionError("lost in mid-swap")):
+        answer(model)
+
+
+def interrupt(model: Path) -> None:
+    answer(model)
+    assert ENGINE._llm is not None
+    with patch.object(ENGINE._llm.llm_engine, "step", side_effect=InterruptedError("stopped in mid-answer")):
+        answer(model)
+
+
+def token_logprobs(model: Path, conversations: list[tuple[Message, ...]], tokens: tuple[str, ...]) -> list[dict[str, float]]:
+    return ENGINE.token_logprobs(str(model), conversations, tokens)
+
+
+def judge(model: Path, matches: list[Match]) -> list[Verdict]:
+    return VllmJudge(ENGINE, str(model)).judge(matches)
+
+
+def test_swapping_to_other_weights_and_back_restores_the_exact_answers(in_engine: InEngine, model_a: Path, model_b: Path) -> None:
+    first, other, again = in_engine(answer, model_a), in_engine(answer, model_b), in_engine(answer, model_a)
+    assert [response.prompt_id for response in first] == ["0", "1", "2"]
+    assert all(a.text != b.text for a, b in zip(first, other, strict=True))
+    assert again == first
+
+
+def test_without_clearing_the_cache_the_new_weights_would_answer_from_the_old(in_engine: InEngine, model_a: Path, model_b: Path) -> None:
+    in_engine(answer, model_b)
+    right = in_engine(answer, model_a)
+    in_engine(answer, model_b)
+    assert in_engine(answer_with_a_stale_cache, model_a) != right
+    in_engine(answer, model_b)
+    assert in_engine(answer, model_a) == right
+
+
+def test_a_checkpoint_written_over_another_at_the_same_path_is_seen(
+    in_engine: InEngine, model_a: Path, model_b: Path, tmp_path: Path
+) -> None:
+    place = Path(shutil.copytree(model_a, tmp_path / "checkpoint"))
+    before = in_engine(answer, place)
+    shutil.copy(model_b / "model.safetensors", place / "model.safetensors")
+    assert in_engine(answer, place) == in_engine(answer, model_b) != before
+
+
+def test_weights_are_swapped_in_one_engine_and_a_wider_model_gets_its_own(
+    in_engine: InEngine, model_a: Path, model_b: Path, wide_model: Path
+) -> None:
+    wide = in_engine(answer, wide_model)
+    engine = in_engine(engine_number)
+    small = in_engine(answer, model_a)
+    assert in_engine(engine_number) != engine
+    engine = in_engine(engine_number)
+    in_engine(answer, model_b)
+    assert in_engine(answer, model_a) == small
+    assert in_engine(engine_number) == engine
+    assert in_engine(answer, wide_model) == wide
+
+
+@pytest.mark.parametrize(("fault", "kind"), [(fail_to_swap, ConnectionError), (interrupt, InterruptedError)])
+def test_an_engine_that_failed_at_work_answers_rightly_afterwards(
+    in_engine: InEngine, model_a: Path, model_b: Path, fault: Callable[[Path], None], kind: type[Exception]
+) -> None:
+    right = in_engine(answer, model_a)
+    with pytest.raises(kind):
+        in_engine(fault, model_b)
+    assert in_engine(answer, model_a) == right
+
+
+def test_a_sampled_answer_does_not_depend_on_its_batch_and_does_on_its_seed(in_engine: InEngine, model_a: Path) -> None:
+    sampled = Decoding(temperature=1.0, max_tokens=12)
+    together = in_engine(answer, model_a, PROMPTS, sampled)
+    assert in_engine(answer, model_a, PROMPTS[2:], sampled) == together[2:]
+    assert in_engine(answer, model_a, PROMPTS, Decoding(temperature=1.0, max_tokens=12, seed=1)) != together
+
+
+def test_a_response_cut_off_by_its_bound_is_not_finished(in_engine: InEngine, model_a: Path) -> None:
+    (response,) = in_engine(answer, model_a, PROMPTS[:1], Decoding(max_tokens=3))
+    assert (response.tokens, response.finished) == (3, False)
+
+
+def test_no_prompts_are_no_responses(in_engine: InEngine, model_a: Path) -> None:
+    assert in_engine(answer, model_a, []) == []
+
+
+def test_a_prompt_longer_than_the_context_is_refused_by_its_id(in_engine: InEngine, model_a: Path) -> None:
+    prompts = [PROMPTS[0], EvaluationPrompt("war-and-peace", (Message("user", "prince " * CONTEXT),))]
+    with pytest.raises(UserError, match=rf"has \d+ tokens .* the context is {CONTEXT} tokens") as refusal:
+        in_engine(answer, model_a, prompts)
+    assert "war-and-peace" in refusal.value.where
+    assert "max_model_len" in refusal.value.cure
+    assert len(in_engine(answer, model_a)) == 3
+
+
+def test_a_directory_that_is_no_model_is_refused_and_the_engine_lives_on(in_engine: InEngine, model_a: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no config\.json"):
+        in_engine(answer, tmp_path)
+    assert len(in_engine(answer, model_a)) == 3
+
+
+def test_an_architecture_that_vllm_does_not_know_is_a_model_error(in_engine: InEngine, model_a: Path, tmp_path: Path) -> None:
+    strange = Path(shutil.copytree(model_a, tmp_path / "strange"))
+    config = (strange / "config.json").read_text().replace("LlamaForCausalLM", "NobodyForCausalLM").replace('"llama"', '"nobody"')
+    (strange / "config.json").write_text(config)
+    with pytest.raises(ModelError, match="vLLM cannot load"):
+        in_engine(answer, strange)
+    assert len(in_engine(answer, model_a)) == 3
+
+
+def test_token_probabilities_equal_those_of_transformers(in_engine: InEngine, model_a: Path) -> None:
+    conversations = [prompt.messages for prompt in PROMPTS]
+    for told, turns in zip(in_engine(token_logprobs, model_a, conversations, ("m", "M")), conversations, strict=True):
+        assert told == pytest.approx(next_token_logprobs(model_a, turns, ("m", "M")), abs=1e-3)
+
+
+def test_a_label_that_the_tokenizer_splits_is_refused(in_engine: InEngine, model_a: Path) -> None:
+    with pytest.raises(UserError, match="no single token for 'xyzzy'"):
+        in_engine(token_logprobs, model_a, [PROMPTS[0].messages], ("m", "xyzzy"))
+
+
+def test_the_local_judge_gives_the_candidates_share_by_transformers(in_engine: InEngine, model_b: Path) -> None:
+    matches = [Match(EvaluationPrompt(str(n), (Message("user", f"question {n}"),)), f"one {n}", f"two {n}") for n in range(6)]
+    tie = Match(PROMPTS[0], "same", "same")
+    *verdicts, tied = in_engine(judge, model_b, [*matches, tie])
+    assert tied.candidate_score == 0.5
+    assert {verdict.candidate_shown_first for verdict in verdicts} == {True, False}
+    for match, verdict in zip(matches, verdicts, strict=True):
+        first = candidate_is_first(match.prompt, 0)
+        logprobs = next_token_logprobs(model_b, ask_for_token(match, first), ("m", "M"))
+        ours, theirs = ("m", "M") if first else ("M", "m")
+        assert verdict.candidate_score == pytest.approx(1 / (1 + math.exp(logprobs[theirs] - logprobs[ours])), abs=1e-3)

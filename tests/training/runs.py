@@ -1,0 +1,92 @@
+"""Small training runs for tests: one process, or several gloo ranks with DeepSpeed."""
+
+import os
+import pickle
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from orchestrator.objectives import Objective
+from orchestrator.policy.loading import load_policy
+from orchestrator.preferences.pairs import TokenizedPair
+from orchestrator.settings import TrainingSettings
+from orchestrator.training.local_engine import LocalEngine
+from orchestrator.training.loop import TrainingRun, train
+
+FAST = TrainingSettings(
+    learning_rate=2e-3, batch_size=16, micro_batch_size=8, steps=12, checkpoints=3, precision="fp32", warmup=0.0, zero_stage=0
+)
+
+
+def tiny_run(
+    objective: Objective,
+    model: Path,
+    tokenizer: Any,
+    pairs: Sequence[TokenizedPair],
+    directory: Path,
+    settings: TrainingSettings = FAST,
+) -> TrainingRun:
+    """A run on the tiny model that writes below `directory`."""
+    return TrainingRun(objective, settings, pairs, str(model), tokenizer, directory / "run", directory / "cache")
+
+
+def train_locally(run: TrainingRun, stop_after: int | None = None) -> None:
+    """Train in this process; `stop_after` ends the run at that checkpoint step, as a killed process would."""
+    torch.manual_seed(0)
+    engine = LocalEngine(load_policy(run.model, run.settings.dtype), run.settings)
+    train(run, engine, lambda checkpoint: checkpoint.progress.step != stop_after)
+
+
+def metrics(run: TrainingRun) -> list[Mapping[str, Any]]:
+    """The recorded steps."""
+    import json
+
+    return [json.loads(line) for line in (run.directory / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(run: TrainingRun, step: int) -> dict[str, torch.Tensor]:
+    """The exported weights of a checkpoint."""
+    from safetensors.torch import load_file
+
+    return load_file(run.directory / f"step-{step:06d}" / "model" / "model.safetensors")
+
+
+def on_ranks(world_size: int, work: Callable[[int, Any], Any], argument: Any) -> None:
+    """Call `work(rank, argument)` in `world_size` processes that form a gloo group."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    payload = pickle.dumps((work, argument))
+    torch.multiprocessing.spawn(_rank, args=(world_size, port, payload), nprocs=world_size)  # pyright: ignore[reportPrivateImportUsage]
+
+
+def train_with_deepspeed(rank: int, run: TrainingRun) -> None:
+    """What each rank of a DeepSpeed test does."""
+    from orchestrator.training.deepspeed_engine import DeepSpeedEngine
+
+    torch.manual_seed(0)
+    model = load_policy(run.model, run.settings.dtype, run.settings.gradient_checkpointing)
+    engine = DeepSpeedEngine(model, run.settings)
+    train(run, engine, lambda checkpoint: True)
+    engine.close()
+
+
+def _rank(rank: int, world_size: int, port: int, payload: bytes) -> None:
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE=str(world_size),
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+        OMP_NUM_THREADS="1",
+    )
+    torch.set_num_threads(1)
+    work, argument = pickle.loads(payload)
+    work(rank, argument)
+
+
+__all__ = ["FAST", "metrics", "on_ranks", "replace", "tiny_run", "train_locally", "train_with_deepspeed", "weights"]

@@ -1,0 +1,90 @@
+"""Checkpoints resume exactly, and are whole or absent."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from orchestrator.errors import CheckpointError
+from orchestrator.objectives import METHODS
+from orchestrator.policy.loading import load_policy
+from orchestrator.preferences.pairs import TokenizedPair
+from orchestrator.training.checkpoint import Progress, latest_checkpoint, save_checkpoint
+from orchestrator.training.local_engine import LocalEngine
+from tests.training.runs import FAST, metrics, tiny_run, train_locally, weights
+
+
+@pytest.mark.parametrize("name", ["dpo", "epsilon_dpo", "alpha_dpo"])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    name: str, tiny_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
+) -> None:
+    whole = tiny_run(METHODS[name](), tiny_model, tokenizer, tokenized_pairs, tmp_path / "whole")
+    train_locally(whole)
+    broken = tiny_run(METHODS[name](), tiny_model, tokenizer, tokenized_pairs, tmp_path / "broken")
+    train_locally(broken, stop_after=4)
+    train_locally(broken)
+    expected, resumed = weights(whole, 12), weights(broken, 12)
+    assert all(torch.equal(expected[key], resumed[key]) for key in expected)
+    without_time = [[{**step, "seconds": 0} for step in metrics(run)] for run in (whole, broken)]
+    assert without_time[0] == without_time[1]
+
+
+def test_a_checkpoint_is_a_model_that_transformers_loads(
+    tiny_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    run = tiny_run(METHODS["simpo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path)
+    train_locally(run)
+    directory = run.directory / "step-000012" / "model"
+    assert AutoModelForCausalLM.from_pretrained(directory).config.vocab_size == len(AutoTokenizer.from_pretrained(directory))
+
+
+def test_only_the_newest_checkpoint_keeps_its_optimizer(
+    tiny_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
+) -> None:
+    run = tiny_run(METHODS["simpo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path)
+    train_locally(run)
+    assert [path.parent.name for path in sorted(run.directory.glob("step-*/engine"))] == ["step-000012"]
+    newest = latest_checkpoint(run.directory)
+    assert newest is not None and newest.progress.step == 12
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_nothing_that_looks_whole(
+    tiny_model: Path, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = LocalEngine(load_policy(str(tiny_model), torch.float32), FAST)
+
+    def full_disk(directory: Path) -> None:
+        directory.mkdir(parents=True)
+        (directory / "half").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(engine, "save", full_disk)
+    with pytest.raises(CheckpointError, match="No space left") as refused:
+        save_checkpoint(engine, tmp_path / "run", Progress(3, "dpo", {}, 1), tokenizer)
+    assert "free some disk space" in refused.value.cure
+    assert latest_checkpoint(tmp_path / "run") is None
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_checkpoint_of_another_method_is_refused(
+    tiny_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
+) -> None:
+    train_locally(tiny_run(METHODS["simpo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path), stop_after=4)
+    with pytest.raises(CheckpointError, match="trained with simpo, not with alphapo"):
+        train_locally(tiny_run(METHODS["alphapo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path))
+
+
+def test_progress_that_was_cut_off_is_refused(
+    tiny_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
+) -> None:
+    run = tiny_run(METHODS["simpo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path)
+    train_locally(run, stop_after=4)
+    file = run.directory / "step-000004" / "progress.json"
+    file.write_text(json.dumps({"step": 4})[:-3])
+    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+        train_locally(run)
