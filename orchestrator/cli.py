@@ -127,7 +127,10 @@ def methods() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line, or `arguments`: mistakes of the user end with code 2, failures of the machine with 1, both in a few lines without a traceback."""
+    """Run the command line, or `arguments`: mistakes of the user end with code 2, failures of the machine with 1.
+
+    Either is a few lines on the screen, and a traceback in the log that they name.
+    """
     from orchestrator.errors import DaaError, MachineError
 
     try:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AlphaPO(Objective):
-    """AlphaPO: `alpha` bends SimPO's reward; above 0 it acts most on unlikely sequences, below 0 least. 
+    """AlphaPO: `alpha` bends SimPO's reward; above 0 it acts most on unlikely sequences, below 0 least.
 
     Choose it to curb the loss of likelihood that SimPO can bring.
     """
@@ -42,4 +42,7 @@ def shaped(mean_logp: Tensor, alpha: float) -> Tensor:
     if alpha == 0:
         return mean_logp
     limit = 700.0 if mean_logp.dtype.itemsize == 8 else 80.0
-    return -(-alpha * mean_logp).clamp(max=limit).expm1() / alpha
+    exponent = (-alpha * mean_logp).clamp(max=limit)
+    # expm1 keeps small exponents exact; its gradient, result + 1, is lost for large negative ones, where exp's is not.
+    grown = exponent.expm1().where(exponent > -1, exponent.exp() - 1)
+    return -grown / alpha

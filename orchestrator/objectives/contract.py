@@ -51,20 +51,25 @@ class Objective(ABC):
         return {item.name: getattr(self, item.name) for item in fields(self)}  # pyright: ignore[reportArgumentType]
 
 
-def softplus(value: Tensor) -> Tensor:
-    """log(1 + exp(value)), without overflow. Torch is imported at the call, so that the table of methods loads without it."""
-    from torch.nn.functional import softplus as torch_softplus
+def log_sigmoid(value: Tensor) -> Tensor:
+    """Log sigmoid(value), exact in value and gradient to the ends of the dtype.
 
-    return torch_softplus(value)
+    Torch is imported at the call, so that the table of methods loads without it.
+    """
+    from torch.nn.functional import logsigmoid
+
+    return logsigmoid(value)
 
 
 def sigmoid_loss(margin: Tensor) -> Tensor:
     """-log sigmoid(margin), without overflow."""
-    return softplus(-margin)
+    return -log_sigmoid(margin)
 
 
 def bernoulli_divergence(target: Tensor, prediction: Tensor) -> Tensor:
-    """KL(Bernoulli(sigmoid(target)) || Bernoulli(sigmoid(prediction))) of two logits, (B,), at least 0."""
-    cross_entropy = softplus(prediction) - target.sigmoid() * prediction
-    entropy = softplus(target) - target.sigmoid() * target
-    return cross_entropy - entropy
+    """KL(Bernoulli(sigmoid(target)) || Bernoulli(sigmoid(prediction))) of two logits, (B,), at least 0.
+
+    Probabilities are exponentials of log sigmoids: sigmoid's own gradient, s (1 - s), is 0 where 1 - s rounds to 0.
+    """
+    yes, no = log_sigmoid(target), log_sigmoid(-target)
+    return yes.exp() * (yes - log_sigmoid(prediction)) + no.exp() * (no - log_sigmoid(-prediction))

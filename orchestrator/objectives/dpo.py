@@ -9,7 +9,7 @@ from orchestrator.policy.scores import Needs, PairScores
 
 @dataclass(frozen=True)
 class DPO(Objective):
-    """Direct Preference Optimization; with `label_smoothing` it is conservative DPO (cDPO). The method to beat: choose it first."""
+    """Direct Preference Optimization; with `label_smoothing` it is conservative DPO (cDPO). Choose it first."""
 
     name = "dpo"
     paper = "Rafailov et al. 2023, arXiv:2305.18290, Eq. 7; cDPO: Mitchell 2023, ericmitchell.ai/cdpo.pdf"

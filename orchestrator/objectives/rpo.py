@@ -40,7 +40,7 @@ class _RPO(Objective):
 
 @dataclass(frozen=True)
 class RPOBackward(_RPO):
-    """RPO with the backward KL, KL(explicit || implicit): DPO with soft labels. The variant its authors recommend."""
+    """RPO with the backward KL, KL(explicit || implicit): DPO with soft labels. Choose it first of the three."""
 
     name = "rpo_bwd"
 
@@ -51,7 +51,7 @@ class RPOBackward(_RPO):
 
 @dataclass(frozen=True)
 class RPOForward(_RPO):
-    """RPO with the forward KL, KL(implicit || explicit): mode seeking, gentle on pairs that are confidently wrong."""
+    """RPO with the forward KL, KL(implicit || explicit): mode seeking. Choose it for noisy pairs: it is gentle on confident errors."""
 
     name = "rpo_fwd"
 
@@ -62,7 +62,7 @@ class RPOForward(_RPO):
 
 @dataclass(frozen=True)
 class RPOSquared(_RPO):
-    """RPO with the squared distance: IPO whose target is the explicit reward gap."""
+    """RPO with the squared distance: IPO whose target is the explicit gap. Choose it for calibrated rewards."""
 
     name = "rpo_sq"
 

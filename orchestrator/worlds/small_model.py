@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BEGIN, END, PAD = "<|begin|>", "<|end|>", "<|pad|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
+SPECIALS = (PAD, BEGIN, END, *ROLES)
+PAD_ID, BEGIN_ID, END_ID = range(3)
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}"
     "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
@@ -47,7 +49,7 @@ def make_tokenizer(texts: Sequence[str], vocabulary: int, context: int) -> PreTr
     tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
-        special_tokens=[PAD, BEGIN, END, *ROLES],
+        special_tokens=list(SPECIALS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -78,10 +80,10 @@ def make_model(tokenizer: PreTrainedTokenizerFast, context: int, seed: int) -> L
         num_attention_heads=4,
         num_key_value_heads=4,
         max_position_embeddings=context,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
         tie_word_embeddings=False,
+        pad_token_id=PAD_ID,
+        bos_token_id=BEGIN_ID,
+        eos_token_id=END_ID,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -89,9 +91,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast, context: int, seed: int) -> L
         # Copying is learnt several times sooner when tokens are read and written alike from the start.
         torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.2)
     model.lm_head.weight.data.copy_(model.model.embed_tokens.weight.data)
-    model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
+    model.generation_config = GenerationConfig(pad_token_id=PAD_ID, bos_token_id=BEGIN_ID, eos_token_id=END_ID)
     return model
 
 
@@ -131,7 +131,7 @@ def sample(
                 padding=True,
                 padding_side="left",
             )
-            grown = model.generate(**inputs, num_return_sequences=count, **settings)
+            grown = model.generate(**inputs, num_return_sequences=count, **settings)  # pyright: ignore[reportAttributeAccessIssue]
             samples = [_read(tokenizer, tokens) for tokens in grown[:, inputs["input_ids"].shape[1] :].tolist()]
             for position, index in enumerate(chosen):
                 responses[index] = samples[position * count : (position + 1) * count]
@@ -158,7 +158,6 @@ def prompt_text(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message])
 
 
 def _read(tokenizer: PreTrainedTokenizerFast, tokens: list[int]) -> Sample:
-    end = tokenizer.convert_tokens_to_ids(END)
-    finished = end in tokens
-    body = tokens[: tokens.index(end)] if finished else tokens
+    finished = END_ID in tokens
+    body = tokens[: tokens.index(END_ID)] if finished else tokens
     return Sample(str(tokenizer.decode(body, skip_special_tokens=True)), finished)

@@ -8,58 +8,18 @@ from string import ascii_lowercase
 from evals.errors import SettingsError
 from evals.prompts import EvaluationPrompt, Message
 
-WORDS = [
-    "apple",
-    "bird",
-    "boat",
-    "book",
-    "bread",
-    "bus",
-    "cake",
-    "cat",
-    "chair",
-    "clock",
-    "cloud",
-    "coat",
-    "cup",
-    "dog",
-    "door",
-    "duck",
-    "fish",
-    "flag",
-    "fox",
-    "frog",
-    "game",
-    "gift",
-    "glass",
-    "gold",
-    "hand",
-    "hat",
-    "hill",
-    "horse",
-    "house",
-    "ice",
-    "key",
-    "king",
-    "lake",
-    "lamp",
-    "leaf",
-    "lion",
-    "moon",
-    "mouse",
-    "night",
-    "owl",
-    "pen",
-    "rain",
-    "ring",
-    "river",
-    "rose",
-    "ship",
-    "snow",
-    "star",
-    "sun",
-    "tree",
-]
+# fmt: off
+WORDS = (
+    "apple", "bird", "boat", "book", "bread", "bus", "cake", "cat", "chair", "clock", "cloud", "coat",
+    "cup", "dog", "door", "duck", "fish", "flag", "fox", "frog", "game", "gift", "glass", "gold",
+    "hand", "hat", "hill", "horse", "house", "ice", "key", "king", "lake", "lamp", "leaf", "lion",
+    "moon", "mouse", "night", "owl", "pen", "rain", "ring", "river", "rose", "ship", "snow", "star",
+    "sun", "tree",
+)
+# fmt: on
+
+# Right in substance, but not what was asked for.
+CHATTY = ("Sure: {}", "The answer is {}.", "Well, {}", "{}, I think", "{} I hope!")
 
 
 @dataclass(frozen=True)
@@ -96,8 +56,8 @@ def _draw_fresh(kind: str, rng: Random, taken: set[str]) -> Task:
         question, answer, slips = TASK_KINDS[kind](rng)
         if question not in taken:
             taken.add(question)
-            # A slip can hit the answer by chance: exchanging two equal neighbours changes nothing.
-            return Task(kind, question, answer, tuple(dict.fromkeys(slip for slip in slips if slip and slip != answer)))
+            chatty = [manner.format(answer) for manner in CHATTY]
+            return Task(kind, question, answer, tuple(dict.fromkeys([*slips, *chatty])))
     raise SettingsError(f"there are no more instructions of kind {kind!r}", "the tasks recipe", "ask for fewer prompts")
 
 
@@ -137,14 +97,14 @@ def _sorting(rng: Random) -> Drawn:
     if letters == right:
         letters = right[::-1]
     question = rng.choice(("Sort the letters: {}", "Put in alphabetical order: {}")).format(_spaced(letters))
-    return question, _spaced(right), [_spaced(letters), *_damaged(right)]
+    return question, _spaced(right), [_spaced(letters), _spaced(right[:-1])]
 
 
 def _backwards(rng: Random) -> Drawn:
     letters = _letters(rng, 3, 5)
     right = letters[::-1]
     question = rng.choice(("Write backwards: {}", "Reverse the letters: {}")).format(_spaced(letters))
-    return question, _spaced(right), [_spaced(letters), *_damaged(right)]
+    return question, _spaced(right), [_spaced(letters), _spaced([*right[:-2], right[-1], right[-2]])]
 
 
 def _without_first(rng: Random) -> Drawn:
@@ -184,7 +144,7 @@ def _word_order(rng: Random) -> Drawn:
     words = rng.sample(WORDS, rng.randint(2, 4))
     right = words[::-1]
     question = rng.choice(("Reverse the words: {}", "Write the words from last to first: {}")).format(_spaced(words))
-    return question, _spaced(right), [_spaced(words), *_damaged(right)]
+    return question, _spaced(right), [_spaced(words), _spaced(right[:-1])]
 
 
 def _last_word(rng: Random) -> Drawn:
@@ -220,8 +180,3 @@ def _spaced(parts: Sequence[str]) -> str:
 
 def _shifted(letter: str, by: int) -> str:
     return ascii_lowercase[ascii_lowercase.index(letter) + by]
-
-
-def _damaged(right: Sequence[str]) -> list[str]:
-    """Exchange the last two parts, or drop the last one."""
-    return [_spaced([*right[:-2], right[-1], right[-2]]), _spaced(right[:-1])]
