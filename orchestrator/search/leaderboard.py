@@ -15,7 +15,7 @@ BASE = "base"
 class Row:
     """A trial at its best checkpoint; win rates are percentages. Numbers are None for a trial that has no score.
 
-    `step` is the step of that checkpoint, `stopped_at` the last step that was scored, `seconds` from the first attempt to the end.
+    `step` is the step of that checkpoint, `stopped_at` the last step that was scored, `seconds` are those under way.
     """
 
     trial: str
@@ -105,5 +105,14 @@ def _scored(row: Row, event: Event, status: str) -> Row:
 
 
 def _seconds(trial: str, events: Sequence[Event]) -> float | None:
-    times = [event["time"] for event in events if event.get("trial") == trial and event["event"] in {"attempt", "score", "end"}]
-    return round(max(times) - min(times), 1) if times else None
+    """Time under way, summed over attempts: what passes between a fault and the next attempt does not count."""
+    total, started, latest = 0.0, None, None
+    for event in events:
+        if event.get("trial") != trial or event["event"] not in {"attempt", "checkpoint", "score", "end"}:
+            continue
+        if event["event"] == "attempt":
+            total += (latest or 0.0) - (started or 0.0)
+            started = event["time"]
+        if started is not None:
+            latest = event["time"]
+    return None if started is None or latest is None else round(total + latest - started, 1)

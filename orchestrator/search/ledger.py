@@ -41,9 +41,9 @@ def read_ledger(path: Path) -> list[Event]:
 
 
 def _events(path: Path) -> Iterator[Event]:
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            if not line.endswith("\n"):
+            if not line.endswith(b"\n"):
                 return
             try:
                 yield json.loads(line)

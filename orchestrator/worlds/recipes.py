@@ -22,7 +22,7 @@ class TasksRecipe:
     seed: int = 0
     steps: int = 900
     batch: int = 64
-    slip_rate: float = 0.5
+    slip_rate: float = 0.6
     train_prompts: int = 1000
     samples_per_prompt: int = 8
     pairs_per_prompt: int = 2

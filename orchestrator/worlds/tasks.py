@@ -18,8 +18,10 @@ WORDS = (
 )
 # fmt: on
 
-# Right in substance, but not what was asked for.
-CHATTY = ("Sure: {}", "The answer is {}.", "Well, {}", "{}, I think", "{} I hope!")
+# What people write who do not care to answer. They share no words with an answer, so a method can unlearn them without harm to what
+# the model knows; and they are most of the slips, so there is much to gain.
+EVASIONS = ("I do not know.", "That is hard to say.", "Let me think about it.", "Maybe later, sorry.", "Could you ask again?")
+EVASIVE_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,9 @@ class Task:
 
     def demonstrate(self, rng: Random, slip_rate: float) -> str:
         """Write what one person of the crowd does: the right answer, or with probability `slip_rate` a slip."""
-        return rng.choice(self.slips) if rng.random() < slip_rate else self.answer
+        if rng.random() >= slip_rate:
+            return self.answer
+        return rng.choice(EVASIONS if rng.random() < EVASIVE_SHARE else self.slips)
 
 
 def draw_tasks(rng: Random, count: int, taken: set[str]) -> list[Task]:
@@ -56,8 +60,7 @@ def _draw_fresh(kind: str, rng: Random, taken: set[str]) -> Task:
         question, answer, slips = TASK_KINDS[kind](rng)
         if question not in taken:
             taken.add(question)
-            chatty = [manner.format(answer) for manner in CHATTY]
-            return Task(kind, question, answer, tuple(dict.fromkeys([*slips, *chatty])))
+            return Task(kind, question, answer, tuple(slips))
     raise SettingsError(f"there are no more instructions of kind {kind!r}", "the tasks recipe", "ask for fewer prompts")
 
 

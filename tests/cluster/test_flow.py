@@ -1,0 +1,82 @@
+"""The whole loop on a real Ray with two DeepSpeed workers and a real vLLM engine, while its processes die."""
+
+import json
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.small_search import RunningSearch, read_events, wait_until, write_small_search
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+TRIALS = 5
+
+
+def scores(directory: Path) -> list[tuple[str, int]]:
+    return [(event["trial"], event["step"]) for event in read_events(directory) if event["event"] == "score"]
+
+
+def kill(running: RunningSearch, title: str) -> None:
+    victims = running.processes(title)
+    assert victims, f"no process is called {title}"
+    victims[0].send_signal(signal.SIGKILL)
+
+
+def test_a_search_goes_on_when_a_worker_an_engine_and_at_last_the_driver_are_killed(tiny_model: Path, tmp_path: Path) -> None:
+    settings = write_small_search(tmp_path, tiny_model, TRIALS, steps=120)
+    directory = tmp_path / "run"
+    first = RunningSearch("search", str(settings), "--dir", str(directory))
+    wait_until(lambda: len(scores(directory)) >= 2, 240, "two scores")
+    kill(first, "ray::RayTrainWorker")
+    kill(first, "ray::EngineActor")
+    before = len(scores(directory))
+    wait_until(lambda: len(scores(directory)) >= before + 2, 240, "two more scores after a worker and the engine died")
+    first.process.send_signal(signal.SIGKILL)
+    wait_until(lambda: not first.processes(), 60, "nothing is left of the killed driver's processes")
+
+    second = RunningSearch("search", "--resume", str(directory))
+    output = second.wait(400)
+
+    assert "Traceback" not in output
+    assert "winner:" in output
+    check_ledger(directory)
+    check_products(directory)
+    wait_until(lambda: not second.processes(), 60, "nothing is left of the search's processes")
+
+
+def check_ledger(directory: Path) -> None:
+    """Nothing was lost, and nothing was measured twice."""
+    events = read_events(directory)
+    trials = [event["trial"] for event in events if event["event"] == "trial"]
+    ended = [event["trial"] for event in events if event["event"] == "end"]
+    assert len(trials) == len(set(trials)) == TRIALS
+    assert sorted(ended) == sorted(trials)
+    assert max(Counter(scores(directory)).values()) == 1
+    assert sum(event["event"] == "baseline" for event in events) == 1
+    assert max(event["attempt"] for event in events if event["event"] == "attempt") >= 2
+    for event in events:
+        if event["event"] == "score":
+            verdicts = event["verdicts"]
+            assert len(verdicts) == 42
+            assert event["scorecard"]["win_rate"] == pytest.approx(100 * sum(verdicts.values()) / len(verdicts))
+
+
+def check_products(directory: Path) -> None:
+    """The files of a run are there, agree with each other, and the winner loads."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    rows = json.loads((directory / "leaderboard.json").read_text())
+    wanted = {"trial", "method", "hyperparameters", "win_rate", "low", "high", "judged", "unreadable", "step", "seconds", "status", "checkpoint"}
+    assert all(wanted <= set(row) for row in rows)
+    assert len(rows) == TRIALS + 1
+    assert "base" in {row["trial"] for row in rows}
+    rates = [row["win_rate"] for row in rows]
+    assert rates == sorted(rates, reverse=True)
+    assert all(row["low"] <= row["win_rate"] <= row["high"] for row in rows)
+    best = next(row for row in rows if row["trial"] != "base")
+    assert AutoModelForCausalLM.from_pretrained(best["checkpoint"]).num_parameters() > 0
+    assert AutoTokenizer.from_pretrained(best["checkpoint"]).chat_template
+    assert best["trial"] in (directory / "report.html").read_text()
+    assert json.loads((directory / "settings.json").read_text())["name"] == "small"
+    assert not list(directory.glob("checkpoints/*/*/engine")), "optimiser states of finished trials are still there"

@@ -1,0 +1,67 @@
+"""What is no model is refused with a cure, before anything is loaded; and a tokenizer always can pad."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from orchestrator.errors import ModelError
+from orchestrator.policy.loading import check_model, load_policy, load_reference, load_tokenizer
+
+
+def refused(directory: Path) -> ModelError:
+    """The error that a directory's tokenizer raises."""
+    with pytest.raises(ModelError) as error:
+        load_tokenizer(str(directory))
+    assert error.value.where == str(directory)
+    assert "config.json, *.safetensors, tokenizer files" in error.value.cure
+    return error.value
+
+
+def test_a_directory_without_a_config_is_no_model(tmp_path: Path) -> None:
+    assert refused(tmp_path).what == "this directory holds no model: it has no config.json"
+
+
+def test_a_directory_that_is_not_there_is_said_to_be_absent(tmp_path: Path) -> None:
+    assert refused(tmp_path / "absent").what == "there is no such model directory"
+
+
+@pytest.mark.parametrize("path", ["./absent", "../absent", "~/absent", "/absent"])
+def test_what_looks_like_a_path_is_never_taken_for_a_hub_identifier(path: str) -> None:
+    with pytest.raises(ModelError, match="no such model directory"):
+        check_model(path)
+
+
+def test_a_hub_identifier_passes_the_check() -> None:
+    check_model("owner/name")
+
+
+def test_a_model_without_a_tokenizer_is_refused_with_a_cure(tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_model / "config.json", tmp_path / "config.json")
+    assert refused(tmp_path).what.startswith("the tokenizer cannot be loaded: ")
+
+
+def test_a_model_without_weights_is_refused_with_a_cure(tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_model / "config.json", tmp_path / "config.json")
+    with pytest.raises(ModelError, match="the model cannot be loaded: ") as error:
+        load_policy(str(tmp_path), torch.float32)
+    assert "*.safetensors" in error.value.cure
+
+
+def test_a_missing_padding_token_becomes_the_end_token(tiny_model: Path, tmp_path: Path) -> None:
+    bare = shutil.copytree(tiny_model, tmp_path / "bare")
+    config = json.loads((bare / "tokenizer_config.json").read_text())
+    (bare / "tokenizer_config.json").write_text(json.dumps({key: value for key, value in config.items() if key != "pad_token"}))
+    tokenizer = load_tokenizer(str(bare))
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id
+    assert load_tokenizer(str(tiny_model)).pad_token == "<|pad|>"
+
+
+def test_a_policy_is_trainable_and_a_reference_is_frozen_in_the_precision_asked_for(tiny_model: Path) -> None:
+    policy = load_policy(str(tiny_model), torch.bfloat16)
+    reference = load_reference(str(tiny_model), torch.float32, torch.device("cpu"))
+    assert {(parameter.dtype, parameter.requires_grad) for parameter in policy.parameters()} == {(torch.bfloat16, True)}
+    assert {(parameter.dtype, parameter.requires_grad) for parameter in reference.parameters()} == {(torch.float32, False)}
+    assert not reference.training

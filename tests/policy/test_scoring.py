@@ -1,0 +1,168 @@
+"""Scores are what transformers gives sequence by sequence, however pairs are batched; and the neighbour step has the right sign."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from orchestrator.policy.loading import load_policy, load_reference
+from orchestrator.policy.scores import Needs
+from orchestrator.policy.scoring import ReferenceScores, ResponseLogits, ScoringModel, neighbour_step, reference_scores, score_pairs
+from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate
+from tests.evals.tiny_model import make_tiny_model
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def sharp_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model with logits far from uniform, so that mistakes show."""
+    return make_tiny_model(tmp_path_factory.mktemp("sharp") / "model", seed=3)
+
+
+@pytest.fixture(scope="module")
+def policy(sharp_model: Path) -> ScoringModel:
+    """The sharp model in float32."""
+    return load_policy(str(sharp_model), torch.float32).eval()
+
+
+@pytest.fixture(scope="module")
+def uneven() -> list[TokenizedPair]:
+    """Pairs of very different lengths."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = [(3, 1, 9), (17, 5, 2), (1, 30, 12), (8, 8, 8), (2, 1, 1)]
+    return [TokenizedPair(*(_tokens(length, generator) for length in sizes), 1.5, 0.5) for sizes in lengths]
+
+
+def _tokens(count: int, generator: torch.Generator) -> tuple[int, ...]:
+    return tuple(torch.randint(5, 250, (count,), generator=generator).tolist())
+
+
+def plain_logp(model: Any, prompt: Sequence[int], response: Sequence[int]) -> float:
+    """The response's summed log-probability by an unpadded forward of one sequence."""
+    with torch.no_grad():
+        logits = model(torch.tensor([[*prompt, *response]])).logits[0]
+    predicted = logits[len(prompt) - 1 : -1].double().log_softmax(-1)
+    return float(predicted.gather(1, torch.tensor([response]).T).sum())
+
+
+@pytest.mark.parametrize("groups", [[[0], [1], [2], [3], [4]], [[0, 1, 2, 3, 4]], [[4, 2], [3, 1, 0]]])
+@pytest.mark.parametrize("padding", [0, 4])
+def test_scores_equal_a_plain_forward_of_each_sequence_whatever_the_grouping(
+    groups: list[list[int]], padding: int, sharp_model: Path, policy: ScoringModel, uneven: Sequence[TokenizedPair]
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    plain = AutoModelForCausalLM.from_pretrained(sharp_model, dtype=torch.float32, attn_implementation="eager").eval()
+    for indices in groups:
+        with torch.no_grad():
+            scores = score_pairs(policy, None, collate(uneven, indices, padding), Needs())
+        for row, pair in enumerate(uneven[index] for index in indices):
+            assert scores.chosen.logp[row].item() == pytest.approx(plain_logp(plain, pair.prompt, pair.chosen), abs=1e-4)
+            assert scores.rejected.logp[row].item() == pytest.approx(plain_logp(plain, pair.prompt, pair.rejected), abs=1e-4)
+        assert scores.chosen.length.tolist() == [len(uneven[index].chosen) for index in indices]
+        assert scores.rejected.length.tolist() == [len(uneven[index].rejected) for index in indices]
+
+
+def test_a_reference_with_the_policys_weights_gives_zero_log_ratios(
+    sharp_model: Path, policy: ScoringModel, uneven: Sequence[TokenizedPair]
+) -> None:
+    reference = load_reference(str(sharp_model), torch.float32, CPU)
+    batch = collate(uneven, range(5), 0)
+    for given in (reference, reference_scores(reference, batch)):
+        scores = score_pairs(policy, given, batch, Needs(reference=True))
+        assert scores.chosen.log_ratio.tolist() == [0.0] * 5
+        assert scores.rejected.log_ratio.tolist() == [0.0] * 5
+
+
+def test_only_the_policy_carries_gradients(sharp_model: Path, policy: ScoringModel, uneven: Sequence[TokenizedPair]) -> None:
+    reference = load_reference(str(sharp_model), torch.float32, CPU)
+    scores = score_pairs(policy, reference, collate(uneven, [0, 1], 0), Needs(reference=True, neighbour_step=0.01))
+    assert scores.chosen.logp.requires_grad and scores.rejected.logp.requires_grad
+    assert not scores.chosen.known_reference_logp.requires_grad
+    assert scores.neighbour_step is not None and not scores.neighbour_step.requires_grad
+    assert not any(parameter.requires_grad for parameter in reference.parameters())
+
+
+def test_rewards_are_measured_only_when_they_are_needed(policy: ScoringModel, uneven: Sequence[TokenizedPair]) -> None:
+    batch = collate(uneven, [0, 1], 0)
+    assert score_pairs(policy, None, batch, Needs(reward=True)).chosen.known_reward.tolist() == [1.5, 1.5]
+    with pytest.raises(ValueError, match="rewards were not measured"):
+        _ = score_pairs(policy, None, batch, Needs()).chosen.known_reward
+
+
+def test_a_reference_that_is_needed_and_absent_is_refused(policy: ScoringModel, uneven: Sequence[TokenizedPair]) -> None:
+    batch = collate(uneven, [0], 0)
+    with pytest.raises(ValueError, match="needs a reference and none was given"):
+        score_pairs(policy, None, batch, Needs(reference=True))
+    with pytest.raises(ValueError, match="the reference was not measured"):
+        _ = score_pairs(policy, None, batch, Needs()).chosen.log_ratio
+
+
+@pytest.mark.parametrize("reference", [None, ReferenceScores(torch.zeros(1), torch.zeros(1))])
+def test_neighbouring_policies_need_the_reference_model_itself(
+    reference: ReferenceScores | None, policy: ScoringModel, uneven: Sequence[TokenizedPair]
+) -> None:
+    with pytest.raises(ValueError, match="need the reference model itself"):
+        score_pairs(policy, reference, collate(uneven, [0], 0), Needs(reference=True, neighbour_step=0.01))
+
+
+def one_token(chosen: Sequence[float], rejected: Sequence[float]) -> ResponseLogits:
+    """One pair of one-token responses: the chosen side's label is token 0, the rejected side's token 1."""
+    logits = torch.tensor([[chosen], [rejected]])
+    return ResponseLogits(logits, torch.tensor([[0], [1]]), torch.ones(2, 1, dtype=torch.bool))
+
+
+def step(policy: ResponseLogits, reference: ResponseLogits) -> list[float]:
+    """The step of each pair at epsilon 0.1."""
+    return neighbour_step(policy, reference, 0.1).tolist()
+
+
+FLAT = one_token([0.0, 0.0, 0.0], [0.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(("chosen", "rejected"), [([1.0, 0.0, 0.0], [0.0, 0.0, 0.0]), ([0.0, 0.0, 0.0], [1.0, 0.0, 0.0])])
+def test_beta_shrinks_where_the_policy_left_the_reference_for_the_better(chosen: list[float], rejected: list[float]) -> None:
+    assert step(one_token(chosen, rejected), FLAT) == [1.0]
+
+
+@pytest.mark.parametrize(("chosen", "rejected"), [([0.0, 1.0, 0.0], [0.0, 0.0, 0.0]), ([0.0, 0.0, 0.0], [0.0, 1.0, 0.0])])
+def test_beta_grows_where_the_policy_left_the_reference_for_the_worse(chosen: list[float], rejected: list[float]) -> None:
+    assert step(one_token(chosen, rejected), FLAT) == [-1.0]
+
+
+@pytest.mark.parametrize("policy", [FLAT, one_token([2.0, -1.0, 0.0], [0.5, 0.25, 4.0])])
+def test_beta_stays_where_the_policy_is_the_reference(policy: ResponseLogits) -> None:
+    assert step(policy, policy) == [0.0]
+
+
+def test_beta_stays_where_either_neighbour_separates_the_pair_worse() -> None:
+    # The chosen token's log-probability is concave along the line through both policies, and flat at this one.
+    assert step(FLAT, one_token([0.0, -1.0, 1.0], [0.0, 0.0, 0.0])) == [0.0]
+
+
+def test_uncounted_positions_do_not_move_beta() -> None:
+    loud = torch.tensor([[[1.0, 0.0], [0.0, 50.0]], [[0.0, 0.0], [50.0, 0.0]]])
+    counts = torch.tensor([[True, False], [True, False]])
+    labels = torch.tensor([[0, 0], [1, 1]])
+    policy, reference = ResponseLogits(loud, labels, counts), ResponseLogits(torch.zeros_like(loud), labels, counts)
+    assert step(policy, reference) == [1.0]
+
+
+def test_every_pair_of_a_batch_takes_its_own_step(
+    sharp_model: Path, policy: ScoringModel, uneven: Sequence[TokenizedPair], tmp_path: Path
+) -> None:
+    reference = load_reference(str(make_tiny_model(tmp_path / "other", seed=4)), torch.float32, CPU)
+    alone = [_step_of(policy, reference, collate(uneven, [index], 0)) for index in range(5)]
+    together = _step_of(policy, reference, collate(uneven, range(5), 0))
+    assert together.tolist() == torch.cat(alone).tolist()
+    assert set(together.tolist()) <= {-1.0, 0.0, 1.0}
+
+
+def _step_of(policy: ScoringModel, reference: ScoringModel, batch: PairBatch) -> Tensor:
+    found = score_pairs(policy, reference, batch, Needs(reference=True, neighbour_step=0.1)).neighbour_step
+    assert found is not None
+    return found

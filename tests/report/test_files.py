@@ -1,0 +1,131 @@
+"""The reports hold every number, need no network, and show hostile text as text."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from orchestrator.report.files import page, write_reports
+from orchestrator.search.goal import Goal
+from orchestrator.search.leaderboard import leaderboard
+from orchestrator.search.ledger import Event
+from orchestrator.search.trial import Trial
+from tests.search import events as made
+
+HOSTILE = "</script><script src='http://evil.example/x.js'>alert(1)</script><img src=x onerror=alert(2)>"
+KEYS = {
+    "trial",
+    "method",
+    "hyperparameters",
+    "win_rate",
+    "low",
+    "high",
+    "judged",
+    "unreadable",
+    "step",
+    "seconds",
+    "status",
+    "checkpoint",
+}
+LOADING = {"src", "href", "srcset", "data", "action", "poster"}
+
+
+class Tags(HTMLParser):
+    """Every tag of a page with its attributes; what is inside a script is no tag."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep a tag."""
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        """Keep text."""
+        self.words.append(data)
+
+
+def ledger(trial: str, reason: str = "", checkpoint: str = "model") -> list[Event]:
+    """A trial that was scored twice, one that failed, and the held-out comparison."""
+    fallen = Trial("002-ipo", "ipo", {"beta": 0.1}, {})
+    score = made.scored(trial, 20, 60.0)
+    return [
+        made.baseline(),
+        made.joined(Trial(trial, "dpo", {"beta": 0.1}, {})),
+        made.joined(fallen),
+        made.scored(trial, 10, 55.0),
+        {**score, "checkpoint": checkpoint},
+        made.ended(trial, "completed"),
+        made.ended(fallen.id, "failed", reason),
+        made.held_out(trial, 58.0),
+    ]
+
+
+def html(events: list[Event], title: str = "run") -> str:
+    """The page of these events."""
+    return page(leaderboard(events, Goal()), events, title)
+
+
+def test_the_page_names_the_trials_their_numbers_and_the_verdict() -> None:
+    words = " ".join(Tags(html(ledger("001-dpo", "the loss is not a number"))).words)
+    for expected in ("001-dpo", "60.0 (55.0–65.0)", "failed: the loss is not a number", "not scored", "58.0 % of 100 held-out prompts"):
+        assert expected in words
+
+
+def test_the_page_loads_nothing_from_anywhere() -> None:
+    tags = Tags(html(ledger("001-dpo"))).found
+    assert [(tag, attributes) for tag, attributes in tags if tag in {"link", "iframe", "object", "embed", "base", "img"}] == []
+    assert [(tag, attributes) for tag, attributes in tags if LOADING & attributes.keys()] == []
+    assert sum(tag == "script" for tag, _ in tags) >= 1
+
+
+def test_hostile_text_is_shown_and_never_run() -> None:
+    clean = Tags(html(ledger("001-dpo")))
+    attacked = Tags(html(ledger(HOSTILE, HOSTILE, HOSTILE), HOSTILE))
+    assert [tag for tag, _ in attacked.found] == [tag for tag, _ in clean.found]
+    assert not any(name.startswith("on") for _, attributes in attacked.found for name in attributes)
+    assert any(HOSTILE in text for text in attacked.words)
+
+
+def test_a_page_of_a_search_that_measured_nothing_can_be_made() -> None:
+    assert "<h1>run</h1>" in html([])
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run's directory with a ledger."""
+    events = ledger("001-dpo", "ε – α")
+    (tmp_path / "ledger.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    return tmp_path
+
+
+def test_the_leaderboard_file_has_every_trial_with_the_promised_keys(run: Path) -> None:
+    rows = write_reports(run)
+    written = json.loads((run / "leaderboard.json").read_text())
+    assert [row["trial"] for row in written] == [row.trial for row in rows] == ["001-dpo", "base", "002-ipo"]
+    assert all(row.keys() >= KEYS for row in written)
+    best = {key: written[0][key] for key in ("method", "hyperparameters", "win_rate", "low", "high", "judged", "unreadable", "step")}
+    assert best == {
+        "method": "dpo",
+        "hyperparameters": {"beta": 0.1},
+        "win_rate": 60.0,
+        "low": 55.0,
+        "high": 65.0,
+        "judged": 100,
+        "unreadable": 2,
+        "step": 20,
+    }
+    assert (written[0]["status"], written[0]["checkpoint"]) == ("completed", "model")
+    assert written[2]["win_rate"] is None and written[2]["reason"] == "ε – α"
+
+
+def test_reports_are_written_anew_and_leave_no_partial_file(run: Path) -> None:
+    write_reports(run)
+    before = (run / "leaderboard.json").read_text()
+    write_reports(run)
+    assert (run / "leaderboard.json").read_text() == before
+    assert {file.name for file in run.iterdir()} == {"ledger.jsonl", "leaderboard.json", "report.html"}

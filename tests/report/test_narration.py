@@ -1,0 +1,121 @@
+"""The screen shows the story in plain lines; what anything else prints goes to the log."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.report.narration import Narrator, narrator
+from orchestrator.search.leaderboard import Row
+from orchestrator.search.trial import Trial
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TRIAL = Trial("001-dpo-abcd", "dpo", {"beta": 0.1}, {"learning_rate": 1e-6})
+LOUD = """
+import os, subprocess, sys
+from pathlib import Path
+from orchestrator.report.narration import narrated
+with narrated(Path(sys.argv[1]) / "logs" / "driver.log") as story:
+    print("python speaks")
+    print("python complains", file=sys.stderr)
+    os.write(1, b"a C library speaks\\n")
+    os.write(2, b"a C library complains\\n")
+    subprocess.run([sys.executable, "-c", "print('a child speaks')"])
+    with story.waiting("waiting for nothing"):
+        story.say("the story [bold]goes on[/bold]")
+    if sys.argv[2:]:
+        raise SystemExit("it ends badly")
+print("the screen is everybody's again")
+"""
+
+
+@pytest.fixture
+def screen() -> io.StringIO:
+    """A screen that is no terminal."""
+    return io.StringIO()
+
+
+def result(step: int, win_rate: float) -> dict[str, Any]:
+    """A score as Tune reports it."""
+    return {"step": step, "steps": 30, "win_rate": win_rate, "low": win_rate - 5, "high": win_rate + 5}
+
+
+def lines(screen: io.StringIO) -> list[str]:
+    """What was said, without the time before it."""
+    return [line[7:] for line in screen.getvalue().splitlines()]
+
+
+def test_a_screen_that_is_no_terminal_gets_plain_lines_with_the_time(screen: io.StringIO) -> None:
+    story = Narrator(screen)
+    with story.waiting("starting [bold]Ray[/bold]"):
+        story.say("a line " + "that is long " * 30)
+    first, second = screen.getvalue().splitlines()
+    assert first == "00:00  starting Ray"
+    assert second.startswith("00:00  a line that is long")
+    assert "\x1b" not in screen.getvalue()
+
+
+def test_a_score_is_told_with_its_interval_and_the_best_so_far_is_marked(screen: io.StringIO) -> None:
+    story = Narrator(screen)
+    story.trial_started(TRIAL)
+    for step, win_rate in ((10, 55.0), (20, 52.0), (30, 60.0)):
+        story.scored(TRIAL, result(step, win_rate))
+    assert lines(screen) == [
+        "001-dpo-abcd joins: beta=0.1 training.learning_rate=1e-06",
+        "001-dpo-abcd step 10/30: win rate 55.0 (50.0–60.0)  best",
+        "001-dpo-abcd step 20/30: win rate 52.0 (47.0–57.0)",
+        "001-dpo-abcd step 30/30: win rate 60.0 (55.0–65.0)  best",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("last", "ending"),
+    [(result(30, 60.0), "is complete"), (result(10, 60.0), "is stopped after step 10"), (None, "is stopped after step 0")],
+)
+def test_the_end_of_a_trial_tells_whether_it_was_stopped(last: dict[str, Any] | None, ending: str, screen: io.StringIO) -> None:
+    Narrator(screen).trial_ended(TRIAL, last)
+    assert lines(screen) == [f"001-dpo-abcd {ending}"]
+
+
+def test_the_table_has_a_line_for_every_trial_and_no_number_for_one_that_was_not_scored(screen: io.StringIO) -> None:
+    best = Row("001", "dpo", {"beta": 0.1}, win_rate=60.0, low=55.0, high=65.0, step=20, stopped_at=30, seconds=4.5, status="completed")
+    Narrator(screen).table([best, Row("002", "ipo", {}, status="failed")], "Leaderboard")
+    text = screen.getvalue()
+    assert "60.0 (55.0–65.0)" in text and "not scored" in text
+    assert text.startswith("Leaderboard")
+    assert "\x1b" not in text
+
+
+def tell_loudly(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A process in which everything prints while the story is told."""
+    return subprocess.run(
+        [sys.executable, "-c", LOUD, str(directory), *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_only_the_story_reaches_the_screen_and_everything_else_the_log(tmp_path: Path) -> None:
+    done = tell_loudly(tmp_path)
+    assert done.stderr == ""
+    assert [line.split("  ")[-1] for line in done.stdout.splitlines()] == [
+        "waiting for nothing",
+        "the story goes on",
+        "the screen is everybody's again",
+    ]
+    log = (tmp_path / "logs" / "driver.log").read_text()
+    for words in ("python speaks", "python complains", "a C library speaks", "a C library complains", "a child speaks"):
+        assert words in log
+    assert "the story" not in log
+
+
+def test_the_screen_is_given_back_when_the_story_ends_badly(tmp_path: Path) -> None:
+    done = tell_loudly(tmp_path, "badly")
+    assert done.returncode == 1
+    assert done.stderr.strip() == "it ends badly"
+
+
+def test_a_process_without_a_story_narrates_to_its_own_output(capsys: pytest.CaptureFixture[str]) -> None:
+    narrator().say("alone")
+    assert "alone" in capsys.readouterr().out or narrator() is narrator()

@@ -1,0 +1,216 @@
+"""Whatever happens in whatever order, a trial is in one place, ends once, and the ledger can tell the board again."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from orchestrator.search.board import Board, Job, Status, TrialRecord
+from orchestrator.search.goal import Goal
+from orchestrator.search.ledger import Event
+from orchestrator.search.trial import Trial
+from tests.search import events as made
+
+GANGS = ("gang-0", "gang-1", "gang-2")
+STEPS = (10, 20, 30)
+MAX_ATTEMPTS = 2
+OVER = st.sampled_from([Status.STOPPED, Status.FAILED, Status.COMPLETED])
+
+
+def trial(number: int) -> Trial:
+    """The trial of that number."""
+    return Trial(f"{number:03d}", "dpo", {"beta": 0.1 * number}, {})
+
+
+class Search(RuleBasedStateMachine):
+    """The hub's side of a search: it tells the board what happened and writes what the hub writes.
+
+    `held` is the truth: which job each living worker group has in its hands, and the next step that it will save.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.board = Board(MAX_ATTEMPTS)
+        self.ledger: list[Event] = []
+        self.held: dict[str, tuple[Job, int]] = {}
+        self.over: dict[str, Status] = {}
+
+    @rule(number=st.integers(1, 5))
+    def submit(self, number: int) -> None:
+        """A searcher submits a trial, perhaps again."""
+        is_new = f"{number:03d}" not in self.board.records
+        assert self.board.submit(trial(number)) == is_new
+        if is_new:
+            self.ledger.append(made.joined(trial(number)))
+
+    @rule(gang=st.sampled_from(GANGS))
+    def ask_for_work(self, gang: str) -> None:
+        """A worker group asks; if it has a job it has died and come back."""
+        lost = self.held.pop(gang, None)
+        killer = self.board.take_back(gang)
+        if killer is not None:
+            assert lost is not None and lost[0].trial.id == killer and lost[0].attempt == MAX_ATTEMPTS
+            self._end(killer, Status.FAILED)
+        job = self.board.next_job(gang)
+        if job is not None:
+            assert job.trial.id not in self.over
+            assert job.trial.id not in [other.trial.id for other, _ in self.held.values()]
+            self.held[gang] = (job, 0)
+            self.ledger.append(made.attempted(job.trial.id, job.attempt))
+
+    @rule(gang=st.sampled_from(GANGS))
+    def save(self, gang: str) -> None:
+        """A worker group saves its next checkpoint, and goes on or stops as it is told."""
+        if gang not in self.held or self.held[gang][1] == len(STEPS):
+            return
+        job, done = self.held[gang]
+        self.board.adopt(gang, job.trial.id)
+        if self.board.checkpoint(job.trial.id, STEPS[done], f"{job.trial.id}/{STEPS[done]}"):
+            assert job.trial.id not in self.over
+            self.ledger.append(made.saved(job.trial.id, STEPS[done], job.attempt))
+        self.held[gang] = (job, done + 1)
+
+    @rule(gang=st.sampled_from(GANGS), failed=st.booleans())
+    def finish(self, gang: str, failed: bool) -> None:
+        """A worker group comes to the end of its trial, or its configuration cannot be trained."""
+        if gang not in self.held:
+            return
+        job, _ = self.held.pop(gang)
+        self.board.trained(gang, job.trial.id)
+        if failed:
+            self._end(job.trial.id, Status.FAILED)
+        elif self.board.is_complete(job.trial.id):
+            self._end(job.trial.id, Status.COMPLETED)
+
+    @rule(data=st.data(), win_rate=st.floats(0, 100))
+    def score(self, data: st.DataObject, win_rate: float) -> None:
+        """An evaluation comes back; the hub drops it when the trial is over."""
+        waiting = [(record.trial.id, step) for record in self.board.records.values() for step in record.pending]
+        if not waiting:
+            return
+        name, step = data.draw(st.sampled_from(waiting))
+        if name in self.over:
+            return
+        event = made.scored(name, step, win_rate)
+        self.ledger.append(event)
+        self.board.scored(event)
+        if self.board.is_complete(name):
+            self._end(name, Status.COMPLETED)
+
+    @rule(number=st.integers(1, 5), status=OVER)
+    def stop(self, number: int, status: Status) -> None:
+        """The search is done with a trial, perhaps a second time."""
+        name = f"{number:03d}"
+        if name in self.board.records:
+            self._end(name, status)
+
+    @invariant()
+    def no_trial_is_on_two_gangs(self) -> None:
+        """What groups hold is told apart, and a held trial does not wait."""
+        names = [job.trial.id for job, _ in self.held.values()]
+        assert len(names) == len(set(names))
+        assert all(self.board.records[name].status is not Status.WAITING for name in names)
+
+    @invariant()
+    def a_trial_that_is_over_stays_as_it_ended(self) -> None:
+        """Nothing changes how a trial ended."""
+        assert {name: record.status for name, record in self.board.records.items() if record.status.is_over} == self.over
+
+    @invariant()
+    def attempts_are_few(self) -> None:
+        """No trial is handed out more often than it may be."""
+        assert all(record.attempt <= MAX_ATTEMPTS for record in self.board.records.values())
+
+    @invariant()
+    def a_checkpoint_is_pending_or_scored_but_not_both(self) -> None:
+        """No checkpoint is paid for twice."""
+        assert all(record.pending.keys().isdisjoint(record.scores) for record in self.board.records.values())
+
+    @invariant()
+    def the_ledger_tells_the_board_again(self) -> None:
+        """What was under way waits again; everything else is as it was."""
+        rebuilt = Board.rebuilt(self.ledger, MAX_ATTEMPTS)
+        assert list(rebuilt.records.values()) == [_as_rebuilt(record) for record in self.board.records.values()]
+
+    def _end(self, name: str, status: Status) -> None:
+        if self.board.end(name, status):
+            assert name not in self.over
+            self.over[name] = status
+            self.ledger.append(made.ended(name, str(status)))
+
+
+def _as_rebuilt(record: TrialRecord) -> TrialRecord:
+    return record if record.status.is_over else replace(record, status=Status.WAITING)
+
+
+Search.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)
+test_any_order_of_events_keeps_every_trial_in_one_place_and_the_ledger_true: type[Any] = Search.TestCase
+
+
+@pytest.fixture
+def board() -> Board:
+    """A board with two trials that wait."""
+    made_board = Board(MAX_ATTEMPTS)
+    made_board.submit(trial(1))
+    made_board.submit(trial(2))
+    return made_board
+
+
+def test_trials_are_handed_out_in_the_order_of_their_submission(board: Board) -> None:
+    assert [board.next_job(gang) for gang in GANGS] == [Job(trial(1), 1), Job(trial(2), 1), None]
+
+
+def test_a_trial_whose_workers_died_goes_first_and_counts_its_attempts(board: Board) -> None:
+    board.next_job("gang-0")
+    assert board.take_back("gang-0") is None
+    assert board.next_job("gang-1") == Job(trial(1), 2)
+
+
+def test_a_trial_that_kills_its_workers_is_named_when_its_attempts_are_used(board: Board) -> None:
+    for _ in range(MAX_ATTEMPTS):
+        assert board.take_back("gang-0") is None
+        board.next_job("gang-0")
+    assert board.take_back("gang-0") == "001"
+
+
+def test_a_group_that_asks_after_its_trial_was_stopped_gets_the_next_one(board: Board) -> None:
+    board.next_job("gang-0")
+    board.end("001", Status.STOPPED)
+    assert board.take_back("gang-0") is None
+    assert board.next_job("gang-0") == Job(trial(2), 1)
+
+
+@pytest.mark.parametrize("again", [lambda board: None, lambda board: board.scored(made.scored("001", 10, 60.0))])
+def test_a_checkpoint_that_is_known_is_not_scored_again(again: Callable[[Board], None], board: Board) -> None:
+    board.next_job("gang-0")
+    assert board.checkpoint("001", 10, "directory")
+    again(board)
+    assert not board.checkpoint("001", 10, "directory")
+
+
+def test_a_trial_is_complete_when_it_is_trained_and_its_last_checkpoint_scored(board: Board) -> None:
+    board.next_job("gang-0")
+    board.checkpoint("001", 10, "directory")
+    board.trained("gang-0", "001")
+    assert not board.is_complete("001")
+    board.scored(made.scored("001", 10, 60.0))
+    assert board.is_complete("001")
+
+
+def test_the_best_and_the_last_checkpoint_are_kept(board: Board) -> None:
+    for step, win_rate in ((10, 40.0), (20, 60.0), (30, 50.0)):
+        board.scored(made.scored("001", step, win_rate))
+    assert board.steps_to_keep("001", Goal()) == {20, 30}
+    assert board.steps_to_keep("002", Goal()) == set()
+
+
+def test_a_group_that_reports_to_a_rebuilt_board_has_its_trial_again() -> None:
+    rebuilt = Board.rebuilt([made.joined(trial(1)), made.attempted("001")], MAX_ATTEMPTS)
+    rebuilt.adopt("gang-0", "001")
+    assert rebuilt.next_job("gang-1") is None
+    assert rebuilt.take_back("gang-0") is None
+    assert rebuilt.next_job("gang-1") == Job(trial(1), 2)

@@ -1,0 +1,101 @@
+"""The ranking is recomputed from events alone; what was not scored is last and has no number."""
+
+import pytest
+
+from orchestrator.search.goal import Goal
+from orchestrator.search.leaderboard import BASE, Row, held_out, leaderboard, learning_curve, winner
+from orchestrator.search.ledger import Event
+from orchestrator.search.trial import Trial
+from tests.search import events as made
+
+DPO, IPO, SIMPO, RPO = (Trial(name, name, {"beta": 0.1}, {"learning_rate": 1e-6}) for name in ("dpo", "ipo", "simpo", "rpo_bwd"))
+EVENTS: list[Event] = [
+    made.baseline(),
+    *map(made.joined, (DPO, IPO, SIMPO, RPO)),
+    made.attempted("dpo", time=10.0),
+    made.saved("dpo", 10),
+    made.scored("dpo", 10, 61.0, time=20.0),
+    made.saved("dpo", 20),
+    made.scored("dpo", 20, 58.0, time=30.0),
+    made.ended("dpo", "completed", time=32.5),
+    made.attempted("ipo"),
+    made.saved("ipo", 10),
+    made.scored("ipo", 10, 44.0),
+    made.ended("ipo", "stopped"),
+    made.attempted("simpo"),
+    made.ended("simpo", "failed", "the loss is not a number"),
+]
+
+
+def rows(events: list[Event] = EVENTS) -> dict[str, Row]:
+    """The leaderboard by trial, in its order."""
+    return {row.trial: row for row in leaderboard(events, Goal())}
+
+
+def test_trials_are_ranked_by_their_best_checkpoint_with_the_base_model_among_them() -> None:
+    assert list(rows()) == ["dpo", BASE, "ipo", "simpo", "rpo_bwd"]
+
+
+def test_where_less_is_better_the_least_is_first() -> None:
+    ranked = leaderboard(EVENTS, Goal(mode="min"))
+    assert [row.trial for row in ranked] == ["ipo", BASE, "dpo", "simpo", "rpo_bwd"]
+    assert ranked[2].step == 20
+
+
+def test_a_row_stands_at_the_best_checkpoint_and_tells_the_last_step_that_was_scored() -> None:
+    dpo = rows()["dpo"]
+    assert (dpo.win_rate, dpo.low, dpo.high, dpo.judged, dpo.unreadable, dpo.mean_length) == (61.0, 56.0, 66.0, 100, 2, 80.0)
+    assert (dpo.step, dpo.stopped_at, dpo.checkpoint, dpo.status) == (10, 20, "dpo/10/model", "completed")
+    assert dpo.hyperparameters == DPO.described()
+
+
+def test_the_later_of_two_equal_checkpoints_stands() -> None:
+    assert rows([*EVENTS, made.scored("dpo", 30, 61.0)])["dpo"].step == 30
+
+
+def test_seconds_run_from_the_first_attempt_to_the_end() -> None:
+    assert rows()["dpo"].seconds == 22.5
+    assert rows()["rpo_bwd"].seconds is None
+
+
+def test_the_base_model_has_a_row_of_its_own() -> None:
+    base = rows()[BASE]
+    assert (base.win_rate, base.step, base.status, base.checkpoint) == (50.0, 0, "baseline", "base-model")
+
+
+@pytest.mark.parametrize(("trial", "status", "reason"), [("simpo", "failed", "the loss is not a number"), ("rpo_bwd", "waiting", "")])
+def test_what_was_not_scored_is_last_and_never_zero(trial: str, status: str, reason: str) -> None:
+    row = rows()[trial]
+    assert (row.win_rate, row.low, row.high, row.step, row.checkpoint) == (None,) * 5
+    assert (row.status, row.reason) == (status, reason)
+    assert list(rows()).index(trial) > 2
+
+
+def test_a_win_rate_of_zero_is_a_score() -> None:
+    worst = rows([*EVENTS, made.scored("rpo_bwd", 10, 0.0)])
+    assert list(worst) == ["dpo", BASE, "ipo", "rpo_bwd", "simpo"]
+    assert worst["rpo_bwd"].win_rate == 0.0
+
+
+def test_the_winner_is_the_best_trial_and_never_the_base_model() -> None:
+    best = winner(leaderboard(EVENTS, Goal()))
+    assert best is not None and best.trial == "dpo"
+    worse = winner(leaderboard([event for event in EVENTS if event.get("trial") != "dpo"], Goal()))
+    assert worse is not None and worse.trial == "ipo"
+
+
+def test_nobody_wins_when_no_trial_was_scored() -> None:
+    assert winner(leaderboard([made.baseline(), made.joined(DPO)], Goal())) is None
+    assert leaderboard([], Goal()) == []
+
+
+def test_the_last_held_out_comparison_counts() -> None:
+    assert held_out(EVENTS) is None
+    found = held_out([*EVENTS, made.held_out("ipo", 51.0), made.held_out("dpo", 60.0, judged=400)])
+    assert found is not None
+    assert (found.trial, found.win_rate, found.low, found.high, found.judged, found.unreadable) == ("dpo", 60.0, 55.0, 65.0, 400, 2)
+
+
+def test_a_learning_curve_is_a_trials_own_scores_by_step() -> None:
+    assert learning_curve([made.scored("dpo", 30, 40.0), *EVENTS], "dpo") == [(10, 61.0), (20, 58.0), (30, 40.0)]
+    assert learning_curve(EVENTS, "simpo") == []

@@ -1,0 +1,81 @@
+"""The ledger only grows; a torn last line is cut off, damage anywhere else is an error."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import MachineError
+from orchestrator.search.ledger import LedgerWriter, read_ledger
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    """A ledger of two events."""
+    path = tmp_path / "run" / "ledger.jsonl"
+    writer = LedgerWriter(path)
+    writer.append("trial", trial="001", reason="α – “quoted”\nline\u2028separator")
+    writer.append("end", trial="001")
+    return path
+
+
+def test_events_come_back_in_order_with_their_time(ledger: Path) -> None:
+    first, second = read_ledger(ledger)
+    assert (first["event"], first["reason"]) == ("trial", "α – “quoted”\nline\u2028separator")
+    assert second["event"] == "end"
+    assert first["time"] <= second["time"]
+
+
+def test_a_ledger_that_is_not_there_has_no_events(tmp_path: Path) -> None:
+    assert read_ledger(tmp_path / "absent.jsonl") == []
+
+
+def test_what_was_written_is_never_changed_by_writing_on(ledger: Path) -> None:
+    before = ledger.read_bytes()
+    LedgerWriter(ledger).append("score", trial="002")
+    assert ledger.read_bytes().startswith(before)
+    assert [event["event"] for event in read_ledger(ledger)] == ["trial", "end", "score"]
+
+
+def test_an_event_can_be_read_as_soon_as_append_returns(ledger: Path) -> None:
+    writer = LedgerWriter(ledger)
+    for number in range(3):
+        writer.append("score", step=number)
+        assert read_ledger(ledger)[-1]["step"] == number
+
+
+def test_a_line_torn_at_any_byte_is_passed_over_on_reading_and_cut_off_on_reopening(ledger: Path) -> None:
+    whole = ledger.read_bytes()
+    torn = json.dumps({"event": "end", "reason": "ε – α"}, ensure_ascii=False).encode()
+    for length in range(1, len(torn) + 1):
+        ledger.write_bytes(whole + torn[:length])
+        assert [event["event"] for event in read_ledger(ledger)] == ["trial", "end"]
+        LedgerWriter(ledger)
+        assert ledger.read_bytes() == whole
+
+
+def test_a_ledger_that_is_one_torn_line_starts_anew(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_text('{"event": "tri')
+    assert read_ledger(path) == []
+    LedgerWriter(path).append("trial", trial="001")
+    assert [event["trial"] for event in read_ledger(path)] == ["001"]
+
+
+@pytest.mark.parametrize("damage", [b'{"event": "sco\n', b"\xff\xfe\n", b"\x00\x00\n"])
+def test_damage_in_the_middle_is_an_error_that_names_the_line(damage: bytes, ledger: Path) -> None:
+    first, second = ledger.read_bytes().splitlines(keepends=True)
+    ledger.write_bytes(first + damage + second)
+    with pytest.raises(MachineError, match="the ledger is damaged") as refused:
+        read_ledger(ledger)
+    assert refused.value.where == f"{ledger}:2"
+    assert "remove this line" in refused.value.cure
+
+
+def test_a_full_disk_is_told_with_a_cure(ledger: Path) -> None:
+    writer = LedgerWriter(ledger)
+    writer._file = open("/dev/full", "a", encoding="utf-8")  # noqa: SIM115
+    with pytest.raises(MachineError, match="the ledger cannot be written") as refused:
+        writer.append("score", trial="001")
+    assert refused.value.where == str(ledger)
+    assert "disk space" in refused.value.cure

@@ -1,0 +1,92 @@
+"""Trials carry only what their method has, and the space they are drawn from is the settings' own."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator.distributions import Choice, LogUniform, Uniform
+from orchestrator.errors import SettingsError
+from orchestrator.objectives import METHODS
+from orchestrator.search.trial import Trial, joint_space, published_samples
+from orchestrator.settings import RangeSettings, SearchSettings, TrainingSettings
+
+SAMPLE: dict[str, Any] = {"method": "dpo", "dpo.beta": 0.1, "simpo.beta": 2.5, "training.learning_rate": 1e-6}
+# Published defaults that their own search space leaves out, and why it may.
+OUTSIDE: dict[str, set[str]] = {}
+
+
+def test_a_trial_keeps_only_its_own_methods_hyperparameters_and_the_training_settings() -> None:
+    trial = Trial.from_sample(7, SAMPLE)
+    assert (trial.method, trial.hyperparameters, trial.training) == ("dpo", {"beta": 0.1}, {"learning_rate": 1e-6})
+    assert trial.id.startswith("007-dpo-")
+
+
+def test_a_name_that_begins_like_the_method_is_not_the_methods() -> None:
+    trial = Trial.from_sample(1, {"method": "rpo", "rpo.eta": 1.0, "rpo_bwd.eta": 2.0})
+    assert trial.hyperparameters == {"eta": 1.0}
+
+
+@pytest.mark.parametrize("change", [{"dpo.beta": 0.2}, {"training.learning_rate": 2e-6}, {"method": "ipo"}])
+def test_one_number_with_other_content_has_another_id(change: dict[str, Any]) -> None:
+    assert Trial.from_sample(7, SAMPLE).id != Trial.from_sample(7, SAMPLE | change).id
+
+
+def test_the_same_sample_in_another_order_has_the_same_id() -> None:
+    assert Trial.from_sample(7, SAMPLE) == Trial.from_sample(7, dict(reversed(SAMPLE.items())))
+
+
+def test_a_trial_makes_its_objective_and_its_training_settings() -> None:
+    trial = Trial.from_sample(1, SAMPLE)
+    assert trial.objective() == METHODS["dpo"](beta=0.1)  # pyright: ignore[reportCallIssue]
+    settings = trial.training_settings(TrainingSettings(batch_size=64))
+    assert (settings.learning_rate, settings.batch_size) == (1e-6, 64)
+
+
+def test_a_hyperparameter_that_the_method_does_not_have_is_refused_with_the_nearest() -> None:
+    with pytest.raises(SettingsError, match="dpo has no hyperparameter 'betta'") as refused:
+        Trial("1", "dpo", {"betta": 0.1}, {}).objective()
+    assert "did you mean 'beta'?" in refused.value.cure
+
+
+def test_the_joint_space_has_every_searched_method_and_no_other() -> None:
+    assert joint_space(SearchSettings(methods=("dpo", "simpo"))) == {name: METHODS[name].search_space for name in ("dpo", "simpo")}
+
+
+def test_the_settings_ranges_replace_the_methods_and_add_training() -> None:
+    ranges = {
+        "dpo": {"beta": RangeSettings(low=0.05, high=0.2), "label_smoothing": RangeSettings(options=(0.0, 0.1))},
+        "training": {"learning_rate": RangeSettings(low=1e-7, high=1e-5, log=True)},
+    }
+    space = joint_space(SearchSettings(methods=("dpo", "ipo"), space=ranges))
+    assert space["dpo"] == {"beta": Uniform(0.05, 0.2), "label_smoothing": Choice((0.0, 0.1))}
+    assert space["training"] == {"learning_rate": LogUniform(1e-7, 1e-5)}
+    assert space["ipo"] == METHODS["ipo"].search_space
+
+
+def test_replacing_a_range_leaves_the_methods_own_declaration_alone() -> None:
+    before = dict(METHODS["dpo"].search_space)
+    joint_space(SearchSettings(methods=("dpo",), space={"dpo": {"beta": RangeSettings(low=1, high=2)}}))
+    assert METHODS["dpo"].search_space == before
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_published_defaults_lie_in_the_methods_own_search_space(name: str) -> None:
+    defaults = METHODS[name]().hyperparameters()
+    outside = {key for key, distribution in METHODS[name].search_space.items() if not distribution.contains(defaults[key])}
+    assert outside == OUTSIDE.get(name, set())
+
+
+def test_published_samples_are_the_defaults_of_what_is_searched() -> None:
+    search = SearchSettings(methods=("dpo", "simpo"), space={"training": {"learning_rate": RangeSettings(low=1e-7, high=1e-5)}})
+    dpo, simpo = published_samples(search.methods, joint_space(search), TrainingSettings(learning_rate=1e-6))
+    assert dpo == {"method": "dpo", "dpo.beta": 0.1, "training.learning_rate": 1e-6}
+    assert set(simpo) == {"method", "simpo.beta", "simpo.gamma_over_beta", "training.learning_rate"}
+
+
+def test_a_default_outside_the_given_range_is_left_to_the_searcher() -> None:
+    ranges = {
+        "dpo": {"beta": RangeSettings(low=0.5, high=1.0), "label_smoothing": RangeSettings(options=(0.1, 0.2))},
+        "training": {"learning_rate": RangeSettings(low=1e-4, high=1e-3)},
+    }
+    search = SearchSettings(methods=("dpo",), space=ranges)
+    assert published_samples(search.methods, joint_space(search), TrainingSettings(learning_rate=1e-6)) == [{"method": "dpo"}]

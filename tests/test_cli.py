@@ -1,0 +1,164 @@
+"""The command line answers fast, and every mistake ends in a few lines that say what, where and how to cure it."""
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from orchestrator import cli
+from orchestrator.errors import DataFormatError, UserError
+from orchestrator.objectives import METHODS
+
+ROOT = Path(__file__).resolve().parent.parent
+PAIR = {"prompt": "say fox", "chosen": "fox", "rejected": "dog"}
+
+
+def daa(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a fresh process that works in `directory`."""
+    return subprocess.run(
+        [sys.executable, "-m", "orchestrator.cli", *arguments],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(directory)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def settings_file(directory: Path, model: Path, train: Path) -> Path:
+    """Settings of a search on the user's own model and data."""
+    (directory / "prompts.jsonl").write_text('{"prompt": "say fox", "answer": "fox"}\n')
+    file = directory / "run.toml"
+    file.write_text(
+        f'[model]\nbase = "{model}"\n[data]\ntrain = "{train}"\n[evaluation]\nprompts = "{directory / "prompts.jsonl"}"\n'
+        '[judge]\nkind = "verifier"\n'
+    )
+    return file
+
+
+def explained(done: subprocess.CompletedProcess[str]) -> str:
+    """The log that a refusal names, after checking that the screen has what, where, cure and no traceback."""
+    screen = done.stdout + done.stderr
+    assert "Traceback" not in screen
+    assert re.search(r"^error: \S.*\n  where: \S.*\n  cure:  \S.*\n  log:   \S+$", done.stderr, re.MULTILINE), done.stderr
+    assert len(done.stderr.splitlines()) == 4
+    (log,) = re.findall(r"^  log:   (\S+)$", done.stderr, re.MULTILINE)
+    return Path(log).read_text()
+
+
+def test_help_takes_less_than_a_second_and_lists_the_commands(tmp_path: Path) -> None:
+    before = _children_seconds()
+    done = daa(tmp_path, "--help")
+    assert _children_seconds() - before < 1.0
+    assert done.returncode == 0
+    assert all(command in done.stdout for command in ("demo", "search", "train", "eval", "methods"))
+
+
+def test_methods_lists_every_method_with_its_paper() -> None:
+    listed = CliRunner().invoke(cli.app, ["methods"], env={"COLUMNS": "400"})
+    assert listed.exit_code == 0
+    lines = listed.stdout.splitlines()
+    for name, method in METHODS.items():
+        (line,) = [line for line in lines if line.strip(" │").split(" ")[0] == name]
+        assert method.paper in line
+
+
+@pytest.mark.parametrize("arguments", [[], ["run.toml", "--resume", "runs/one"]], ids=["neither", "both"])
+def test_a_search_takes_either_a_file_or_a_directory_to_resume(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["search", *arguments])
+    screen = capsys.readouterr()
+    assert ended.value.code == 2
+    assert "give either a settings file or --resume DIR" in screen.err
+    assert "Traceback" not in screen.out + screen.err
+
+
+def test_an_unknown_option_ends_with_code_two(tmp_path: Path) -> None:
+    done = daa(tmp_path, "search", "--sideways")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_search_without_its_data_file_is_refused_before_ray_starts(tmp_path: Path, tiny_model: Path) -> None:
+    file = settings_file(tmp_path, tiny_model, tmp_path / "absent.jsonl")
+    done = daa(tmp_path, "search", str(file), "--dir", "run")
+    assert done.returncode == 2
+    assert f"there is no data file {tmp_path / 'absent.jsonl'}" in done.stderr
+    assert "where: data.train" in done.stderr
+    log = explained(done)
+    assert "Traceback (most recent call last)" in log and "DataFormatError" in log
+    assert not (tmp_path / "run" / "ledger.jsonl").exists()
+
+
+def test_a_search_on_a_row_that_is_no_pair_is_refused_with_its_line(tmp_path: Path, tiny_model: Path) -> None:
+    train = tmp_path / "pairs.jsonl"
+    train.write_text(f"{json.dumps(PAIR)}\n{json.dumps({'prompt': 'say fox', 'rejected': 'dog'})}\n")
+    done = daa(tmp_path, "search", str(settings_file(tmp_path, tiny_model, train)), "--dir", "run")
+    assert done.returncode == 2
+    assert "this row has no `chosen` (it has: prompt, rejected)" in done.stderr
+    assert f"where: {train}:2" in done.stderr
+    assert "DataFormatError" in explained(done)
+
+
+def test_a_search_on_a_directory_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(PAIR) + "\n")
+    done = daa(tmp_path, "search", str(settings_file(tmp_path, tmp_path / "model", tmp_path / "pairs.jsonl")), "--dir", "run")
+    assert done.returncode == 2
+    assert "this directory holds no model: it has no config.json" in done.stderr
+    assert f"where: {tmp_path / 'model'}" in done.stderr
+    assert "ModelError" in explained(done)
+
+
+def test_a_fault_of_our_own_ends_with_code_one_and_its_place_in_the_log(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise ZeroDivisionError("a secret detail [/bold]")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(Console, "print", _unless_a_table(Console.print, broken))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["methods"])
+    screen = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "unexpected: ZeroDivisionError('a secret detail [/bold]')" in screen.err
+    assert "Traceback" not in screen.out + screen.err
+    (log,) = (tmp_path / "daa-logs").iterdir()
+    assert str(log) in screen.err
+    assert "in broken" in log.read_text()
+
+
+@pytest.mark.parametrize("error", [UserError, DataFormatError])
+def test_a_message_with_square_brackets_is_shown_as_it_is(
+    error: type[UserError], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    cli._explain(error("[world] is [/odd]", "[red]here", "see [search]"), ValueError())
+    assert capsys.readouterr().err.startswith("error: [world] is [/odd]\n  where: [red]here\n  cure:  see [search]\n")
+
+
+def _unless_a_table(plain: object, broken: object) -> object:
+    from rich.table import Table
+
+    def choose(console: Console, *objects: object, **options: object) -> None:
+        (broken if isinstance(objects[0], Table) else plain)(console, *objects, **options)  # pyright: ignore[reportCallIssue]
+
+    return choose
+
+
+def _children_seconds() -> float:
+    """Processor seconds of finished children, which a busy machine does not lengthen."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

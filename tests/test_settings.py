@@ -1,0 +1,239 @@
+"""Settings that cannot be used are refused with path, line and cure; settings that can are the same after a round trip."""
+
+import json
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.distributions import Choice, LogUniform, Uniform
+from orchestrator.errors import DataFormatError, SettingsError
+from orchestrator.objectives import METHODS
+from orchestrator.settings import RangeSettings, Settings, TrainingSettings
+from orchestrator.settings_file import check_settings, line_of, load_settings
+from orchestrator.worlds.recipes import World
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = sorted((ROOT / "jobs" / "examples").glob("*.toml"))
+OWN_INPUTS = """\
+[model]
+base = "model"
+[data]
+train = "pairs.jsonl"
+[evaluation]
+prompts = "prompts.jsonl"
+"""
+VERIFIER = '[judge]\nkind = "verifier"\n'
+PLAIN = OWN_INPUTS + VERIFIER
+WORLD = '[world]\nkind = "tasks"\n' + VERIFIER
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where a test's settings lie."""
+    return tmp_path / "run.toml"
+
+
+def refusal(file: Path, text: str) -> SettingsError:
+    """The error that these settings raise."""
+    file.write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        load_settings(file)
+    return refused.value
+
+
+def test_settings_with_only_what_must_be_given_load(file: Path) -> None:
+    file.write_text(PLAIN)
+    settings = load_settings(file)
+    assert (settings.model.base, settings.data.train, settings.judge.kind) == ("model", Path("pairs.jsonl"), "verifier")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "line", "right"),
+    [
+        (PLAIN + "[training]\nseed = 1\nlerning_rate = 1e-6\n", "training.lerning_rate", 11, "learning_rate"),
+        (PLAIN + "[serch]\ntrials = 3\n", "serch", 9, "search"),
+        (WORLD + "[cluster]\ngang = 2\n", "cluster.gang", 6, "gangs"),
+        ('[world]\nkind = "tasks"\nslip_rat = 0.2\n' + VERIFIER, "world.slip_rat", 3, "slip_rate"),
+        (OWN_INPUTS + '[judge]\nkind = "openai"\nmodel = "m"\nbase_ur = "x"\n', "judge.base_ur", 10, "base_url"),
+        (OWN_INPUTS + '[judge]\nkind = "reference"\ntie_margn = 1\n', "judge.tie_margn", 9, "tie_margin"),
+        (PLAIN + "[search.space.dpo]\nbeta = { lo = 0.1, high = 1 }\n", "search.space.dpo.beta.lo", 10, "low"),
+        (PLAIN + "[search.space.dpo.beta]\nlow = 0.1\nhigh = 1\noption = [1]\n", "search.space.dpo.beta.option", 12, "options"),
+    ],
+)
+def test_an_unknown_key_is_named_with_its_path_its_line_and_the_nearest_right_one(
+    text: str, key: str, line: int, right: str, file: Path
+) -> None:
+    error = refusal(file, text)
+    assert f"{key} (line {line}): unknown key; did you mean '{right}'?" in error.what
+    assert error.where == str(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (PLAIN + '[training]\nbatch_size = "many"\n', "training.batch_size (line 10)"),
+        (PLAIN + "[training]\nwarmup = 1.0\n", "training.warmup (line 10)"),
+        (PLAIN + '[training]\nprecision = "fp16"\n', "training.precision (line 10)"),
+        (PLAIN + "[search]\nmethods = []\n", "search.methods (line 10)"),
+        (PLAIN + "[cluster]\nworkers = 0\n", "cluster.workers (line 10)"),
+        ('name = "no spaces please"\n' + PLAIN, "name (line 1)"),
+        ('[world]\nkind = "tasks"\nsteps = "x"\n' + VERIFIER, "world.steps (line 3)"),
+        (OWN_INPUTS + '[judge]\nkind = "coin"\n', "judge (line 7)"),
+        (OWN_INPUTS, "judge"),
+        (OWN_INPUTS + '[judge]\nkind = "openai"\n', "judge.model (line 7)"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named_with_its_path_and_line(text: str, place: str, file: Path) -> None:
+    assert f"{place}: " in refusal(file, text).what
+
+
+def test_every_problem_is_told_at_once_up_to_eight(file: Path) -> None:
+    what = refusal(file, PLAIN + "[training]\n" + "".join(f"wrong_{number} = 1\n" for number in range(11))).what
+    assert what.count("unknown key") == 8
+    assert "and 3 more" in what
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (VERIFIER, "model.base, data.train, evaluation.prompts must be given when no [world] makes them"),
+        (PLAIN.replace('train = "pairs.jsonl"', ""), "data.train must be given when no [world] makes them"),
+        (WORLD + '[model]\nbase = "model"\n', "[world] makes model.base itself: remove one or the other"),
+        ('[world]\nkind = "tasks"\n' + PLAIN, "[world] makes model.base, data.train, evaluation.prompts itself"),
+        (PLAIN + '[training]\nschedule = "cosine"\n', 'set training.schedule = "constant" or search.scheduler = "none"'),
+        (PLAIN + "[search.space.dpo]\nbeta = { low = 2, high = 1 }\n", "low must be below high"),
+        (PLAIN + "[search.space.dpo]\nbeta = { low = 0, high = 1, log = true }\n", "a logarithmic range needs low above 0"),
+        (PLAIN + "[search.space.dpo]\nbeta = { low = 1 }\n", "a range is either low and high, or options"),
+        (PLAIN + "[search.space.dpo]\nbeta = { low = 1, high = 2, options = [1] }\n", "a range is either low and high, or options"),
+    ],
+)
+def test_what_cannot_be_together_is_refused_with_what_to_change(text: str, message: str, file: Path) -> None:
+    assert message in refusal(file, text).what
+
+
+def test_a_cosine_schedule_is_possible_without_early_stopping(file: Path) -> None:
+    file.write_text(PLAIN + '[training]\nschedule = "cosine"\n[search]\nscheduler = "none"\n')
+    assert load_settings(file).training.schedule == "cosine"
+
+
+@pytest.mark.parametrize(("workers", "micro", "nearest"), [(3, 2, 126), (1, 50, 150), (2, 100, 200)])
+def test_a_batch_that_does_not_divide_is_refused_with_the_nearest_that_does(workers: int, micro: int, nearest: int, file: Path) -> None:
+    error = refusal(file, PLAIN + f"[training]\nbatch_size = 128\nmicro_batch_size = {micro}\n[cluster]\nworkers = {workers}\n")
+    assert f"{workers} workers" in error.what
+    assert error.where == "training.batch_size"
+    assert f"batch_size = {nearest}," in error.cure
+    assert TrainingSettings(batch_size=nearest, micro_batch_size=micro).accumulation(workers) * workers * micro == nearest
+
+
+def test_a_recipe_that_makes_no_world_is_refused_with_the_least_that_does(file: Path) -> None:
+    error = refusal(file, '[world]\nkind = "tasks"\nsamples_per_prompt = 1\n' + VERIFIER)
+    assert error.what == "samples_per_prompt is 1"
+    assert error.cure == "give 2 or more"
+
+
+@pytest.mark.parametrize("broken", ["[training]\nseed = \n", "[training\n", "[training]\nseed = 1\nseed = 2\n"])
+def test_broken_toml_names_its_line(broken: str, file: Path) -> None:
+    error = refusal(file, PLAIN + broken)
+    assert error.what.startswith("this is not TOML: ")
+    assert re.search(r"at line (9|10|11)\b", error.what)
+    assert error.where == str(file)
+
+
+def test_a_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
+    (tmp_path / "real_text.toml").write_text(PLAIN)
+    with pytest.raises(SettingsError, match="there is no settings file") as refused:
+        load_settings(tmp_path / "realtext.toml")
+    assert refused.value.cure == f"did you mean {tmp_path / 'real_text.toml'}?"
+    with pytest.raises(SettingsError) as refused:
+        load_settings(tmp_path / "nowhere" / "realtext.toml")
+    assert refused.value.cure == "give the path of a TOML file"
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "line", "cure"),
+    [
+        ('[search]\nmethods = ["dpo", "simop"]\n', "there is no method 'simop'", 10, "did you mean 'simpo'?"),
+        ("[search.space.simop]\nbeta = { low = 1, high = 2 }\n", "there is no method 'simop'", 9, "did you mean 'simpo'?"),
+        ("[search.space.dpo]\nbeat = { low = 1, high = 2 }\n", "dpo has no 'beat'", 10, "did you mean 'beta'?"),
+        ("[search.space.training]\nlerning_rate = { low = 1, high = 2 }\n", "training has no", 10, "did you mean 'learning_rate'?"),
+        ("[search.space.rpo_sq]\nbeta = { low = 1, high = 2 }\n", "rpo_sq, which is not searched", 9, "add it to search.methods"),
+    ],
+)
+def test_a_method_or_hyperparameter_that_is_not_there_is_refused_with_the_nearest(
+    text: str, what: str, line: int, cure: str, file: Path
+) -> None:
+    error = refusal(file, PLAIN + text)
+    assert what in error.what
+    assert error.where.startswith(f"{file}:{line}, search.")
+    assert cure in error.cure
+
+
+def test_the_refusal_of_a_method_lists_all_methods(file: Path) -> None:
+    cure = refusal(file, PLAIN + '[search]\nmethods = ["zzz"]\n').cure
+    assert all(name in cure for name in METHODS)
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [(["a", "b"], 2), (["a", "c", "d"], 4), (["a", "c", "x"], 3), (["a", "e", "f"], 5), (["a", "x"], 1), (["z"], None)],
+)
+def test_a_line_is_that_of_the_key_or_of_the_nearest_table_above(path: list[str], line: int | None) -> None:
+    assert line_of("[a]\nb = 1\n[a.c]\nd = 2\n[a.'e']\ng = 3\n", path) == line
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_every_example_loads_and_its_resolved_settings_load_again_as_the_same(example: Path) -> None:
+    settings = load_settings(example)
+    resolved = json.loads(json.dumps(settings.json_ready()))
+    assert check_settings(resolved, "settings.json") == settings
+    assert Settings.model_validate_json(json.dumps(resolved)) == settings
+
+
+def test_settings_with_their_world_made_load_again_as_the_same(tmp_path: Path) -> None:
+    settings = load_settings(ROOT / "jobs" / "examples" / "demo.toml").with_world(World.at(tmp_path))
+    again = check_settings(json.loads(json.dumps(settings.json_ready())), "settings.json")
+    assert again == settings
+    assert again.world is None
+    assert (again.model.base, again.data.train) == (str(tmp_path / "model"), tmp_path / "train.jsonl")
+    assert (again.evaluation.prompts, again.evaluation.held_out) == (tmp_path / "prompts.jsonl", tmp_path / "held_out.jsonl")
+    assert again.data.context == settings.data.context
+
+
+def test_ranges_become_the_distributions_that_objectives_declare() -> None:
+    assert RangeSettings(low=1, high=2).distribution() == Uniform(1, 2)
+    assert RangeSettings(low=1, high=2, log=True).distribution() == LogUniform(1, 2)
+    assert RangeSettings(options=(1, 2)).distribution() == Choice((1, 2))
+
+
+@pytest.mark.parametrize(("pairs", "steps", "checkpoints"), [(100, 10, [3, 5, 8, 10]), (29, 2, [1, 2]), (10, 1, [1])])
+def test_checkpoints_are_spread_evenly_and_the_last_step_is_among_them(pairs: int, steps: int, checkpoints: list[int]) -> None:
+    settings = TrainingSettings(batch_size=10, micro_batch_size=1, checkpoints=4)
+    assert settings.total_steps(pairs) == steps
+    assert settings.checkpoint_steps(pairs) == checkpoints
+
+
+def test_less_data_than_one_batch_is_refused() -> None:
+    with pytest.raises(DataFormatError, match="9 pairs are fewer than one batch of 10"):
+        TrainingSettings(batch_size=10).total_steps(9)
+
+
+def test_a_refusal_takes_less_than_a_second_of_a_fresh_process_and_shows_no_traceback(file: Path) -> None:
+    file.write_text(PLAIN + "[training]\nlerning_rate = 1e-6\n")
+    before = _children_seconds()
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator.cli", "search", str(file)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "training.lerning_rate (line 10): unknown key; did you mean 'learning_rate'?" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert _children_seconds() - before < 1.0
+
+
+def _children_seconds() -> float:
+    """Processor seconds of finished children, which a busy machine does not lengthen."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
