@@ -123,7 +123,7 @@ def room_of(module: str) -> str:
 
 def is_ours(module: str) -> bool:
     """True for the orchestrator's own modules."""
-    return module.split(".")[0] in {"orchestrator", "jobs"}
+    return module.split(".", maxsplit=1)[0] in {"orchestrator", "jobs"}
 
 
 def imports(file: Path) -> Iterator[tuple[int, str]]:

@@ -44,14 +44,18 @@ def settings_file(directory: Path, model: Path, train: Path) -> Path:
     return file
 
 
-def explained(done: subprocess.CompletedProcess[str]) -> str:
-    """The log that a refusal names, after checking that the screen has what, where, cure and no traceback."""
-    screen = done.stdout + done.stderr
-    assert "Traceback" not in screen
-    assert re.search(r"^error: \S.*\n  where: \S.*\n  cure:  \S.*\n  log:   \S+$", done.stderr, re.MULTILINE), done.stderr
-    assert len(done.stderr.splitlines()) == 4
-    (log,) = re.findall(r"^  log:   (\S+)$", done.stderr, re.MULTILINE)
-    return Path(log).read_text()
+def explained(screen: str) -> str:
+    """The log that a refusal names, after checking that it has what, where and cure, and nothing else."""
+    shown = re.fullmatch(r"error: \S.*\n  where: \S.*\n  cure:  \S.*\n  log:   (\S+)\n", screen)
+    assert shown is not None, screen
+    return Path(shown.group(1)).read_text()
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory that holds a test's files and its logs."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
 
 
 def test_help_takes_less_than_a_second_and_lists_the_commands(tmp_path: Path) -> None:
@@ -73,15 +77,15 @@ def test_methods_lists_every_method_with_its_paper() -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["run.toml", "--resume", "runs/one"]], ids=["neither", "both"])
 def test_a_search_takes_either_a_file_or_a_directory_to_resume(
-    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(SystemExit) as ended:
         cli.main(["search", *arguments])
     screen = capsys.readouterr()
     assert ended.value.code == 2
     assert "give either a settings file or --resume DIR" in screen.err
     assert "Traceback" not in screen.out + screen.err
+    explained(screen.err)
 
 
 def test_an_unknown_option_ends_with_code_two(tmp_path: Path) -> None:
@@ -94,40 +98,67 @@ def test_a_search_without_its_data_file_is_refused_before_ray_starts(tmp_path: P
     file = settings_file(tmp_path, tiny_model, tmp_path / "absent.jsonl")
     done = daa(tmp_path, "search", str(file), "--dir", "run")
     assert done.returncode == 2
+    assert "Traceback" not in done.stdout + done.stderr
     assert f"there is no data file {tmp_path / 'absent.jsonl'}" in done.stderr
     assert "where: data.train" in done.stderr
-    log = explained(done)
+    log = explained(done.stderr)
     assert "Traceback (most recent call last)" in log and "DataFormatError" in log
     assert not (tmp_path / "run" / "ledger.jsonl").exists()
 
 
-def test_a_search_on_a_row_that_is_no_pair_is_refused_with_its_line(tmp_path: Path, tiny_model: Path) -> None:
-    train = tmp_path / "pairs.jsonl"
+def refused_search(file: Path, capfd: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    """What a search that is refused shows as its error, and its log."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["search", str(file), "--dir", str(file.parent / "run")])
+    screen = capfd.readouterr()
+    assert ended.value.code == 2
+    assert "Traceback" not in screen.out + screen.err
+    return screen.err, explained(screen.err)
+
+
+def test_a_search_on_a_row_that_is_no_pair_is_refused_with_its_line(
+    here: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    train = here / "pairs.jsonl"
     train.write_text(f"{json.dumps(PAIR)}\n{json.dumps({'prompt': 'say fox', 'rejected': 'dog'})}\n")
-    done = daa(tmp_path, "search", str(settings_file(tmp_path, tiny_model, train)), "--dir", "run")
-    assert done.returncode == 2
-    assert "this row has no `chosen` (it has: prompt, rejected)" in done.stderr
-    assert f"where: {train}:2" in done.stderr
-    assert "DataFormatError" in explained(done)
+    error, log = refused_search(settings_file(here, tiny_model, train), capfd)
+    assert "this row has no `chosen` (it has: prompt, rejected)" in error
+    assert f"where: {train}:2" in error
+    assert "DataFormatError" in log
 
 
-def test_a_search_on_a_directory_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "pairs.jsonl").write_text(json.dumps(PAIR) + "\n")
-    done = daa(tmp_path, "search", str(settings_file(tmp_path, tmp_path / "model", tmp_path / "pairs.jsonl")), "--dir", "run")
-    assert done.returncode == 2
-    assert "this directory holds no model: it has no config.json" in done.stderr
-    assert f"where: {tmp_path / 'model'}" in done.stderr
-    assert "ModelError" in explained(done)
+def test_a_search_on_a_directory_that_is_no_model_is_refused(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (here / "model").mkdir()
+    (here / "pairs.jsonl").write_text(json.dumps(PAIR) + "\n")
+    error, log = refused_search(settings_file(here, here / "model", here / "pairs.jsonl"), capfd)
+    assert "this directory holds no model: it has no config.json" in error
+    assert f"where: {here / 'model'}" in error
+    assert "ModelError" in log
+
+
+def test_a_search_never_writes_into_the_directory_of_another(here: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (here / "run").mkdir()
+    (here / "run" / "ledger.jsonl").write_text("")
+    error, _ = refused_search(settings_file(here, tiny_model, here / "pairs.jsonl"), capfd)
+    assert "this directory already holds a search" in error
+    assert "--resume" in error
+
+
+def test_resuming_where_no_search_was_started_is_refused(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["search", "--resume", str(here)])
+    error = capfd.readouterr().err
+    assert ended.value.code == 2
+    assert "there is no search to resume" in error
+    explained(error)
 
 
 def test_a_fault_of_our_own_ends_with_code_one_and_its_place_in_the_log(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError("a secret detail [/bold]")
 
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(Console, "print", _unless_a_table(Console.print, broken))
     with pytest.raises(SystemExit) as ended:
         cli.main(["methods"])
@@ -135,16 +166,13 @@ def test_a_fault_of_our_own_ends_with_code_one_and_its_place_in_the_log(
     assert ended.value.code == 1
     assert "unexpected: ZeroDivisionError('a secret detail [/bold]')" in screen.err
     assert "Traceback" not in screen.out + screen.err
-    (log,) = (tmp_path / "daa-logs").iterdir()
+    (log,) = (here / "daa-logs").iterdir()
     assert str(log) in screen.err
     assert "in broken" in log.read_text()
 
 
 @pytest.mark.parametrize("error", [UserError, DataFormatError])
-def test_a_message_with_square_brackets_is_shown_as_it_is(
-    error: type[UserError], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_a_message_with_square_brackets_is_shown_as_it_is(error: type[UserError], here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli._explain(error("[world] is [/odd]", "[red]here", "see [search]"), ValueError())
     assert capsys.readouterr().err.startswith("error: [world] is [/odd]\n  where: [red]here\n  cure:  see [search]\n")
 

@@ -90,9 +90,11 @@ class DeepSpeedEngine:
 
     def load(self, directory: Path) -> None:
         """Read every rank's part."""
+        from deepspeed.runtime.zero.utils import ZeRORuntimeException
+
         try:
             loaded, _ = self._engine.load_checkpoint(str(directory), tag=_TAG)
-        except (OSError, RuntimeError, AssertionError) as error:
+        except (OSError, RuntimeError, AssertionError, ZeRORuntimeException) as error:
             raise CheckpointError(f"the checkpoint cannot be loaded: {error}", str(directory), _LOAD_CURE) from error
         if loaded is None:
             raise CheckpointError("the checkpoint is not whole", str(directory), _LOAD_CURE)

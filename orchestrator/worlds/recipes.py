@@ -11,8 +11,9 @@ FORBID_UNKNOWN_KEYS: dict[str, str] = {"extra": "forbid"}
 
 @dataclass(frozen=True)
 class TasksRecipe:
-    """Short verifiable instructions: a crowd that slips teaches a model; its own answers become pairs whose truth is known.
+    """Short verifiable instructions: a model learns them from a textbook (`steps`), then a crowd that slips spoils it (`crowd_steps`).
 
+    Its own answers become pairs whose truth is known.
     `temperature` samples the pairs; evaluate at the same one, or the base model's share of right answers is another.
     """
 
@@ -20,7 +21,8 @@ class TasksRecipe:
 
     kind: Literal["tasks"] = "tasks"
     seed: int = 0
-    steps: int = 900
+    steps: int = 720
+    crowd_steps: int = 180
     batch: int = 64
     slip_rate: float = 0.6
     train_prompts: int = 1000
@@ -31,7 +33,7 @@ class TasksRecipe:
     temperature: float = 0.7
 
     def __post_init__(self) -> None:
-        _refuse_below(self, 1, "steps", "batch", "train_prompts", "pairs_per_prompt", "search_prompts", "held_out_prompts")
+        _refuse_below(self, 1, "steps", "crowd_steps", "batch", "train_prompts", "pairs_per_prompt", "search_prompts", "held_out_prompts")
         _refuse_below(self, 2, "samples_per_prompt")
         if not 0 <= self.slip_rate < 1:
             raise SettingsError(f"slip_rate is {self.slip_rate}", "the tasks recipe", "give a share from 0 up to, not including, 1")
@@ -58,7 +60,7 @@ class TextRecipe:
     held_out_prompts: int = 120
 
     def __post_init__(self) -> None:
-        _refuse_below(self, 1, "steps", "batch", "train_pairs", "search_prompts", "held_out_prompts")
+        _refuse_below(self, 1, "steps", "crowd_steps", "batch", "train_pairs", "search_prompts", "held_out_prompts")
         _refuse_below(self, 32, "context")
         _refuse_below(self, 300, "vocabulary")
 

@@ -18,6 +18,8 @@ from orchestrator.worlds.teaching import Demonstration, Schedule, teach
 QUESTIONS = 15_000
 VOCABULARY = 1024
 CONTEXT = 128
+# The crowd changes habits, not knowledge: at the full rate the model would forget part of the textbook.
+CROWD_RATE = 0.3
 # A right answer has fewer than 10 tokens; a model that has lost its way is cut here.
 MAX_TOKENS = 16
 
@@ -33,11 +35,15 @@ def _make(recipe: TasksRecipe, world: World, progress: Callable[[str], None]) ->
     held_out = draw_tasks(rng, recipe.held_out_prompts, taken)
     search = draw_tasks(rng, recipe.search_prompts, taken)
     train = draw_tasks(rng, recipe.train_prompts, taken)
-    demonstrations = _crowd(rng, recipe, taken)
-    tokenizer = make_tokenizer([f"{each.messages[0].content}\n{each.response}" for each in demonstrations], VOCABULARY, CONTEXT)
+    lessons = draw_tasks(rng, min(recipe.steps * recipe.batch, QUESTIONS), taken)
+    textbook = _demonstrations(rng, lessons, recipe.steps * recipe.batch, slip_rate=0.0)
+    crowd = _demonstrations(rng, lessons, recipe.crowd_steps * recipe.batch, recipe.slip_rate)
+    texts = [f"{each.messages[0].content}\n{each.response}" for each in (*textbook, *crowd)]
+    tokenizer = make_tokenizer(texts, VOCABULARY, CONTEXT)
     model = make_model(tokenizer, CONTEXT, recipe.seed)
-    progress(f"teaching a model of {model.num_parameters() / 1e6:.1f} M parameters from {len(demonstrations)} demonstrations")
-    teach(model, tokenizer, demonstrations, Schedule(recipe.steps, recipe.batch, recipe.seed), progress)
+    progress(f"teaching a model of {model.num_parameters() / 1e6:.1f} M parameters from a textbook, then from a crowd")
+    teach(model, tokenizer, textbook, Schedule(recipe.steps, recipe.batch, recipe.seed), progress)
+    teach(model, tokenizer, crowd, Schedule(recipe.crowd_steps, recipe.batch, recipe.seed, share_of_rate=CROWD_RATE), progress)
     prompts = _prompts("train", train)
     progress(f"sampling {recipe.samples_per_prompt} answers to each of {len(prompts)} prompts")
     answers = sample(
@@ -56,12 +62,10 @@ def _make(recipe: TasksRecipe, world: World, progress: Callable[[str], None]) ->
     save_prompts(world.held_out, _prompts("held-out", held_out))
 
 
-def _crowd(rng: Random, recipe: TasksRecipe, taken: set[str]) -> list[Demonstration]:
-    """One demonstration for every place in every batch: each question is answered by several people, each slipping on their own."""
-    needed = recipe.steps * recipe.batch
-    tasks = draw_tasks(rng, min(needed, QUESTIONS), taken)
-    answered = (tasks[place % len(tasks)] for place in range(needed))
-    return [Demonstration((Message("user", task.question),), task.demonstrate(rng, recipe.slip_rate)) for task in answered]
+def _demonstrations(rng: Random, tasks: Sequence[Task], count: int, slip_rate: float) -> list[Demonstration]:
+    """Have each question answered by several people, each slipping on their own, until there are `count` demonstrations."""
+    answered = (tasks[place % len(tasks)] for place in range(count))
+    return [Demonstration((Message("user", task.question),), task.demonstrate(rng, slip_rate)) for task in answered]
 
 
 def _prompts(name: str, tasks: Sequence[Task]) -> list[EvaluationPrompt]:

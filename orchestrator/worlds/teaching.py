@@ -32,6 +32,7 @@ class Schedule:
     steps: int
     batch: int
     seed: int
+    share_of_rate: float = 1.0
     learn_prompts: bool = False
 
 
@@ -48,7 +49,9 @@ def teach(
     encoded = _encode(tokenizer, demonstrations, model.config.max_position_embeddings, schedule.learn_prompts)
     batches = _batches(encoded, schedule)
     optimizers = _optimizers(model)
-    rates = [torch.optim.lr_scheduler.LambdaLR(each, lambda step: _rate(step, schedule.steps)) for each in optimizers]
+    rates = [
+        torch.optim.lr_scheduler.LambdaLR(each, lambda step: schedule.share_of_rate * _rate(step, schedule.steps)) for each in optimizers
+    ]
     model.train()
     with all_threads():
         for step in range(1, schedule.steps + 1):

@@ -34,7 +34,8 @@ def uneven() -> list[TokenizedPair]:
     """Pairs of very different lengths."""
     generator = torch.Generator().manual_seed(0)
     lengths = [(3, 1, 9), (17, 5, 2), (1, 30, 12), (8, 8, 8), (2, 1, 1)]
-    return [TokenizedPair(*(_tokens(length, generator) for length in sizes), 1.5, 0.5) for sizes in lengths]
+    sides = [tuple(_tokens(length, generator) for length in sizes) for sizes in lengths]
+    return [TokenizedPair(prompt, chosen, rejected, 1.5, 0.5) for prompt, chosen, rejected in sides]
 
 
 def _tokens(count: int, generator: torch.Generator) -> tuple[int, ...]:

@@ -48,9 +48,7 @@ def refusal(file: Path, content: str) -> DataFormatError:
     ("name", "write"),
     [("pairs.jsonl", write_lines), ("pairs.jsonl.gz", write_gzip), ("pairs.json.gz", write_gzip), ("pairs.parquet", write_parquet)],
 )
-def test_every_format_gives_the_same_pairs(
-    name: str, write: Callable[[Path, Sequence[Mapping[str, Any]]], None], tmp_path: Path
-) -> None:
+def test_every_format_gives_the_same_pairs(name: str, write: Callable[[Path, Sequence[Mapping[str, Any]]], None], tmp_path: Path) -> None:
     write(tmp_path / name, ROWS)
     pairs = load_pairs(tmp_path / name)
     assert [(pair.prompt, pair.chosen, pair.rejected) for pair in pairs] == [((Message("user", "say fox"),), "fox", "dog")] * 3

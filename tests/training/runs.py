@@ -4,7 +4,6 @@ import os
 import pickle
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +63,14 @@ def on_ranks(world_size: int, work: Callable[[int, Any], Any], argument: Any) ->
     torch.multiprocessing.spawn(_rank, args=(world_size, port, payload), nprocs=world_size)  # pyright: ignore[reportPrivateImportUsage]
 
 
-def train_with_deepspeed(rank: int, run: TrainingRun) -> None:
-    """What each rank of a DeepSpeed test does."""
+def train_with_deepspeed(rank: int, run: TrainingRun, stop_after: int | None = None) -> None:
+    """What each rank of a DeepSpeed test does; `stop_after` ends the run at that checkpoint step."""
     from orchestrator.training.deepspeed_engine import DeepSpeedEngine
 
     torch.manual_seed(0)
     model = load_policy(run.model, run.settings.dtype, run.settings.gradient_checkpointing)
     engine = DeepSpeedEngine(model, run.settings)
-    train(run, engine, lambda checkpoint: True)
+    train(run, engine, lambda checkpoint: checkpoint.progress.step != stop_after)
     engine.close()
 
 
@@ -87,6 +86,3 @@ def _rank(rank: int, world_size: int, port: int, payload: bytes) -> None:
     torch.set_num_threads(1)
     work, argument = pickle.loads(payload)
     work(rank, argument)
-
-
-__all__ = ["FAST", "metrics", "on_ranks", "replace", "tiny_run", "train_locally", "train_with_deepspeed", "weights"]
