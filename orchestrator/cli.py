@@ -168,9 +168,8 @@ def _escaped(text: str) -> str:
 def _fresh_log() -> Path:
     import tempfile
 
-    directory = Path(tempfile.gettempdir()) / "daa-logs"
-    directory.mkdir(exist_ok=True)
-    return directory / f"error-{datetime.now():%Y%m%d-%H%M%S-%f}.log"
+    with tempfile.NamedTemporaryFile(prefix="daa-error-", suffix=".log", delete=False) as file:
+        return Path(file.name)
 
 
 def _fresh_directory(name: str) -> Path:

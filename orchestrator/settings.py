@@ -6,7 +6,17 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from orchestrator.distributions import Choice, Distribution, LogUniform, Uniform
 from orchestrator.errors import DataFormatError, SettingsError
@@ -157,6 +167,8 @@ class RangeSettings(Section):
     def _one_form(self) -> RangeSettings:
         if (self.options is None) == (self.low is None or self.high is None):
             raise ValueError("a range is either low and high, or options")
+        if self.options is not None and (self.low is not None or self.high is not None or self.log):
+            raise ValueError("a range with options has no low, high or log")
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError("low must be below high")
         if self.log and (self.low or 0) <= 0:
@@ -227,24 +239,44 @@ class Settings(Section):
 
     @property
     def made_by_world(self) -> dict[str, object]:
-        """The settings that a world fills in, by path."""
-        return {"model.base": self.model.base, "data.train": self.data.train, "evaluation.prompts": self.evaluation.prompts}
+        """The settings that a world fills in, by path; without one the first three must be given."""
+        return {
+            "model.base": self.model.base,
+            "data.train": self.data.train,
+            "evaluation.prompts": self.evaluation.prompts,
+            "evaluation.held_out": self.evaluation.held_out,
+        }
 
     @model_validator(mode="after")
     def _possible(self) -> Settings:
-        absent = [path for path, value in self.made_by_world.items() if value is None]
-        if self.world is None and absent:
-            raise ValueError(f"{', '.join(absent)} must be given when no [world] makes them")
-        if self.world is not None and len(absent) < len(self.made_by_world):
-            given = [path for path in self.made_by_world if path not in absent]
+        given = [path for path, value in self.made_by_world.items() if value is not None]
+        required = [path for path in self.made_by_world if path not in given and path != "evaluation.held_out"]
+        if self.world is None and required:
+            raise ValueError(f"{', '.join(required)} must be given when no [world] makes them")
+        if self.world is not None and given:
             raise ValueError(f"[world] makes {', '.join(given)} itself: remove one or the other")
         if self.search.scheduler == "asha" and self.training.schedule == "cosine":
             raise ValueError(
                 "early stopping compares trials at the same step, where a cosine schedule has not cooled down yet: "
                 'set training.schedule = "constant" or search.scheduler = "none"'
             )
+        if len(set(self.search.methods)) < len(self.search.methods):
+            raise ValueError("search.methods names a method twice")
         self.training.accumulation(self.cluster.workers)
+        self._check_searched_training()
         return self
+
+    def _check_searched_training(self) -> None:
+        """Every training setting that the search may choose must be possible."""
+        for key, searched in self.search.space.get("training", {}).items():
+            if key not in type(self.training).model_fields:
+                continue
+            for value in searched.options if searched.options is not None else (searched.low, searched.high):
+                try:
+                    TrainingSettings.model_validate(self.training.model_dump() | {key: value}).accumulation(self.cluster.workers)
+                except (ValidationError, SettingsError) as error:
+                    reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.what
+                    raise ValueError(f"search.space.training.{key} may not be {value}: {reason}") from error
 
     def with_world(self, world: World) -> Settings:
         """The same run on what its world made."""

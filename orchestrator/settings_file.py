@@ -45,6 +45,8 @@ def check_settings(values: Mapping[str, Any], where: str, text: str = "") -> Set
         shown = "\n".join(f"  {problem}" for problem in problems[:_SHOWN])
         more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise SettingsError(f"the settings cannot be used:\n{shown}{more}", where, "correct the keys named above") from error
+    except SettingsError as error:
+        raise SettingsError(error.what, _place(error.where.split("."), where, text), error.cure) from error
     check_methods(settings, where, text)
     return settings
 

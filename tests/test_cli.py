@@ -166,7 +166,7 @@ def test_a_fault_of_our_own_ends_with_code_one_and_its_place_in_the_log(
     assert ended.value.code == 1
     assert "unexpected: ZeroDivisionError('a secret detail [/bold]')" in screen.err
     assert "Traceback" not in screen.out + screen.err
-    (log,) = (here / "daa-logs").iterdir()
+    (log,) = here.glob("daa-error-*.log")
     assert str(log) in screen.err
     assert "in broken" in log.read_text()
 

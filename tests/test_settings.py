@@ -124,7 +124,7 @@ def test_a_cosine_schedule_is_possible_without_early_stopping(file: Path) -> Non
 def test_a_batch_that_does_not_divide_is_refused_with_the_nearest_that_does(workers: int, micro: int, nearest: int, file: Path) -> None:
     error = refusal(file, PLAIN + f"[training]\nbatch_size = 128\nmicro_batch_size = {micro}\n[cluster]\nworkers = {workers}\n")
     assert f"{workers} workers" in error.what
-    assert error.where == "training.batch_size"
+    assert error.where == f"{file}:10, training.batch_size"
     assert f"batch_size = {nearest}," in error.cure
     assert TrainingSettings(batch_size=nearest, micro_batch_size=micro).accumulation(workers) * workers * micro == nearest
 

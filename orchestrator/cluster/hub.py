@@ -71,6 +71,7 @@ class TrialHub:
         for record in list(self._board.records.values()):
             for step, checkpoint in record.pending.items():
                 self._spawn(self._score(record.trial.id, step, checkpoint))
+            await self._complete(record.trial.id)
         self._began.set()
         return baseline
 
@@ -89,7 +90,9 @@ class TrialHub:
             return Assignment(wait=not self._closing)
         killer = self._board.take_back(gang)
         if killer is not None:
-            await self._end(killer, Status.FAILED, f"its workers died {self._settings.cluster.max_attempts} times")
+            await self._end(
+                killer, Status.FAILED, f"its workers died {self._settings.cluster.max_attempts} times on the way to a checkpoint"
+            )
         job = None if self._closing or self._fatal else self._board.next_job(gang)
         if job is not None:
             await self._write("attempt", trial=job.trial.id, attempt=job.attempt, gang=gang)
@@ -111,6 +114,7 @@ class TrialHub:
     async def trained(self, gang: str, trial: str) -> None:
         """Training came to its end, or was told to stop."""
         await self._ready()
+        await self._write("trained", trial=trial, gang=gang)
         self._board.trained(gang, trial)
         self._clean_up(trial)
         await self._complete(trial)

@@ -70,7 +70,8 @@ def _run(settings: Settings, directory: Path) -> Outcome:
     _claim(directory)
     with narrated(directory / "logs" / "driver.log") as story:
         story.say(f"search [bold]{settings.name}[/bold]: {settings.search.trials} trials over {', '.join(settings.search.methods)}")
-        story.say(f"everything goes to {directory}, the libraries' own output to {directory / 'logs'}")
+        story.say_path("everything goes to", directory)
+        story.say_path("the libraries' own output goes to", directory / "logs")
         if settings.world is None:
             _check_inputs(settings)
         try:
@@ -156,8 +157,8 @@ def _conclude(rows: list[Row], directory: Path, story: Narrator) -> Outcome:
     story.table(rows, "Leaderboard: win rate against the base model's answers, at each trial's best checkpoint")
     if best is not None:
         story.say(f"winner: [bold]{best.trial}[/bold], {words.hyperparameters(best.hyperparameters)}")
-        story.say(f"its checkpoint, for transformers and vLLM: {best.checkpoint}")
+        story.say_path("its checkpoint, for transformers and vLLM:", best.checkpoint)
     if found is not None:
         story.say(f"[bold]{words.verdict(found)}[/bold]")
-    story.say(f"report: {directory / 'report.html'}")
+    story.say_path("report:", directory / "report.html")
     return Outcome(directory, rows, best, found)

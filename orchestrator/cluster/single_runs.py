@@ -44,7 +44,7 @@ def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
     with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
         from orchestrator.cluster.search import prepared
 
-        story.say(f"training {trial.method}; everything goes to {directory}")
+        story.say_path(f"training {trial.method}; everything goes to", directory)
         settings, _ = prepared(replace_methods(settings, trial), story)
         train_run(
             Gang("train", "", str(directory), settings.cluster),
@@ -55,7 +55,7 @@ def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
         model = run.directory / f"step-{run.steps:06d}" / "model"
         if not model.is_dir():
             raise ClusterError("training ended without its last checkpoint", str(directory / "logs"), "read the workers' logs")
-        story.say(f"trained {run.steps} steps; the model, for transformers and vLLM: {model}")
+        story.say_path(f"trained {run.steps} steps; the model, for transformers and vLLM:", model)
         return model
 
 
@@ -67,7 +67,7 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
     with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
         from orchestrator.cluster.search import prepared
 
-        story.say(f"evaluating {model}")
+        story.say_path("evaluating", model)
         settings, _ = prepared(settings, story)
         logs = directory / "logs"
         engine = EngineActor.options(num_cpus=engine_cpus(settings.cluster), num_gpus=settings.cluster.gpus_per_engine)

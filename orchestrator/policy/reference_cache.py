@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -38,21 +38,18 @@ def model_fingerprint(model: str) -> str:
     return digest.hexdigest()
 
 
-def cached_reference(cache: Path, key: str, compute: Callable[[], ReferenceScores], *, writes: bool) -> ReferenceScores:
-    """Scores under `key`, from the cache or else computed and, by the process that `writes`, kept.
-
-    The file appears whole or not at all: several processes may ask at the same time.
-    """
+def read_reference(cache: Path, key: str) -> ReferenceScores | None:
+    """The scores kept under `key`, or None."""
     file = cache / f"{key}.safetensors"
-    if file.is_file():
-        return ReferenceScores(**load_file(file))
-    scores = compute()
-    if writes:
-        cache.mkdir(parents=True, exist_ok=True)
-        partial = cache / f".{key}-{uuid.uuid4().hex}"
-        save_file({"chosen": scores.chosen, "rejected": scores.rejected}, partial)
-        os.replace(partial, file)
-    return scores
+    return ReferenceScores(**load_file(file)) if file.is_file() else None
+
+
+def keep_reference(cache: Path, key: str, scores: ReferenceScores) -> None:
+    """Keep scores under `key`. The file appears whole or not at all: several processes may do this at the same time."""
+    cache.mkdir(parents=True, exist_ok=True)
+    partial = cache / f".{key}-{uuid.uuid4().hex}"
+    save_file({"chosen": scores.chosen, "rejected": scores.rejected}, partial)
+    os.replace(partial, cache / f"{key}.safetensors")
 
 
 def merge_shares(shares: Sequence[Tensor]) -> Tensor:

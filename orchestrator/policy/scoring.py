@@ -95,15 +95,15 @@ def neighbour_step(policy: ResponseLogits, reference: ResponseLogits, epsilon: f
     The policies at beta/(1+epsilon) and beta/(1-epsilon) are estimated by mixing logits; +1 when separation of the pair grows
     strictly as beta shrinks, -1 when it grows strictly as beta rises, else 0.
     """
-    smaller_beta = (1 + epsilon) * policy.logits.float() - epsilon * reference.logits.float()
-    larger_beta = (1 - epsilon) * policy.logits.float() + epsilon * reference.logits.float()
-    here, smaller, larger = (_separation(policy, logits) for logits in (None, smaller_beta, larger_beta))
+    # Written as f + e (f - f0), a policy that equals its reference has neighbours that equal it to the last bit.
+    away = epsilon * (policy.logits.float() - reference.logits.float())
+    here, smaller, larger = (_separation(policy, policy.logits.float() + shift) for shift in (0, away, -away))
     up = (smaller > here) & (here > larger)
     down = (larger > here) & (here > smaller)
     return up.float() - down.float()
 
 
-def _separation(logits: ResponseLogits, mixed: Tensor | None) -> Tensor:
+def _separation(logits: ResponseLogits, mixed: Tensor) -> Tensor:
     chosen, rejected = logits.sums(mixed)
     return chosen - rejected
 

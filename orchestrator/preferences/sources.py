@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import math
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,16 +36,29 @@ def load_pairs(path: str | Path, limit: int | None = None) -> list[PreferencePai
 
 def _rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if file.suffix == ".parquet":
-        from pyarrow import parquet
-
-        for number, row in enumerate(parquet.read_table(file).to_pylist(), 1):
-            yield f"{file}, row {number}", row
+        yield from _parquet_rows(file)
         return
     opener = gzip.open if file.suffix == ".gz" else open
-    with opener(file, "rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield f"{file}:{number}", _parsed(line, f"{file}:{number}")
+    number = 0
+    try:
+        with opener(file, "rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield f"{file}:{number}", _parsed(line, f"{file}:{number}")
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataFormatError(f"the file is damaged: {error}", f"{file}, after line {number}", "copy or download it again") from error
+
+
+def _parquet_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_table
+
+    try:
+        rows = read_table(file).to_pylist()
+    except (ArrowException, OSError) as error:
+        raise DataFormatError(f"this is not a readable Parquet file: {error}", str(file), "copy or download it again") from error
+    for number, row in enumerate(rows, 1):
+        yield f"{file}, row {number}", row
 
 
 def _parsed(line: bytes, origin: str) -> Mapping[str, Any]:
@@ -76,14 +91,23 @@ def _pair(row: Mapping[str, Any], origin: str) -> PreferencePair:
 def _messages(prompt: str | list[dict[str, str]]) -> tuple[Message, ...]:
     if isinstance(prompt, str):
         return (Message("user", prompt),)
+    if not all(isinstance(turn["content"], str) for turn in prompt):
+        raise ValueError("a message has no text")
     return tuple(Message(turn["role"], turn["content"]) for turn in prompt)
 
 
 def _text(response: str | list[dict[str, str]]) -> str:
     if isinstance(response, str):
         return response
-    return response[-1]["content"]
+    content = response[-1]["content"]
+    if not isinstance(content, str) or not content:
+        raise ValueError("a response has no text")
+    return content
 
 
 def _number(value: float | None) -> float | None:
-    return None if value is None else float(value)
+    if value is None:
+        return None
+    if not math.isfinite(float(value)):
+        raise ValueError(f"a reward is {value}")
+    return float(value)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from orchestrator.output import screen_kept_from
@@ -31,6 +32,10 @@ class Narrator:
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
         self._console.print(f"[dim]{minutes:02d}:{seconds:02d}[/dim]  {text}", soft_wrap=True)
 
+    def say_path(self, text: str, path: object) -> None:
+        """One line that ends with a path, whatever characters it has."""
+        self.say(f"{text} {escape(str(path))}")
+
     def trial_started(self, trial: Trial) -> None:
         """A trial joined the queue."""
         self.say(f"[cyan]{trial.id}[/cyan] joins: {words.hyperparameters(trial.described())}")
@@ -40,9 +45,7 @@ class Narrator:
         best = "  [green]best[/green]" if result["win_rate"] > self._best else ""
         self._best = max(self._best, result["win_rate"])
         number = f"{result['win_rate']:.1f} ({result['low']:.1f}–{result['high']:.1f})"
-        self.say(
-            f"[cyan]{trial.id}[/cyan] step {result['step']}/{result['steps']}: win rate {number}{best}"
-        )
+        self.say(f"[cyan]{trial.id}[/cyan] step {result['step']}/{result['steps']}: win rate {number}{best}")
 
     def trial_ended(self, trial: Trial, result: Mapping[str, Any] | None) -> None:
         """The search is done with a trial."""

@@ -36,11 +36,15 @@ class Job:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What is known of a trial. `pending` are checkpoints (step to directory) whose score is not known yet."""
+    """What is known of a trial. `pending` are checkpoints (step to directory) whose score is not known yet.
+
+    `attempt` counts how often it was handed out, `fruitless` how often since it last reached a checkpoint.
+    """
 
     trial: Trial
     status: Status = Status.WAITING
     attempt: int = 0
+    fruitless: int = 0
     reason: str = ""
     scores: dict[int, Event] = field(default_factory=dict)
     pending: dict[int, str] = field(default_factory=dict)
@@ -57,14 +61,16 @@ class Board:
 
     @staticmethod
     def rebuilt(events: Sequence[Event], max_attempts: int) -> "Board":
-        """The board as the ledger tells it. Trials that were under way wait again, and keep their attempts and scores."""
+        """The board as the ledger tells it. A trial under way still belongs to the group that had it, which takes it up or asks anew."""
         board = Board(max_attempts)
         for event in events:
             match event["event"]:
                 case "trial":
                     board.submit(Trial(event["trial"], event["method"], event["hyperparameters"], event["training"]))
                 case "attempt":
-                    board._change(event["trial"], attempt=event["attempt"])
+                    board._hand_out(event["trial"], event["gang"])
+                case "trained":
+                    board.trained(event["gang"], event["trial"])
                 case "checkpoint":
                     board.checkpoint(event["trial"], event["step"], event["checkpoint"])
                 case "score":
@@ -86,12 +92,12 @@ class Board:
     def take_back(self, gang: str) -> str | None:
         """A worker group that asks for work while it has a trial has died meanwhile: the trial goes to the front of the queue.
 
-        Returns the trial instead when it has used its attempts: it is one that kills its workers.
+        Returns the trial instead when it has used its attempts without reaching another checkpoint: it is one that kills its workers.
         """
         trial = self._assigned.pop(gang, None)
         if trial is None or self.records[trial].status is not Status.TRAINING:
             return None
-        if self.records[trial].attempt >= self._max_attempts:
+        if self.records[trial].fruitless >= self._max_attempts:
             return trial
         self._change(trial, status=Status.WAITING)
         self._queue.appendleft(trial)
@@ -102,9 +108,7 @@ class Board:
         while self._queue:
             record = self.records[self._queue.popleft()]
             if record.status is Status.WAITING:
-                self._change(record.trial.id, status=Status.TRAINING, attempt=record.attempt + 1)
-                self._assigned[gang] = record.trial.id
-                return Job(record.trial, record.attempt + 1)
+                return Job(record.trial, self._hand_out(record.trial.id, gang))
         return None
 
     def adopt(self, gang: str, trial: str) -> None:
@@ -119,6 +123,7 @@ class Board:
         if step in record.scores or step in record.pending or record.status.is_over:
             return False
         record.pending[step] = directory
+        self._change(trial, fruitless=0)
         return True
 
     def scored(self, event: Event) -> None:
@@ -151,6 +156,12 @@ class Board:
             return False
         self._change(trial, status=status, reason=reason)
         return True
+
+    def _hand_out(self, trial: str, gang: str) -> int:
+        record = self.records[trial]
+        self._change(trial, status=Status.TRAINING, attempt=record.attempt + 1, fruitless=record.fruitless + 1)
+        self._assigned[gang] = trial
+        return record.attempt + 1
 
     def _change(self, trial: str, **changes: object) -> None:
         self.records[trial] = replace(self.records[trial], **changes)  # pyright: ignore[reportArgumentType]

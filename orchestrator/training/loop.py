@@ -11,7 +11,7 @@ import torch
 
 from orchestrator.objectives.contract import Objective
 from orchestrator.policy.loading import load_reference
-from orchestrator.policy.reference_cache import cached_reference, merge_shares, reference_key
+from orchestrator.policy.reference_cache import keep_reference, merge_shares, read_reference, reference_key
 from orchestrator.policy.scoring import ReferenceScores, ScoringModel, reference_scores
 from orchestrator.preferences.pairs import TokenizedPair, collate
 from orchestrator.settings import TrainingSettings
@@ -93,7 +93,14 @@ def _reference(run: TrainingRun, engine: Engine) -> ReferenceScores | ScoringMod
     if run.objective.needs.neighbour_step is not None:
         return load_reference(run.model, precision, engine.device)
     key = reference_key(run.model, run.pairs, precision)
-    return cached_reference(run.reference_cache, key, lambda: _compute_reference(run, engine), writes=engine.rank == 0)
+    kept = read_reference(run.reference_cache, key)
+    # Computing is a collective: the ranks go either way together, also when the file appears while they look.
+    if engine.average({"kept": float(kept is not None)})["kept"] == 1 and kept is not None:
+        return kept
+    scores = _compute_reference(run, engine)
+    if engine.rank == 0:
+        keep_reference(run.reference_cache, key, scores)
+    return scores
 
 
 def _compute_reference(run: TrainingRun, engine: Engine) -> ReferenceScores:

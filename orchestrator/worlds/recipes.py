@@ -60,7 +60,7 @@ class TextRecipe:
     held_out_prompts: int = 120
 
     def __post_init__(self) -> None:
-        _refuse_below(self, 1, "steps", "crowd_steps", "batch", "train_pairs", "search_prompts", "held_out_prompts")
+        _refuse_below(self, 1, "steps", "batch", "train_pairs", "search_prompts", "held_out_prompts")
         _refuse_below(self, 32, "context")
         _refuse_below(self, 300, "vocabulary")
 

@@ -67,7 +67,20 @@ def check_products(directory: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     rows = json.loads((directory / "leaderboard.json").read_text())
-    wanted = {"trial", "method", "hyperparameters", "win_rate", "low", "high", "judged", "unreadable", "step", "seconds", "status", "checkpoint"}
+    wanted = {
+        "trial",
+        "method",
+        "hyperparameters",
+        "win_rate",
+        "low",
+        "high",
+        "judged",
+        "unreadable",
+        "step",
+        "seconds",
+        "status",
+        "checkpoint",
+    }
     assert all(wanted <= set(row) for row in rows)
     assert len(rows) == TRIALS + 1
     assert "base" in {row["trial"] for row in rows}

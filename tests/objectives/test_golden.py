@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from orchestrator.objectives import METHODS, Objective
+from orchestrator.objectives import METHODS, Objective, make_objective
 from orchestrator.policy.scores import PairScores, ResponseScores
 from orchestrator.policy.scoring import ResponseLogits, neighbour_step
 
@@ -58,7 +58,9 @@ def test_epsilon_dpo_takes_the_authors_steps_and_keeps_their_beta(case: dict[str
     policy, reference = (response_logits(inputs, f"{which}_logits") for which in ("policy", "reference"))
     steps = neighbour_step(policy, reference, case["hyperparameters"]["epsilon"])
     assert steps.tolist() == case["steps"]
-    objective = METHODS["epsilon_dpo"](beta=case["hyperparameters"]["beta_initial"], epsilon=case["hyperparameters"]["epsilon"])
+    objective = make_objective(
+        "epsilon_dpo", {"beta": case["hyperparameters"]["beta_initial"], "epsilon": case["hyperparameters"]["epsilon"]}
+    )
     (chosen, rejected), (chosen_reference, rejected_reference) = policy.sums(), reference.sums()
     agree(chosen, case["policy_chosen_logps"], relative=1e-6)
     agree(rejected_reference, case["reference_rejected_logps"], relative=1e-6)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from orchestrator.policy import reference_cache
-from orchestrator.policy.reference_cache import cached_reference, merge_shares, reference_key
+from orchestrator.policy.reference_cache import keep_reference, merge_shares, read_reference, reference_key
 from orchestrator.policy.scoring import ReferenceScores
 from orchestrator.preferences.pairs import TokenizedPair
 from tests.evals.tiny_model import make_tiny_model
@@ -63,22 +63,13 @@ def test_a_hub_identifier_stands_for_itself() -> None:
     assert reference_key("owner/one", PAIRS, torch.float32) != reference_key("owner/two", PAIRS, torch.float32)
 
 
-def test_the_second_call_reads_what_the_first_computed(tmp_path: Path) -> None:
-    first = cached_reference(tmp_path / "cache", "key", lambda: SCORES, writes=True)
-    second = cached_reference(tmp_path / "cache", "key", never, writes=False)
-    for scores in (first, second):
-        assert torch.equal(scores.chosen, SCORES.chosen) and torch.equal(scores.rejected, SCORES.rejected)
-
-
-def test_another_key_is_computed(tmp_path: Path) -> None:
-    cached_reference(tmp_path, "key", lambda: SCORES, writes=True)
-    with pytest.raises(AssertionError, match="computed again"):
-        cached_reference(tmp_path, "other", never, writes=True)
-
-
-def test_a_process_that_does_not_write_leaves_nothing_behind(tmp_path: Path) -> None:
-    cached_reference(tmp_path / "cache", "key", lambda: SCORES, writes=False)
-    assert not (tmp_path / "cache").exists()
+def test_what_was_kept_is_read_by_whoever_asks(tmp_path: Path) -> None:
+    assert read_reference(tmp_path / "cache", "key") is None
+    keep_reference(tmp_path / "cache", "key", SCORES)
+    kept = read_reference(tmp_path / "cache", "key")
+    assert kept is not None
+    assert torch.equal(kept.chosen, SCORES.chosen) and torch.equal(kept.rejected, SCORES.rejected)
+    assert read_reference(tmp_path / "cache", "other") is None
 
 
 def test_a_half_written_file_is_never_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,11 +80,10 @@ def test_a_half_written_file_is_never_taken(tmp_path: Path, monkeypatch: pytest.
     with monkeypatch.context() as broken:
         broken.setattr(reference_cache, "save_file", dies)
         with pytest.raises(KeyboardInterrupt):
-            cached_reference(tmp_path, "key", lambda: SCORES, writes=True)
-    assert list(tmp_path.glob("*.safetensors")) == []
-    again = cached_reference(tmp_path, "key", lambda: SCORES, writes=True)
-    assert torch.equal(again.chosen, SCORES.chosen)
-    assert torch.equal(cached_reference(tmp_path, "key", never, writes=True).rejected, SCORES.rejected)
+            keep_reference(tmp_path, "key", SCORES)
+    assert read_reference(tmp_path, "key") is None
+    keep_reference(tmp_path, "key", SCORES)
+    assert read_reference(tmp_path, "key") is not None
 
 
 @pytest.mark.parametrize(("count", "ranks"), [(8, 2), (7, 3), (5, 1), (2, 4)])

@@ -140,9 +140,14 @@ def test_beta_stays_where_the_policy_is_the_reference(policy: ResponseLogits) ->
     assert step(policy, policy) == [0.0]
 
 
-def test_beta_stays_where_either_neighbour_separates_the_pair_worse() -> None:
-    # The chosen token's log-probability is concave along the line through both policies, and flat at this one.
-    assert step(FLAT, one_token([0.0, -1.0, 1.0], [0.0, 0.0, 0.0])) == [0.0]
+@pytest.mark.parametrize(
+    "reference",
+    [one_token([0.0, -1.0, 1.0], [0.0, 0.0, 0.0]), one_token([0.0, 0.0, 0.0], [-1.0, 0.0, 1.0])],
+    ids=["both separate worse", "both separate better"],
+)
+def test_beta_stays_where_both_neighbours_say_the_same(reference: ResponseLogits) -> None:
+    # A token's log-probability is concave along the line through both policies, and its slope is zero at this one.
+    assert step(FLAT, reference) == [0.0]
 
 
 def test_uncounted_positions_do_not_move_beta() -> None:

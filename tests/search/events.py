@@ -26,9 +26,14 @@ def joined(trial: Trial) -> Event:
     return {"event": "trial", "time": 0.0, "trial": trial.id, **described}
 
 
-def attempted(trial: str, attempt: int = 1, time: float = 10.0) -> Event:
+def attempted(trial: str, attempt: int = 1, time: float = 10.0, gang: str = "gang-0") -> Event:
     """A trial was handed to a worker group."""
-    return {"event": "attempt", "time": time, "trial": trial, "attempt": attempt, "gang": "gang-0"}
+    return {"event": "attempt", "time": time, "trial": trial, "attempt": attempt, "gang": gang}
+
+
+def trained(trial: str, gang: str = "gang-0", time: float = 15.0) -> Event:
+    """A worker group came to the end of a trial."""
+    return {"event": "trained", "time": time, "trial": trial, "gang": gang}
 
 
 def saved(trial: str, step: int, attempt: int = 1) -> Event:

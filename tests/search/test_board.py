@@ -53,14 +53,14 @@ class Search(RuleBasedStateMachine):
         lost = self.held.pop(gang, None)
         killer = self.board.take_back(gang)
         if killer is not None:
-            assert lost is not None and lost[0].trial.id == killer and lost[0].attempt == MAX_ATTEMPTS
+            assert lost is not None and lost[0].trial.id == killer and lost[1] == 0
             self._end(killer, Status.FAILED)
         job = self.board.next_job(gang)
         if job is not None:
             assert job.trial.id not in self.over
             assert job.trial.id not in [other.trial.id for other, _ in self.held.values()]
             self.held[gang] = (job, 0)
-            self.ledger.append(made.attempted(job.trial.id, job.attempt))
+            self.ledger.append(made.attempted(job.trial.id, job.attempt, gang=gang))
 
     @rule(gang=st.sampled_from(GANGS))
     def save(self, gang: str) -> None:
@@ -81,6 +81,7 @@ class Search(RuleBasedStateMachine):
             return
         job, _ = self.held.pop(gang)
         self.board.trained(gang, job.trial.id)
+        self.ledger.append(made.trained(job.trial.id, gang))
         if failed:
             self._end(job.trial.id, Status.FAILED)
         elif self.board.is_complete(job.trial.id):
@@ -122,8 +123,8 @@ class Search(RuleBasedStateMachine):
 
     @invariant()
     def attempts_are_few(self) -> None:
-        """No trial is handed out more often than it may be."""
-        assert all(record.attempt <= MAX_ATTEMPTS for record in self.board.records.values())
+        """No trial is handed out more often than it may be without reaching another checkpoint."""
+        assert all(record.fruitless <= MAX_ATTEMPTS for record in self.board.records.values())
 
     @invariant()
     def a_checkpoint_is_pending_or_scored_but_not_both(self) -> None:
@@ -132,7 +133,7 @@ class Search(RuleBasedStateMachine):
 
     @invariant()
     def the_ledger_tells_the_board_again(self) -> None:
-        """What was under way waits again; everything else is as it was."""
+        """A trial that a dead group gave back is still that group's; everything else is as it was."""
         rebuilt = Board.rebuilt(self.ledger, MAX_ATTEMPTS)
         assert list(rebuilt.records.values()) == [_as_rebuilt(record) for record in self.board.records.values()]
 
@@ -144,7 +145,8 @@ class Search(RuleBasedStateMachine):
 
 
 def _as_rebuilt(record: TrialRecord) -> TrialRecord:
-    return record if record.status.is_over else replace(record, status=Status.WAITING)
+    is_given_back = record.status is Status.WAITING and record.attempt > 0
+    return replace(record, status=Status.TRAINING) if is_given_back else record
 
 
 Search.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)
@@ -208,9 +210,13 @@ def test_the_best_and_the_last_checkpoint_are_kept(board: Board) -> None:
     assert board.steps_to_keep("002", Goal()) == set()
 
 
-def test_a_group_that_reports_to_a_rebuilt_board_has_its_trial_again() -> None:
+def test_a_trial_under_way_is_not_handed_to_another_group_by_a_rebuilt_board() -> None:
     rebuilt = Board.rebuilt([made.joined(trial(1)), made.attempted("001")], MAX_ATTEMPTS)
-    rebuilt.adopt("gang-0", "001")
     assert rebuilt.next_job("gang-1") is None
     assert rebuilt.take_back("gang-0") is None
     assert rebuilt.next_job("gang-1") == Job(trial(1), 2)
+
+
+def test_a_trained_trial_whose_scores_came_later_is_complete_on_a_rebuilt_board() -> None:
+    events = [made.joined(trial(1)), made.attempted("001"), made.saved("001", 10), made.trained("001"), made.scored("001", 10, 60.0)]
+    assert Board.rebuilt(events, MAX_ATTEMPTS).is_complete("001")
