@@ -17,13 +17,34 @@ CURE = "give a directory written by `save_pretrained` of both the model and its 
 Stamp = tuple[tuple[str, int, int], ...]
 
 
+def check_model(model: str) -> None:
+    """Refuse, without loading anything, a path that holds no model. Raises ModelError. Hub identifiers pass."""
+    if Path(model).exists() or model.startswith(("/", "./", "../", "~")):
+        model_stamp(Path(model).expanduser())
+
+
+def local_model(model: str) -> Path:
+    """The directory of a model, which a hub identifier is downloaded to once. Raises ModelError when it cannot be had."""
+    check_model(model)
+    if Path(model).expanduser().exists():
+        return Path(model).expanduser()
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        cure = "give a directory, or a hub identifier that this machine can download (a gated model needs HF_TOKEN)"
+        raise ModelError(f"the model cannot be downloaded: {str(error).splitlines()[0]}", model, cure) from error
+
+
 def model_stamp(directory: Path) -> Stamp:
     """Names, sizes and modification times of the files: two equal stamps of one directory hold the same model.
 
     Raises ModelError when the directory holds no model.
     """
     if not directory.is_dir():
-        raise ModelError("this model directory does not exist", str(directory), CURE)
+        raise ModelError("there is no such model directory", str(directory), CURE)
     if not (directory / "config.json").is_file():
         raise ModelError("this directory is no model: it has no config.json", str(directory), CURE)
     if not any(directory.glob("*.safetensors")) and not any(directory.glob("*.bin")):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from evals.errors import ModelError
 from evals.generation import Decoding, Response
-from evals.model_files import Stamp, engine_shape, model_stamp, read_config
+from evals.model_files import Stamp, engine_shape, local_model, model_stamp, read_config
 from evals.prompts import EvaluationPrompt, Message
 from evals.rendering import encode_prompts, single_tokens
 
@@ -60,7 +60,7 @@ class VllmEngine:
 
         Raises ModelError for a directory that cannot be loaded and UserError for a prompt longer than the context.
         """
-        llm = self._ready(Path(model))
+        llm = self._ready(local_model(model))
         context = llm.model_config.max_model_len
         encoded = encode_prompts(llm.get_tokenizer(), prompts, context)
         from vllm import SamplingParams
@@ -88,7 +88,7 @@ class VllmEngine:
         A token counts with and without a space before it. `ids` name the conversations in errors. Raises UserError for a token
         that the model's tokenizer splits, and for a conversation longer than the context.
         """
-        llm = self._ready(Path(model_dir))
+        llm = self._ready(local_model(model_dir))
         tokenizer, context = llm.get_tokenizer(), llm.model_config.max_model_len
         variants = {token: single_tokens(tokenizer, token) for token in tokens}
         names = ids or [f"conversation {number}" for number in range(1, len(conversations) + 1)]

@@ -56,9 +56,10 @@ def search_command(
         resume_search(resume)
         return
     assert settings_file is not None
-    from orchestrator.settings_file import load_settings
+    from orchestrator.settings_file import check_files, load_settings
 
     settings = load_settings(settings_file)
+    check_files(settings)
     from orchestrator.cluster.search import search
 
     search(settings, directory or _fresh_directory(settings.name))

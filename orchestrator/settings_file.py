@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.errors import SettingsError
+from evals.model_files import check_model
+from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.nearest import nearest
 from orchestrator.settings import Settings
 
@@ -70,6 +71,16 @@ def check_methods(settings: Settings, where: str, text: str = "") -> None:
                 _place(("search", "space", name), where, text),
                 "add it to search.methods",
             )
+
+
+def check_files(settings: Settings) -> None:
+    """Refuse, before anything heavy is imported, files and directories that are not there."""
+    if settings.world is not None:
+        return
+    for key, path in (("data.train", settings.data.train), ("evaluation.prompts", settings.evaluation.prompts)):
+        if path is not None and not path.is_file():
+            raise DataFormatError(f"there is no data file {path}", key, f"give the path of a file that exists, counted from {Path.cwd()}")
+    check_model(settings.model.base or "")
 
 
 def line_of(text: str, path: Sequence[str]) -> int | None:

@@ -131,7 +131,7 @@ def test_a_search_on_a_directory_that_is_no_model_is_refused(here: Path, capfd: 
     (here / "model").mkdir()
     (here / "pairs.jsonl").write_text(json.dumps(PAIR) + "\n")
     error, log = refused_search(settings_file(here, here / "model", here / "pairs.jsonl"), capfd)
-    assert "this directory holds no model: it has no config.json" in error
+    assert "this directory is no model: it has no config.json" in error
     assert f"where: {here / 'model'}" in error
     assert "ModelError" in log
 
@@ -139,6 +139,7 @@ def test_a_search_on_a_directory_that_is_no_model_is_refused(here: Path, capfd: 
 def test_a_search_never_writes_into_the_directory_of_another(here: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (here / "run").mkdir()
     (here / "run" / "ledger.jsonl").write_text("")
+    (here / "pairs.jsonl").write_text(json.dumps(PAIR) + "\n")
     error, _ = refused_search(settings_file(here, tiny_model, here / "pairs.jsonl"), capfd)
     assert "this directory already holds a search" in error
     assert "--resume" in error

@@ -1,11 +1,13 @@
-"""Calls to an actor that may be restarting: ask again until a deadline."""
+"""Calls to an actor that may be restarting: ask again until a deadline, and raise its refusals as they were raised there."""
 
 import asyncio
 import time
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
+
+from orchestrator.errors import DaaError
 
 DEADLINE_S = 600.0
 _PAUSE_S = 1.0
@@ -17,6 +19,8 @@ def ask(method: Any, *arguments: Any, deadline_s: float = DEADLINE_S) -> Any:
     while True:
         try:
             return ray.get(method.remote(*arguments))
+        except RayTaskError as error:
+            raise unwrapped(error) from error
         except RayActorError:
             if time.monotonic() > end:
                 raise
@@ -29,7 +33,17 @@ async def patiently(method: Any, *arguments: Any, deadline_s: float = DEADLINE_S
     while True:
         try:
             return await method.remote(*arguments)
+        except RayTaskError as error:
+            raise unwrapped(error) from error
         except RayActorError:
             if time.monotonic() > end:
                 raise
             await asyncio.sleep(_PAUSE_S)
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """The project's own error inside what Ray makes of it, however many actors it passed through; other errors stay as they are."""
+    inner = error
+    while isinstance(inner, RayTaskError) and isinstance(inner.cause, BaseException):
+        inner = inner.cause
+    return inner if isinstance(inner, DaaError) else error

@@ -199,10 +199,8 @@ class TrialHub:
             return await self._scorer.score(model, prompts)
         except (DaaError, RayError) as error:
             if not self._board.records[trial].status.is_over:
-                cause = getattr(error, "cause", error)
-                log = str(self._directory / "logs")
-                known = cause if isinstance(cause, DaaError) else MachineError(f"an evaluation failed: {cause!r}", model, f"see {log}")
-                await self._give_up(known)
+                unknown = MachineError(f"an evaluation failed: {error!r}", model, f"see {self._directory / 'logs'}")
+                await self._give_up(error if isinstance(error, DaaError) else unknown)
             return None
 
     async def _complete(self, trial: str) -> None:

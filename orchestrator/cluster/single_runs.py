@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ray.exceptions import RayTaskError
-
 from evals.scorecard import Scorecard
 from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor, judge_gpus
 from orchestrator.cluster.placement import engine_cpus
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.training_workers import Gang, train_run, training_run
-from orchestrator.errors import ClusterError, DaaError, SettingsError
+from orchestrator.errors import ClusterError, SettingsError
 from orchestrator.nearest import nearest
 from orchestrator.objectives import make_objective, method_named
 from orchestrator.report.narration import narrated
@@ -84,12 +82,8 @@ async def _score(settings: Settings, model: str, directory: Path, engines: list[
     assert settings.model.base is not None and settings.evaluation.prompts is not None
     scorer = Scorer(settings.model.base, settings.evaluation, directory / "responses")
     scorer.use(engines, judge)
-    try:
-        scored = await scorer.score(
-            str(Path(model).expanduser().resolve()) if Path(model).exists() else model, load_prompts(settings.evaluation.prompts)
-        )
-    except RayTaskError as error:
-        raise (error.cause if isinstance(error.cause, DaaError) else error) from error
+    local = Path(model).expanduser()
+    scored = await scorer.score(str(local.resolve()) if local.exists() else model, load_prompts(settings.evaluation.prompts))
     scored.save(directory / "responses" / "candidate.jsonl")
     return scored.card
 

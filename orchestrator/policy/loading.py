@@ -1,10 +1,11 @@
 """Policies and frozen references from a Hugging Face directory or hub identifier."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
+from evals.model_files import check_model
 from orchestrator.errors import ModelError
 from orchestrator.policy.scoring import ScoringModel
 
@@ -20,7 +21,7 @@ def load_policy(path: str, precision: torch.dtype, gradient_checkpointing: bool 
     logging.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(path, dtype=precision, attn_implementation="sdpa")
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"the model cannot be loaded: {str(error).splitlines()[0]}", path, _CURE) from error
     model.config.use_cache = False
     if gradient_checkpointing:
@@ -45,12 +46,3 @@ def load_tokenizer(path: str) -> Any:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
-
-
-def check_model(path: str) -> None:
-    """Refuse, without loading anything, a local directory that holds no model. Hub identifiers pass."""
-    directory = Path(path)
-    is_local = directory.exists() or path.startswith(("/", "./", "../", "~"))
-    if is_local and not (directory / "config.json").is_file():
-        what = "this directory holds no model: it has no config.json" if directory.is_dir() else "there is no such model directory"
-        raise ModelError(what, path, _CURE)

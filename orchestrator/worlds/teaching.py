@@ -66,6 +66,20 @@ def teach(
     model.eval()
 
 
+def enlarge(model: LlamaForCausalLM, factor: float) -> None:
+    """Make every matrix `factor` times as large and every norm's gain as much smaller: the model computes the same.
+
+    AdamW moves each weight by about the learning rate, whatever the weight's size. In a narrow model a rate of 1e-4 to 1e-3, usual in
+    alignment, would overwrite what was learnt; larger weights make it as gentle as it is in a wide one. The residual stream grows by
+    `factor` too, which the norms undo. A power of two keeps every digit.
+    """
+    import torch
+
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(factor if weight.ndim == 2 else 1 / factor)
+
+
 def _optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers, AdamW for the rest: AdamW alone takes several times as many steps to learn copying."""
     import torch

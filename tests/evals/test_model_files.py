@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evals.errors import ModelError
-from evals.model_files import engine_shape, model_stamp, read_config
+from evals.model_files import engine_shape, local_model, model_stamp, read_config
 
 
 def copy(model: Path, to: Path) -> Path:
@@ -27,7 +27,7 @@ def test_a_directory_that_lacks_a_part_is_no_model(model_a: Path, tmp_path: Path
 
 
 def test_a_directory_that_does_not_exist_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="does not exist"):
+    with pytest.raises(ModelError, match="no such model directory"):
         model_stamp(tmp_path / "absent")
 
 
@@ -67,3 +67,26 @@ def test_another_template_or_end_token_needs_another_engine(model_a: Path, tmp_p
     model = copy(model_a, tmp_path)
     (model / file).write_text('{"eos_token_id": 7}')
     assert engine_shape(model) != engine_shape(model_a)
+
+
+def test_a_hub_identifier_is_downloaded_and_a_directory_stays_where_it_is(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def download(model: str, allow_patterns: list[str]) -> str:
+        asked.append(model)
+        return str(tiny_model)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert local_model("owner/name") == tiny_model
+    assert local_model(str(tiny_model)) == tiny_model
+    assert asked == ["owner/name"]
+
+
+def test_a_hub_that_is_out_of_reach_is_a_refusal_with_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(model: str, allow_patterns: list[str]) -> str:
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    with pytest.raises(ModelError, match="cannot be downloaded: no network") as refused:
+        local_model("owner/name")
+    assert "HF_TOKEN" in refused.value.cure

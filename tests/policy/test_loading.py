@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from evals.model_files import check_model
 from orchestrator.errors import ModelError
-from orchestrator.policy.loading import check_model, load_policy, load_reference, load_tokenizer
+from orchestrator.policy.loading import load_policy, load_reference, load_tokenizer
 
 
 def refused(directory: Path) -> ModelError:
@@ -16,12 +17,12 @@ def refused(directory: Path) -> ModelError:
     with pytest.raises(ModelError) as error:
         load_tokenizer(str(directory))
     assert error.value.where == str(directory)
-    assert "config.json, *.safetensors, tokenizer files" in error.value.cure
+    assert "save_pretrained" in error.value.cure
     return error.value
 
 
 def test_a_directory_without_a_config_is_no_model(tmp_path: Path) -> None:
-    assert refused(tmp_path).what == "this directory holds no model: it has no config.json"
+    assert "no config.json" in refused(tmp_path).what
 
 
 def test_a_directory_that_is_not_there_is_said_to_be_absent(tmp_path: Path) -> None:
@@ -39,14 +40,22 @@ def test_a_hub_identifier_passes_the_check() -> None:
 
 
 def test_a_model_without_a_tokenizer_is_refused_with_a_cure(tiny_model: Path, tmp_path: Path) -> None:
-    shutil.copy(tiny_model / "config.json", tmp_path / "config.json")
-    assert refused(tmp_path).what.startswith("the tokenizer cannot be loaded: ")
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(tiny_model / name, tmp_path / name)
+    assert "no tokenizer" in refused(tmp_path).what
 
 
 def test_a_model_without_weights_is_refused_with_a_cure(tiny_model: Path, tmp_path: Path) -> None:
     shutil.copy(tiny_model / "config.json", tmp_path / "config.json")
-    with pytest.raises(ModelError, match="the model cannot be loaded: ") as error:
+    with pytest.raises(ModelError, match="no weights"):
         load_policy(str(tmp_path), torch.float32)
+
+
+def test_weights_that_were_cut_off_are_refused_with_a_cure(tiny_model: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(tiny_model, tmp_path / "broken")
+    (broken / "model.safetensors").write_bytes((tiny_model / "model.safetensors").read_bytes()[:1000])
+    with pytest.raises(ModelError, match="the model cannot be loaded: ") as error:
+        load_policy(str(broken), torch.float32)
     assert "*.safetensors" in error.value.cure
 
 
