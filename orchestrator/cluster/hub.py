@@ -128,10 +128,17 @@ class TrialHub:
         else:
             await self._end(trial, Status.FAILED, error.what)
 
-    async def stop(self, trial: str, status: Status) -> None:
-        """The search is done with a trial: stopped early, or complete; one that is over already stays as it is."""
+    async def stop(self, trial: str, status: Status) -> str:
+        """The search is done with a trial: stopped early, or complete; one that is over already stays as it is.
+
+        Returns how it ended, in words.
+        """
         await self._ready()
+        if trial not in self._board.records:
+            return "never started"
         await self._end(trial, status)
+        record = self._board.records[trial]
+        return f"{record.status}: {record.reason}" if record.reason else str(record.status)
 
     async def next_score(self, trial: str, after: int) -> News:
         """The first score of a trial beyond step `after`; answers within seconds even when there is none. Raises what ended the search."""

@@ -105,12 +105,12 @@ class HubCallback(tune.Callback):
         """Tune is done with a trial: its workers are free for the next one."""
         result = trial.last_result or {}
         is_complete = "step" in result and result["step"] == result["steps"]
-        ask(find_actor(self._hub).stop, _trial(trial).id, Status.COMPLETED if is_complete else Status.STOPPED)
-        narrator().trial_ended(_trial(trial), trial.last_result)
+        end = ask(find_actor(self._hub).stop, _trial(trial).id, Status.COMPLETED if is_complete else Status.STOPPED)
+        narrator().trial_ended(_trial(trial), end, result.get("step", 0))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Following a trial failed: the search is about to end."""
-        narrator().trial_ended(_trial(trial), trial.last_result)
+        narrator().trial_ended(_trial(trial), "no longer followed", (trial.last_result or {}).get("step", 0))
 
 
 def follow_trial(sample: dict[str, Any], hub: str) -> None:

@@ -47,10 +47,9 @@ class Narrator:
         number = f"{result['win_rate']:.1f} ({result['low']:.1f}–{result['high']:.1f})"
         self.say(f"[cyan]{trial.id}[/cyan] step {result['step']}/{result['steps']}: win rate {number}{best}")
 
-    def trial_ended(self, trial: Trial, result: Mapping[str, Any] | None) -> None:
+    def trial_ended(self, trial: Trial, end: str, step: int) -> None:
         """The search is done with a trial."""
-        step, steps = (result or {}).get("step", 0), (result or {}).get("steps", 0)
-        self.say(f"[cyan]{trial.id}[/cyan] {'is complete' if step and step == steps else f'is stopped after step {step}'}")
+        self.say(f"[cyan]{trial.id}[/cyan] {escape(end)} after step {step}")
 
     def table(self, rows: Sequence[Row], title: str) -> None:
         """The leaderboard."""

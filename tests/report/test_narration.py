@@ -71,13 +71,9 @@ def test_a_score_is_told_with_its_interval_and_the_best_so_far_is_marked(screen:
     ]
 
 
-@pytest.mark.parametrize(
-    ("last", "ending"),
-    [(result(30, 60.0), "is complete"), (result(10, 60.0), "is stopped after step 10"), (None, "is stopped after step 0")],
-)
-def test_the_end_of_a_trial_tells_whether_it_was_stopped(last: dict[str, Any] | None, ending: str, screen: io.StringIO) -> None:
-    Narrator(screen).trial_ended(TRIAL, last)
-    assert lines(screen) == [f"001-dpo-abcd {ending}"]
+def test_the_end_of_a_trial_is_told_with_its_reason(screen: io.StringIO) -> None:
+    Narrator(screen).trial_ended(TRIAL, "failed: the loss of dpo is nan [/x]", 10)
+    assert lines(screen) == ["001-dpo-abcd failed: the loss of dpo is nan [/x] after step 10"]
 
 
 def test_the_table_has_a_line_for_every_trial_and_no_number_for_one_that_was_not_scored(screen: io.StringIO) -> None:
