@@ -94,7 +94,7 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="A Hugging Face directory.")],
     directory: Directory = None,
 ) -> None:
-    """Score one model against the settings' base model, on all of their prompt sets.
+    """Score one model against the settings' base model, on the settings' evaluation prompts; writes scorecard.json.
 
     Example: daa eval jobs/examples/demo.toml runs/demo/checkpoints/001-dpo-1a2b/step-000096/model
     """

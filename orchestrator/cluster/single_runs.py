@@ -1,5 +1,6 @@
 """One trial without a search, and one evaluation without training."""
 
+import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,6 +86,7 @@ async def _score(settings: Settings, model: str, directory: Path, engines: list[
     local = Path(model).expanduser()
     scored = await scorer.score(str(local.resolve()) if local.exists() else model, load_prompts(settings.evaluation.prompts))
     scored.save(directory / "responses" / "candidate.jsonl")
+    (directory / "scorecard.json").write_text(json.dumps(scored.card.as_dict(), indent=2) + "\n", encoding="utf-8")
     return scored.card
 
 
