@@ -12,7 +12,7 @@ from ray.exceptions import RayError
 from evals.prompts import PromptSet, load_prompts
 from orchestrator.cluster.asking import patiently
 from orchestrator.cluster.scoring import Scored, Scorer
-from orchestrator.cluster.session import HEAD
+from orchestrator.cluster.session import HEAD, find_actor
 from orchestrator.errors import DaaError, MachineError
 from orchestrator.output import send_output_to
 from orchestrator.search.board import Board, Job, Status
@@ -46,10 +46,11 @@ class News:
 class TrialHub:
     """Restarted after its process died, it rebuilds itself from the ledger."""
 
-    def __init__(self, directory: str, engines: Sequence[Any], judge: Any, ledger: Any) -> None:
+    def __init__(self, directory: str, engines: Sequence[str], judge: str, ledger: str) -> None:
         self._directory = Path(directory)
         send_output_to(self._directory / "logs" / "hub.log")
-        self._engines, self._judge, self._ledger = engines, judge, ledger
+        # Names, not handles: Ray keeps handles in its object store, which a restart of this process may find empty.
+        self._engines, self._judge, self._ledger = [find_actor(name) for name in engines], find_actor(judge), find_actor(ledger)
         self._goal = Goal()
         self._news = asyncio.Condition()
         self._began = asyncio.Event()
@@ -231,7 +232,12 @@ class TrialHub:
         await self._tell()
 
     async def _write(self, event: str, **values: Any) -> None:
-        await patiently(self._ledger.append, event, values)
+        """Write to the ledger; a ledger that cannot be written ends the search, but never a conversation with workers half-way."""
+        try:
+            await patiently(self._ledger.append, event, values)
+        except DaaError as error:
+            self._fatal = self._fatal or error
+            await self._tell()
 
     async def _tell(self) -> None:
         async with self._news:

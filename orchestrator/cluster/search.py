@@ -37,8 +37,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Actors:
+    """The hub, and the others, which live as long as somebody holds them."""
+
     hub: Any
-    gangs: list[Any]
+    others: list[Any]
 
 
 def search(settings: Settings, directory: Path) -> Outcome:
@@ -78,7 +80,7 @@ def _run(settings: Settings, directory: Path) -> Outcome:
             with story.waiting("starting Ray"), ray_session(settings.cluster, directory):
                 _search(settings, directory, story)
         finally:
-            rows = write_reports(directory) if (directory / "ledger.jsonl").exists() else []
+            rows = _reports(directory, story)
         return _conclude(rows, directory, story)
 
 
@@ -106,6 +108,15 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     ask(actors.hub.close)
 
 
+def _reports(directory: Path, story: Narrator) -> list[Row]:
+    """Write the reports, also when something else went wrong: a disk that has no room for them must not hide what that was."""
+    try:
+        return write_reports(directory) if (directory / "ledger.jsonl").exists() else []
+    except OSError as error:
+        story.say_path(f"the reports could not be written ({error.strerror}):", directory)
+        return []
+
+
 def _claim(directory: Path) -> None:
     try:
         (directory / "logs").mkdir(parents=True, exist_ok=True)
@@ -116,17 +127,23 @@ def _claim(directory: Path) -> None:
 def _start_actors(settings: Settings, directory: Path) -> _Actors:
     """Start everything at once: imports overlap with each other and with the making of the world."""
     cluster, logs = settings.cluster, directory / "logs"
-    engine = EngineActor.options(num_cpus=engine_cpus(cluster), num_gpus=cluster.gpus_per_engine)
-    engines = [engine.remote(settings.evaluation, str(logs / f"engine-{number}.log")) for number in range(cluster.engines)]
-    judge = JudgeActor.options(num_cpus=0, num_gpus=judge_gpus(settings.judge)).remote(settings.judge, str(logs / "judge.log"))
-    ledger = LedgerActor.remote(str(directory / "ledger.jsonl"))
-    hub = TrialHub.options(name=HUB).remote(str(directory), engines, judge, ledger)
+    names = [f"engine-{number}" for number in range(cluster.engines)]
+    engines = [
+        EngineActor.options(name=name, num_cpus=engine_cpus(cluster), num_gpus=cluster.gpus_per_engine).remote(
+            settings.evaluation, str(logs / f"{name}.log")
+        )
+        for name in names
+    ]
+    judging = JudgeActor.options(name="judge", num_cpus=0, num_gpus=judge_gpus(settings.judge))
+    judge = judging.remote(settings.judge, str(logs / "judge.log"))
+    ledger = LedgerActor.options(name="ledger").remote(str(directory / "ledger.jsonl"))
+    hub = TrialHub.options(name=HUB).remote(str(directory), names, "judge", "ledger")
     gangs = []
     for number in range(cluster.gangs):
         gang: Any = GangActor.remote()
         gang.run.remote(Gang(f"gang-{number}", HUB, str(directory), cluster))
         gangs.append(gang)
-    return _Actors(hub, gangs)
+    return _Actors(hub, [*engines, judge, ledger, *gangs])
 
 
 def prepared(settings: Settings, story: Narrator) -> tuple[Settings, Any]:

@@ -1,9 +1,11 @@
 """The append-only record of everything that was measured. What is not in it did not happen."""
 
+import errno
 import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +24,19 @@ class LedgerWriter:
             with path.open("r+b") as file:
                 file.truncate(whole.rfind(b"\n") + 1)
         self._path = path
-        self._file = path.open("a", encoding="utf-8")
+        self._file = path.open("ab", buffering=0)
 
     def append(self, event: str, **values: Any) -> None:
-        """Write one event and wait until it is on the disk. Raises MachineError when it cannot be written."""
-        line = json.dumps({"event": event, "time": round(time.time(), 3), **values}, ensure_ascii=False)
+        """Write one event and wait until it is on the disk. Raises MachineError when it cannot be written, and leaves no part of it."""
+        line = json.dumps({"event": event, "time": round(time.time(), 3), **values}, ensure_ascii=False).encode() + b"\n"
+        before = os.fstat(self._file.fileno()).st_size
         try:
-            self._file.write(line + "\n")
-            self._file.flush()
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file.fileno())
         except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(before)
             raise MachineError(f"the ledger cannot be written: {error}", str(self._path), "free some disk space, then resume") from error
 
 

@@ -1,5 +1,6 @@
 """Checkpoints that are whole or absent, resume exactly, and hold a model that others can load."""
 
+import errno
 import json
 import os
 import shutil
@@ -9,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from orchestrator.errors import CheckpointError
 from orchestrator.objectives.contract import State
 from orchestrator.training.engine import Engine
+
+# The exported weights, the engine's own, and the optimiser's master weights and two moments in float32.
+_BYTES_PER_PARAMETER = 20
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ def save_checkpoint(engine: Engine, directory: Path, progress: Progress, tokeniz
     """
     final = directory / f"step-{progress.step:06d}"
     partial = directory / f".{final.name}.partial"
+    _together(engine, partial, lambda: _require_space(directory, engine.parameters))
     _together(engine, partial, lambda: _fresh(partial, engine.rank))
     _together(engine, partial, lambda: engine.export(partial / "model"))
     _together(engine, partial, lambda: engine.save(partial / "engine"))
@@ -101,7 +107,7 @@ def _together(engine: Engine, place: Path, action: Callable[[], None]) -> None:
     problem = ""
     try:
         action()
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         problem = str(error).splitlines()[0]
     failures = engine.gather(torch.tensor([float(bool(problem))]))
     if any(float(failed) for failed in failures):
@@ -113,6 +119,14 @@ def _together(engine: Engine, place: Path, action: Callable[[], None]) -> None:
             f"{place.parent} ({free} MiB free)",
             "free some disk space, or give another directory with --dir; the run resumes from its last whole checkpoint",
         )
+
+
+def _require_space(directory: Path, parameters: int) -> None:
+    """Refuse before anything is written: a library whose ranks meet while they write would wait for ever for one that could not."""
+    directory.mkdir(parents=True, exist_ok=True)
+    needed, free = parameters * _BYTES_PER_PARAMETER, shutil.disk_usage(directory).free
+    if free < needed:
+        raise OSError(errno.ENOSPC, f"No space left: a checkpoint takes about {needed >> 20} MiB")
 
 
 def _fresh(partial: Path, rank: int) -> None:

@@ -41,6 +41,7 @@ class DeepSpeedEngine:
         self.rank = dist.get_rank()
         self.world_size = dist.get_world_size()
         self.accumulation = settings.accumulation(self.world_size)
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self._stage = settings.zero_stage
         self._is_plain = settings.zero_stage == 0 and settings.precision == "fp32"
         engine: Any = deepspeed.initialize(

@@ -15,6 +15,7 @@ class Engine(Protocol):
     world_size: int
     device: torch.device
     accumulation: int
+    parameters: int
 
     @property
     def policy(self) -> Any:

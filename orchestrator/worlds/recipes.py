@@ -24,7 +24,7 @@ class TasksRecipe:
     steps: int = 760
     crowd_steps: int = 160
     batch: int = 64
-    slip_rate: float = 0.55
+    slip_rate: float = 0.53
     train_prompts: int = 1000
     samples_per_prompt: int = 8
     pairs_per_prompt: int = 2

@@ -20,8 +20,6 @@ VOCABULARY = 1024
 CONTEXT = 128
 # The crowd changes habits, not knowledge: at the full rate the model would forget part of the textbook.
 CROWD_RATE = 0.3
-# With it DPO gains most at learning rates of 1e-4 to 3e-4.
-WEIGHT_FACTOR = 8.0
 # A right answer has fewer than 10 tokens; a model that has lost its way is cut here.
 MAX_TOKENS = 16
 
@@ -46,7 +44,7 @@ def _make(recipe: TasksRecipe, world: World, progress: Callable[[str], None]) ->
     progress(f"teaching a model of {model.num_parameters() / 1e6:.1f} M parameters from a textbook, then from a crowd")
     teach(model, tokenizer, textbook, Schedule(recipe.steps, recipe.batch, recipe.seed), progress)
     teach(model, tokenizer, crowd, Schedule(recipe.crowd_steps, recipe.batch, recipe.seed, share_of_rate=CROWD_RATE), progress)
-    enlarge(model, WEIGHT_FACTOR)
+    enlarge(model)
     prompts = _prompts("train", train)
     progress(f"sampling {recipe.samples_per_prompt} answers to each of {len(prompts)} prompts")
     answers = sample(

@@ -13,7 +13,7 @@ from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.worlds.cache import keep_world
 from orchestrator.worlds.recipes import TextRecipe, World
 from orchestrator.worlds.small_model import make_model, make_tokenizer, prompt_text, save
-from orchestrator.worlds.teaching import Demonstration, Schedule, teach
+from orchestrator.worlds.teaching import Demonstration, Schedule, enlarge, teach
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -51,6 +51,7 @@ def _make(recipe: TextRecipe, world: World, progress: Callable[[str], None]) -> 
     progress(f"teaching a model of {model.num_parameters() / 1e6:.1f} M parameters from {len(rows)} preferred answers")
     demonstrations = [Demonstration((Message("user", row["prompt"]),), row["chosen"]) for row in rows]
     teach(model, tokenizer, demonstrations, Schedule(recipe.steps, recipe.batch, recipe.seed, learn_prompts=True), progress)
+    enlarge(model)
     save(model, tokenizer, world.model)
     kept = rng.sample(rows, recipe.train_pairs)
     world.train.write_text("".join(json.dumps(_pair_row(row), ensure_ascii=False) + "\n" for row in kept), encoding="utf-8")
@@ -84,7 +85,7 @@ def _prompt(index: int, row: dict[str, Any]) -> EvaluationPrompt:
 def _fitting(rows: Sequence[dict[str, Any]], tokenizer: "PreTrainedTokenizerFast", most: int) -> list[dict[str, Any]]:
     """Keep the rows whose prompt takes at most `most` tokens: what is left of the context is for the answer."""
     texts = [prompt_text(tokenizer, (Message("user", row["prompt"]),)) for row in rows]
-    lengths = map(len, tokenizer(texts, add_special_tokens=False)["input_ids"])
+    lengths = map(len, tokenizer(texts, add_special_tokens=False, truncation=True, max_length=most + 1)["input_ids"])
     return [row for row, length in zip(rows, lengths, strict=True) if length <= most]
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,8 +75,32 @@ def test_damage_in_the_middle_is_an_error_that_names_the_line(damage: bytes, led
 
 def test_a_full_disk_is_told_with_a_cure(ledger: Path) -> None:
     writer = LedgerWriter(ledger)
-    writer._file = open("/dev/full", "a", encoding="utf-8")  # noqa: SIM115
+    writer._file = open("/dev/full", "ab", buffering=0)  # noqa: SIM115
     with pytest.raises(MachineError, match="the ledger cannot be written") as refused:
         writer.append("score", trial="001")
     assert refused.value.where == str(ledger)
     assert "disk space" in refused.value.cure
+
+
+def test_an_event_that_the_disk_took_only_in_part_leaves_no_part_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = LedgerWriter(tmp_path / "ledger.jsonl")
+    writer.append("first")
+
+    class FullDisk:
+        """A file whose disk has room for five more bytes."""
+
+        def __init__(self, file: Any) -> None:
+            self.file = file
+
+        def write(self, line: bytes) -> int:
+            return self.file.write(line[:5])
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+    with monkeypatch.context() as full:
+        full.setattr(writer, "_file", FullDisk(writer._file))
+        with pytest.raises(MachineError, match="No space left"):
+            writer.append("second")
+    writer.append("third")
+    assert [event["event"] for event in read_ledger(tmp_path / "ledger.jsonl")] == ["first", "third"]

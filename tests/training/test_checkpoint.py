@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -88,3 +89,14 @@ def test_progress_that_was_cut_off_is_refused(
     file.write_text(json.dumps({"step": 4})[:-3])
     with pytest.raises(CheckpointError, match="no whole checkpoint"):
         train_locally(run)
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_written(
+    tiny_model: Path, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = LocalEngine(load_policy(str(tiny_model), torch.float32), FAST)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1 << 20))
+    monkeypatch.setattr(engine, "export", lambda directory: pytest.fail("it was written"))
+    with pytest.raises(CheckpointError, match="a checkpoint takes about"):
+        save_checkpoint(engine, tmp_path / "run", Progress(3, "dpo", {}, 1), tokenizer)
+    assert latest_checkpoint(tmp_path / "run") is None

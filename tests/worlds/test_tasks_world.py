@@ -11,6 +11,7 @@ from orchestrator.preferences.sources import load_pairs
 from orchestrator.worlds.recipes import TasksRecipe, World
 from orchestrator.worlds.small_model import Sample, sample
 from orchestrator.worlds.tasks_world import _pair_rows, make_tasks_world
+from orchestrator.worlds.teaching import enlarge
 
 TINY = TasksRecipe(
     steps=30, batch=16, slip_rate=0.2, train_prompts=52, samples_per_prompt=16, search_prompts=20, held_out_prompts=30, temperature=1.0
@@ -63,6 +64,17 @@ def test_the_tokenizer_gives_back_what_it_was_given(world: World):
     turns = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "owl"}]
     opened = tokenizer.apply_chat_template(turns[:1], tokenize=False, add_generation_prompt=True)
     assert tokenizer.apply_chat_template(turns, tokenize=False) == opened + "owl" + tokenizer.eos_token
+
+
+def test_enlarged_weights_compute_the_same(world: World):
+    import torch
+    from transformers import LlamaForCausalLM
+
+    model = LlamaForCausalLM.from_pretrained(world.model)
+    tokens = torch.arange(20).reshape(2, 10)
+    before = model(input_ids=tokens).logits
+    enlarge(model, 4.0)
+    torch.testing.assert_close(model(input_ids=tokens).logits, before)
 
 
 def test_right_answers_are_paired_with_different_wrong_ones():
