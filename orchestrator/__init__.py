@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "search": "orchestrator.cluster.search",
     "resume": "orchestrator.cluster.search",
     "train": "orchestrator.training.loop",
     "load_settings": "orchestrator.settings_file",
@@ -28,6 +27,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "search":
+        return import_module("orchestrator.search")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

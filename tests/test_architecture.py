@@ -19,6 +19,7 @@ MODULES = sorted(file for package in ("orchestrator", "evals", "jobs") for file 
 ROOMS = (
     ("evals",),
     ("orchestrator.errors", "orchestrator.nearest", "orchestrator.distributions", "orchestrator.output", "orchestrator.worlds.recipes"),
+    ("orchestrator.front_door",),
     ("orchestrator.settings",),
     ("orchestrator.preferences",),
     ("orchestrator.policy",),
