@@ -23,6 +23,7 @@ from orchestrator.settings import Settings
 from orchestrator.training.checkpoint import keep_only
 
 _POLL_S = 10.0
+_DRAIN_POLLS = 100
 
 
 @dataclass(frozen=True)
@@ -173,9 +174,13 @@ class TrialHub:
         return self._closing
 
     async def close(self) -> None:
-        """Send the worker groups home."""
+        """Send the worker groups home; those that are busy hear of it at their next checkpoint, for which this waits a little."""
         self._closing = True
         await self._tell()
+        for _ in range(_DRAIN_POLLS):
+            if not self._board.is_training:
+                return
+            await asyncio.sleep(0.1)
 
     async def _ready(self) -> None:
         """After a restart of this process, begin again by itself."""

@@ -17,10 +17,13 @@ from orchestrator.objectives import METHODS
 from orchestrator.report import words
 from orchestrator.report.files import write_reports
 from orchestrator.report.narration import Narrator, narrated
+from orchestrator.search.board import Board
+from orchestrator.search.goal import Goal
 from orchestrator.search.leaderboard import HeldOut, Row, held_out, winner
 from orchestrator.search.ledger import read_ledger
 from orchestrator.settings import Settings
 from orchestrator.settings_file import check_settings
+from orchestrator.training.checkpoint import keep_only
 
 HUB = "hub"
 
@@ -79,6 +82,7 @@ def _run(settings: Settings, directory: Path) -> Outcome:
         try:
             with story.waiting("starting Ray"), ray_session(settings.cluster, directory):
                 _search(settings, directory, story)
+            _tidy(directory, settings.cluster.max_attempts)
         finally:
             rows = _reports(directory, story)
         return _conclude(rows, directory, story)
@@ -106,6 +110,14 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
         with story.waiting(f"scoring the winner, {best.trial}, on held-out prompts"):
             ask(actors.hub.score_held_out, best.trial, best.checkpoint)
     ask(actors.hub.close)
+
+
+def _tidy(directory: Path, max_attempts: int) -> None:
+    """Delete what workers wrote for trials that were dropped meanwhile."""
+    board = Board.rebuilt(read_ledger(directory / "ledger.jsonl"), max_attempts)
+    for trial, record in board.records.items():
+        if record.status.is_over:
+            keep_only(directory / "checkpoints" / trial, board.steps_to_keep(trial, Goal()))
 
 
 def _reports(directory: Path, story: Narrator) -> list[Row]:

@@ -138,6 +138,11 @@ class Board:
         if not self.records[trial].status.is_over:
             self._change(trial, status=Status.TRAINED)
 
+    @property
+    def is_training(self) -> bool:
+        """True while a worker group has a trial in its hands."""
+        return bool(self._assigned)
+
     def is_complete(self, trial: str) -> bool:
         """True when the trial is trained and every checkpoint scored."""
         record = self.records[trial]

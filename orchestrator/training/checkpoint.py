@@ -95,6 +95,8 @@ def forget_optimizer(checkpoint: Checkpoint) -> None:
 
 def keep_only(directory: Path, steps: Collection[int]) -> None:
     """Delete a finished run's checkpoints but those of `steps`, and what only resuming needs of these."""
+    for partial in directory.glob(".step-*.partial"):
+        shutil.rmtree(partial, ignore_errors=True)
     for path in directory.glob("step-*"):
         if int(path.name.removeprefix("step-")) in steps:
             shutil.rmtree(path / "engine", ignore_errors=True)
