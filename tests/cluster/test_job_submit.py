@@ -1,15 +1,15 @@
 """`ray job submit` against a local head: the job runs, and its failure is the command's failure."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.cluster.small_search import wait_until, write_small_search
@@ -25,14 +25,17 @@ def local_head(logs: Path) -> Iterator[str]:
     """A Ray head of two CPUs with ports and files of its own; yields the dashboard's address."""
     ports = free_ports(2)
     # Ray puts sockets below its directory, and the path of a socket must be short.
-    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as files, (logs / "head.log").open("w") as log:
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as files, (logs / "head.log").open("w") as log:
         command = f"ray start --head --block --num-cpus 2 --port {ports[0]} --dashboard-port {ports[1]} --temp-dir {files}"
         head = subprocess.Popen(command.split(), env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
         try:
             wait_until(lambda: is_listening(ports[1]), 90, "the dashboard listens")
             yield f"http://127.0.0.1:{ports[1]}"
         finally:
-            os.killpg(head.pid, signal.SIGTERM)
+            started = [head, *psutil.Process(head.pid).children(recursive=True)]
+            for process in started:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
             head.wait(30)
 
 
