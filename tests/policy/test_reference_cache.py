@@ -24,11 +24,6 @@ def key(model: Path, pairs: Sequence[TokenizedPair] = PAIRS, precision: torch.dt
     return reference_key(str(model), pairs, precision)
 
 
-def never() -> NoReturn:
-    """A computation that must not happen."""
-    raise AssertionError("computed again")
-
-
 def test_equal_content_elsewhere_has_the_same_key(tiny_model: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(tiny_model, tmp_path / "copy")
     assert key(copy, [dataclasses.replace(pair, chosen_reward=1.0) for pair in PAIRS]) == key(tiny_model)

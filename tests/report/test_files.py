@@ -14,20 +14,6 @@ from orchestrator.search.trial import Trial
 from tests.search import events as made
 
 HOSTILE = "</script><script src='http://evil.example/x.js'>alert(1)</script><img src=x onerror=alert(2)>"
-KEYS = {
-    "trial",
-    "method",
-    "hyperparameters",
-    "win_rate",
-    "low",
-    "high",
-    "judged",
-    "unreadable",
-    "step",
-    "seconds",
-    "status",
-    "checkpoint",
-}
 LOADING = {"src", "href", "srcset", "data", "action", "poster"}
 
 
@@ -107,7 +93,7 @@ def test_the_leaderboard_file_has_every_trial_with_the_promised_keys(run: Path) 
     rows = write_reports(run)
     written = json.loads((run / "leaderboard.json").read_text())
     assert [row["trial"] for row in written] == [row.trial for row in rows] == ["001-dpo", "base", "002-ipo"]
-    assert all(row.keys() >= KEYS for row in written)
+    assert all(row.keys() >= made.LEADERBOARD_KEYS for row in written)
     best = {key: written[0][key] for key in ("method", "hyperparameters", "win_rate", "low", "high", "judged", "unreadable", "step")}
     assert best == {
         "method": "dpo",

@@ -5,6 +5,22 @@ from typing import Any
 from orchestrator.search.ledger import Event
 from orchestrator.search.trial import Trial
 
+# What leaderboard.json promises of every row.
+LEADERBOARD_KEYS = {
+    "trial",
+    "method",
+    "hyperparameters",
+    "win_rate",
+    "low",
+    "high",
+    "judged",
+    "unreadable",
+    "step",
+    "seconds",
+    "status",
+    "checkpoint",
+}
+
 
 def scorecard(win_rate: float, **other: Any) -> dict[str, Any]:
     """A scorecard in its JSON form, ten points wide."""
