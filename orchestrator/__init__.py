@@ -13,22 +13,17 @@ _HOMES = {
     "Settings": "orchestrator.settings",
     "PreferencePair": "orchestrator.preferences.pairs",
     "METHODS": "orchestrator.objectives",
-    "DPO": "orchestrator.objectives",
-    "IPO": "orchestrator.objectives",
-    "SimPO": "orchestrator.objectives",
-    "AlphaPO": "orchestrator.objectives",
-    "AlphaDPO": "orchestrator.objectives",
-    "EpsilonDPO": "orchestrator.objectives",
-    "MinorDPO": "orchestrator.objectives",
-    "RPOBackward": "orchestrator.objectives",
-    "RPOForward": "orchestrator.objectives",
-    "RPOSquared": "orchestrator.objectives",
+    "combine": "orchestrator.objectives",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name == "search":
         return import_module("orchestrator.search")
-    if name not in _HOMES:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    objectives = import_module("orchestrator.objectives")
+    methods = {method.__name__: method for method in objectives.METHODS.values()}
+    if name not in methods:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return methods[name]

@@ -68,7 +68,9 @@ def search_command(
 @app.command()
 def train(
     settings_file: SettingsFile,
-    method: Annotated[str, typer.Argument(help="A method's name, as `daa methods` lists them.")],
+    method: Annotated[
+        str | None, typer.Argument(help="A method's name, as `daa methods` lists them; default: the file's `method`.")
+    ] = None,
     hyperparameters: Annotated[list[str] | None, typer.Argument(help="name=value, the method's own or training settings.")] = None,
     directory: Directory = None,
 ) -> None:
@@ -79,13 +81,10 @@ def train(
     from orchestrator.settings_file import load_settings
 
     settings = load_settings(settings_file)
-    from orchestrator.cluster.single_runs import parse_trial, train_one
+    from orchestrator.cluster.single_runs import chosen_trial, train_one
 
-    train_one(
-        settings,
-        parse_trial(method, hyperparameters or [], settings.training),
-        directory or _fresh_directory(f"{settings.name}-{method}"),
-    )
+    trial = chosen_trial(settings, [method, *(hyperparameters or [])] if method else [])
+    train_one(settings, trial, directory or _fresh_directory(f"{settings.name}-{trial.id}"))
 
 
 @app.command("eval")
@@ -107,24 +106,20 @@ def evaluate(
 
 
 @app.command()
-def methods() -> None:
-    """List the methods with their hyperparameters' defaults and ranges.
+def methods(
+    name: Annotated[
+        str | None, typer.Argument(help='One method: its card. Also "dpo+sft", or "your_package.your_module:YourClass".')
+    ] = None,
+) -> None:
+    """List the methods with needs, hyperparameters, ranges, papers and how far they were checked; or show one method's card.
 
-    Example: daa methods
+    Example: daa methods simpo
     """
     from rich.console import Console
-    from rich.table import Table
 
-    from orchestrator.objectives import METHODS
+    from orchestrator.report.cards import method_card, methods_table
 
-    table = Table("method", "needs", "defaults", "searched", "paper")
-    for name, method in METHODS.items():
-        made = method()
-        needs = [word for word, wanted in (("reference", made.needs.reference), ("rewards", made.needs.reward)) if wanted]
-        defaults = " ".join(f"{key}={value}" for key, value in made.hyperparameters().items())
-        ranges = "\n".join(f"{key} {distribution}" for key, distribution in method.search_space.items())
-        table.add_row(name, ", ".join(needs), defaults, ranges, method.paper)
-    Console().print(table)
+    Console(highlight=False).print(methods_table() if name is None else method_card(name))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from evals.model_files import check_model
 from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.nearest import nearest
-from orchestrator.settings import Settings
+from orchestrator.settings import RangeSettings, Settings
 
 _SHOWN = 8
 
@@ -53,9 +53,14 @@ def check_settings(values: Mapping[str, Any], where: str, text: str = "") -> Set
 
 
 def check_methods(settings: Settings, where: str, text: str = "") -> None:
-    """Refuse methods and search ranges that do not exist."""
-    from orchestrator.objectives import METHODS, method_named
+    """Refuse methods, hyperparameters and search ranges that do not exist or are not possible."""
+    from orchestrator.objectives import make_objective, method_named
 
+    if settings.method is not None:
+        try:
+            make_objective(settings.method, settings.hyperparameters)
+        except SettingsError as error:
+            raise SettingsError(error.what, _place(("method",), where, text), error.cure) from error
     for name in settings.search.methods:
         method_named(name, _place(("search", "methods"), where, text))
     for owner, ranges in settings.search.space.items():
@@ -64,13 +69,23 @@ def check_methods(settings: Settings, where: str, text: str = "") -> None:
         for key in ranges:
             if key not in known:
                 raise SettingsError(f"{owner} has no {key!r}", _place(("search", "space", owner, key), where, text), nearest(key, known))
-    for name in METHODS:
-        if name in settings.search.space and name not in settings.search.methods:
-            raise SettingsError(
-                f"a range is given for {name}, which is not searched",
-                _place(("search", "space", name), where, text),
-                "add it to search.methods",
-            )
+        if owner != "training" and owner not in settings.search.methods:
+            raise SettingsError(f"a range is given for {owner}, which is not searched", place, "add it to search.methods")
+        if owner != "training":
+            _check_ranges(owner, ranges, where, text)
+
+
+def _check_ranges(method: str, ranges: Mapping[str, RangeSettings], where: str, text: str) -> None:
+    """Refuse ranges with ends that the method's hyperparameters may not have."""
+    from orchestrator.objectives import make_objective
+
+    for key, searched in ranges.items():
+        for value in searched.options if searched.options is not None else (searched.low, searched.high):
+            try:
+                make_objective(method, {key: value})
+            except SettingsError as error:
+                place = _place(("search", "space", method, key), where, text)
+                raise SettingsError(f"the search may not choose it: {error.what}", place, error.cure) from error
 
 
 def check_files(settings: Settings) -> None:
@@ -80,7 +95,8 @@ def check_files(settings: Settings) -> None:
     for key, path in (("data.train", settings.data.train), ("evaluation.prompts", settings.evaluation.prompts)):
         if path is not None and not path.is_file():
             raise DataFormatError(f"there is no data file {path}", key, f"give the path of a file that exists, counted from {Path.cwd()}")
-    check_model(settings.model.base or "")
+    for model in (settings.model.base or "", *settings.model.references):
+        check_model(model)
 
 
 def line_of(text: str, path: Sequence[str]) -> int | None:

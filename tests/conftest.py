@@ -8,19 +8,20 @@ from typing import Any
 import pytest
 
 from evals.prompts import Message
-from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
+from orchestrator.preferences.pairs import PreferencePair, ScoredResponse, TokenizedPair
 from tests.evals.tiny_model import make_tiny_model
 
 
 def make_pairs(count: int, seed: int = 0) -> list[PreferencePair]:
-    """Pairs with a rule to learn: the chosen answer repeats the prompt's word, the rejected one says another."""
+    """Pairs with a rule to learn: the chosen answer repeats the prompt's word, the rejected one, and sometimes a third, says another."""
     words = ["quick", "brown", "fox", "jumps", "over", "lazy", "dog"]
     chance = random.Random(seed)
     pairs = []
     for _ in range(count):
-        right, wrong = chance.sample(words, 2)
+        right, wrong, also_wrong = chance.sample(words, 3)
         reward = chance.random()
-        pairs.append(PreferencePair((Message("user", f"say {right}"),), right, wrong, 1 + reward, reward))
+        others = (ScoredResponse(also_wrong, reward + 0.5),) * chance.randrange(2)
+        pairs.append(PreferencePair((Message("user", f"say {right}"),), right, wrong, 1 + reward, reward, others=others))
     return pairs
 
 
@@ -28,6 +29,12 @@ def make_pairs(count: int, seed: int = 0) -> list[PreferencePair]:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Llama of two layers, as a Hugging Face directory."""
     return make_tiny_model(tmp_path_factory.mktemp("tiny") / "model", seed=0, scale=0.05)
+
+
+@pytest.fixture(scope="session")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another random model, for methods that compare the policy with more than one reference."""
+    return make_tiny_model(tmp_path_factory.mktemp("other") / "model", seed=1, scale=0.05)
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ ROOMS = (
     ("orchestrator.policy",),
     ("orchestrator.objectives",),
     ("orchestrator.settings_file",),
+    ("orchestrator.selection",),
     ("orchestrator.training",),
     ("orchestrator.search",),
     ("orchestrator.report", "orchestrator.worlds"),

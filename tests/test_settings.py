@@ -26,6 +26,8 @@ train = "pairs.jsonl"
 [evaluation]
 prompts = "prompts.jsonl"
 """
+OWN = "from dataclasses import dataclass\nfrom orchestrator.objectives.dpo import DPO\n"
+OWN += "@dataclass(frozen=True)\nclass MyPO(DPO):\n    name = 'my_po'\n"
 VERIFIER = '[judge]\nkind = "verifier"\n'
 PLAIN = OWN_INPUTS + VERIFIER
 WORLD = '[world]\nkind = "tasks"\n' + VERIFIER
@@ -35,6 +37,17 @@ WORLD = '[world]\nkind = "tasks"\n' + VERIFIER
 def file(tmp_path: Path) -> Path:
     """Where a test's settings lie."""
     return tmp_path / "run.toml"
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a method of one's own, in a package of the working directory."""
+    package = tmp_path / f"own_{tmp_path.name}"
+    package.mkdir()
+    (package / "losses.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return f"{package.name}.losses:MyPO"
 
 
 def refusal(file: Path, text: str) -> SettingsError:
@@ -172,6 +185,50 @@ def test_a_method_or_hyperparameter_that_is_not_there_is_refused_with_the_neares
     assert cure in error.cure
 
 
+@pytest.mark.parametrize(
+    ("method", "ranges", "key", "what"),
+    [
+        ("dpo", "beta = { low = -0.5, high = 1 }", "beta", "beta is -0.5"),
+        ("dpo", "beta = { low = 0.1, high = 1 }\nlabel_smoothing = { low = 0, high = 0.5 }", "label_smoothing", "label_smoothing is 0.5"),
+        ("dpo", "label_smoothing = { options = [0, 0.7, 0.1] }", "label_smoothing", "label_smoothing is 0.7"),
+        ("simpo", 'loss_type = { options = ["hinge", "square"] }', "loss_type", "loss_type is 'square'"),
+        ("dpo+sft", "sft_weight = { low = -1, high = 1 }", "sft_weight", "sft_weight is -1"),
+        ("dpo+sft", "dpo_beta = { low = 0, high = 1 }", "dpo_beta", "beta is 0"),
+        ("own", "beta = { low = 0, high = 1 }", "beta", "beta is 0"),
+    ],
+)
+def test_a_range_that_reaches_outside_a_hyperparameters_limits_is_refused_at_its_line(
+    method: str, ranges: str, key: str, what: str, file: Path, own: str
+) -> None:
+    method = method.replace("own", own)
+    error = refusal(file, PLAIN + f'[search]\nmethods = ["{method}"]\n[search.space."{method}"]\n{ranges}\n')
+    assert error.what.startswith("the search may not choose it: ") and what in error.what
+    assert error.where == f"{file}:{12 + ranges.count(chr(10))}, search.space.{method}.{key}"
+    assert error.cure.startswith("it must be ")
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo+sft", "sft+ipo", "own", "own+sft"])
+def test_a_range_for_what_is_not_searched_is_refused_whatever_kind_of_method_it_is(method: str, file: Path, own: str) -> None:
+    method = method.replace("own", own)
+    error = refusal(file, PLAIN + f'[search]\nmethods = ["dpo", "ipo"]\n[search.space."{method}"]\n')
+    assert error.what == f"a range is given for {method}, which is not searched"
+    assert error.where == f"{file}:11, search.space.{method}"
+    assert error.cure == "add it to search.methods"
+
+
+@pytest.mark.parametrize("method", ["dpo+dpo", "dpo+simop", "no_such_module:MyPO"])
+def test_a_combination_or_a_module_that_cannot_be_is_refused_at_its_line(method: str, file: Path) -> None:
+    error = refusal(file, PLAIN + f'[search]\nmethods = ["dpo", "{method}"]\n')
+    assert error.where == f"{file}:10, search.methods"
+    assert error.cure
+
+
+def test_methods_of_every_kind_load_with_their_ranges(file: Path, own: str) -> None:
+    spaces = f'[search.space."{own}"]\nbeta = {{ low = 0.1, high = 1 }}\n[search.space."dpo+sft"]\nsft_weight = {{ low = 0, high = 1 }}\n'
+    file.write_text(PLAIN + f'[search]\nmethods = ["dpo+sft", "{own}"]\n{spaces}')
+    assert set(load_settings(file).search.space) == {own, "dpo+sft"}
+
+
 def test_the_refusal_of_a_method_lists_all_methods(file: Path) -> None:
     cure = refusal(file, PLAIN + '[search]\nmethods = ["zzz"]\n').cure
     assert all(name in cure for name in METHODS)
@@ -179,10 +236,10 @@ def test_the_refusal_of_a_method_lists_all_methods(file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "line"),
-    [(["a", "b"], 2), (["a", "c", "d"], 4), (["a", "c", "x"], 3), (["a", "e", "f"], 5), (["a", "x"], 1), (["z"], None)],
+    [(["a", "b"], 2), (["a", "c", "d"], 4), (["a", "c", "x"], 3), (["a", "e", "f"], 5), (["a", "x"], 1), (["a", "h.i"], 7), (["z"], None)],
 )
 def test_a_line_is_that_of_the_key_or_of_the_nearest_table_above(path: list[str], line: int | None) -> None:
-    assert line_of("[a]\nb = 1\n[a.c]\nd = 2\n[a.'e']\ng = 3\n", path) == line
+    assert line_of("[a]\nb = 1\n[a.c]\nd = 2\n[a.'e']\ng = 3\n[a.\"h.i\"]\nj = 4\n", path) == line
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)

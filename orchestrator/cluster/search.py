@@ -13,7 +13,7 @@ from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.training_workers import Gang, GangActor
 from orchestrator.cluster.tuning import tune_trials
 from orchestrator.errors import ClusterError, UserError
-from orchestrator.objectives import METHODS
+from orchestrator.objectives import method_named
 from orchestrator.report import words
 from orchestrator.report.files import write_reports
 from orchestrator.report.narration import Narrator, narrated
@@ -176,7 +176,8 @@ def _check_inputs(settings: Settings) -> Any:
     for prompts in filter(None, (settings.evaluation.prompts, settings.evaluation.held_out)):
         load_prompts(prompts)
     inputs = load_inputs(settings.model.base, settings.data.train, settings.data.context, settings.data.limit)
-    check_needs(((name, METHODS[name]().needs) for name in settings.search.methods), inputs.pairs, settings.data.train)
+    needs = {name: method_named(name)().needs for name in settings.search.methods}
+    check_needs(needs, inputs.pairs, settings.data.train, len(settings.model.references))
     settings.training.total_steps(len(inputs.pairs))
     return inputs
 

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,27 @@ from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings, TrainingSettings
 
 
-def parse_trial(method: str, assignments: Sequence[str], training: TrainingSettings) -> Trial:
-    """A trial from `name=value` words. Raises SettingsError for a name that neither the method nor the training settings have."""
+def chosen_trial(settings: Settings, words: Sequence[str]) -> Trial:
+    """The trial of a command line `[METHOD] [name=value ...]`; what it does not say, the settings' `method` and `hyperparameters` say.
+
+    Raises SettingsError when neither names a method.
+    """
+    named = bool(words) and "=" not in words[0]
+    method = words[0] if named else settings.method
+    if method is None:
+        raise SettingsError("no method is named", "daa train", "daa train FILE METHOD, or set `method` in the file")
+    given = settings.hyperparameters if method == settings.method else {}
+    return parse_trial(method, words[1:] if named else words, settings.training, given)
+
+
+def parse_trial(method: str, assignments: Sequence[str], training: TrainingSettings, given: Mapping[str, Any] | None = None) -> Trial:
+    """A trial from `name=value` words on top of `given` hyperparameters.
+
+    Raises SettingsError for a name that neither the method nor the training settings have.
+    """
     own = method_named(method)().hyperparameters()
     known = [*own, *type(training).model_fields]
-    hyperparameters: dict[str, Any] = {}
+    hyperparameters: dict[str, Any] = dict(given or {})
     settings: dict[str, Any] = {}
     for word in assignments:
         name, equals, value = word.partition("=")

@@ -106,6 +106,7 @@ def training_run(settings: Settings, trial: Trial, directory: Path) -> Any:
         tokenizer=inputs.tokenizer,
         directory=directory / "checkpoints" / trial.id,
         reference_cache=settings.cache.expanduser() / "reference",
+        references=settings.model.references,
     )
 
 

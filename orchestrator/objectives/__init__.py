@@ -1,44 +1,76 @@
-"""Log-probabilities to a loss: one file per method, all of them named in METHODS."""
+"""Log-probabilities to a loss: one file per method or family, all of them named in METHODS."""
 
+import importlib
+import sys
 from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import SettingsError
 from orchestrator.nearest import nearest
 from orchestrator.objectives.alpha_dpo import AlphaDPO
 from orchestrator.objectives.alphapo import AlphaPO
+from orchestrator.objectives.aot import AOT, AOTUnpaired
+from orchestrator.objectives.bco import BCO
+from orchestrator.objectives.beta_dpo import BetaDPO
+from orchestrator.objectives.chi_po import ChiPO
+from orchestrator.objectives.combination import combine
 from orchestrator.objectives.contract import Objective, PairLoss, State
-from orchestrator.objectives.dpo import DPO
+from orchestrator.objectives.cpo import CPO
+from orchestrator.objectives.discopop import DiscoPOP
+from orchestrator.objectives.dpo import CDPO, DPO, RobustDPO
 from orchestrator.objectives.epsilon_dpo import EpsilonDPO
+from orchestrator.objectives.exo import EXOPref, EXOReward
+from orchestrator.objectives.f_dpo import FDPO
+from orchestrator.objectives.hpo import HPO
 from orchestrator.objectives.ipo import IPO
+from orchestrator.objectives.kto import KTO
+from orchestrator.objectives.length_dpo import LDDPO, LNDPO, RDPO
+from orchestrator.objectives.maximum_po import MaximumPO
 from orchestrator.objectives.minor_dpo import MinorDPO
+from orchestrator.objectives.mrpo import MRPO
+from orchestrator.objectives.orpo import ORPO
+from orchestrator.objectives.rloo import RLOO
 from orchestrator.objectives.rpo import RPOBackward, RPOForward, RPOSquared
+from orchestrator.objectives.sft import DPOSFT, SFT
 from orchestrator.objectives.simpo import SimPO
+from orchestrator.objectives.slic import Hinge, SLiCHF
+from orchestrator.objectives.tdpo import TDPO1, TDPO2
+from orchestrator.objectives.unpaired import NCA, APODown, APOZero, SPPOHard
+from orchestrator.objectives.wpo import WPO
 
 _ALL: tuple[type[Objective], ...] = (
-    DPO,
-    IPO,
-    SimPO,
-    AlphaPO,
-    AlphaDPO,
-    EpsilonDPO,
-    MinorDPO,
-    RPOBackward,
-    RPOForward,
-    RPOSquared,
+    *(DPO, CDPO, RobustDPO, IPO, Hinge, SLiCHF, SimPO, AlphaPO, AlphaDPO, EpsilonDPO, BetaDPO, MinorDPO),
+    *(RPOBackward, RPOForward, RPOSquared, EXOPref, EXOReward, SFT, DPOSFT, CPO, ORPO, KTO, BCO, NCA),
+    *(APOZero, APODown, SPPOHard, TDPO1, TDPO2, LNDPO, LDDPO, RDPO, AOT, AOTUnpaired, DiscoPOP, FDPO),
+    *(ChiPO, WPO, MRPO, RLOO, HPO, MaximumPO),
 )
 METHODS: Mapping[str, type[Objective]] = {method.name: method for method in _ALL}
+_FORMS = 'a name, several joined by "+", or "your_package.your_module:YourClass"'
 
 
 def method_named(name: str, where: str = "method") -> type[Objective]:
-    """The method of that name. Raises SettingsError with the nearest right name."""
+    """The method of that name: one of METHODS, a weighted sum of several ("dpo+sft"), or your own ("my_package.my_po:MyPO").
+
+    Raises SettingsError with the nearest right name, or with what is wrong with your own class.
+    """
+    if "+" in name:
+        return combine([method_named(part.strip(), where) for part in name.split("+")])
+    if ":" in name:
+        return _own_method(name, where)
     if name not in METHODS:
-        raise SettingsError(f"there is no method {name!r}", where, f"{nearest(name, METHODS)}; the methods are: {', '.join(METHODS)}")
+        raise SettingsError(
+            f"there is no method {name!r}", where, f"{nearest(name, METHODS)}; a method is {_FORMS}. Names: {', '.join(METHODS)}"
+        )
     return METHODS[name]
 
 
 def make_objective(name: str, hyperparameters: Mapping[str, Any]) -> Objective:
-    """The method with these hyperparameters. Raises SettingsError for one that the method does not have."""
+    """The method with these hyperparameters.
+
+    Raises SettingsError for one that the method does not have, of the wrong type, or outside its limits.
+    """
     method = method_named(name)
     known = method().hyperparameters()
     for key in hyperparameters:
@@ -49,4 +81,39 @@ def make_objective(name: str, hyperparameters: Mapping[str, Any]) -> Objective:
     return method(**hyperparameters)
 
 
-__all__ = ["METHODS", "Objective", "PairLoss", "State", "make_objective", "method_named"]
+def _own_method(name: str, where: str) -> type[Objective]:
+    """A class outside this package; modules in the working directory are found too."""
+    module_name, _, class_name = name.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise SettingsError(
+            f"{module_name} cannot be imported: {error}", where, "install it, or start from the directory that holds it"
+        ) from error
+    method = getattr(module, class_name, None)
+    if method is None:
+        raise SettingsError(f"{module_name} has no {class_name!r}", where, nearest(class_name, vars(module)))
+    problem = _problem(method)
+    if problem:
+        raise SettingsError(f"{name} is no method: {problem}", where, "docs/add-a-method.md shows a whole one")
+    return method
+
+
+def _problem(method: Any) -> str:
+    """What keeps an object from being a method, or nothing."""
+    if not (isinstance(method, type) and issubclass(method, Objective)):
+        return "it is no subclass of orchestrator.objectives.Objective"
+    if not is_dataclass(method):
+        return "it is no frozen dataclass; write @dataclass(frozen=True) above it"
+    bare = [item.name for item in fields(method) if item.default is MISSING and item.default_factory is MISSING]
+    if bare:
+        return f"{bare[0]} has no default"
+    if not isinstance(getattr(method, "name", None), str):
+        return "it has no `name`"
+    return ""
+
+
+__all__ = ["METHODS", "Objective", "PairLoss", "State", "combine", "make_objective", "method_named"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.distributions import LogUniform, Uniform
-from orchestrator.objectives.contract import Objective, PairLoss, State, sigmoid_loss
+from orchestrator.objectives.contract import Objective, PairLoss, State, moving_average, sigmoid_loss
 from orchestrator.policy.scores import Needs, PairScores
 
 if TYPE_CHECKING:
@@ -17,47 +17,53 @@ if TYPE_CHECKING:
 class AlphaDPO(Objective):
     """alpha-DPO: pairs that the policy separates more than the reference does get a larger margin. Choose it for uneven pair quality.
 
-    The gap G = (mw - ml) - (mw0 - ml0) is standardised by running averages of the steps before this one, corrected for their start
-    at zero, with a floor under the deviation; before the first step the standardised gap is 0. So the loss of a pair does not depend
-    on how its batch is split over ranks and micro-batches.
+    The gap G = (mw - ml) - (mw0 - ml0) is standardised by running averages of the steps before this one, with a floor under the
+    deviation; before the first step the standardised gap is 0. So the loss of a pair does not depend on its batch. `compat` updates
+    the averages before their use, from zero, as the authors' code does; then the first batch at the reference, or a batch of one pair,
+    gives no finite loss.
     """
 
     name = "alpha_dpo"
-    paper = "Wu et al. 2024, arXiv:2410.10148, Eq. 11"
+    paper = "Wu et al. 2024, arXiv:2410.10148"
+    status = "code-checked"
     search_space = {"alpha": LogUniform(0.01, 0.2), "beta": LogUniform(2.5, 10.0), "gamma_over_beta": Uniform(0.1, 0.6)}
-    needs = Needs(reference=True)
 
     alpha: float = 0.05
     beta: float = 2.5
     gamma_over_beta: float = 0.15
     ema_decay: float = 0.9
+    compat: bool = False
+
+    @property
+    def needs(self) -> Needs:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The whole batch where its own statistics enter its loss."""
+        return Needs(reference=True, whole_batch=self.compat)
 
     def __call__(self, pair: PairScores, state: State) -> PairLoss:
-        """-log s(beta (mw - ml - sg[gamma/beta + alpha z(G)]))."""
+        """-log s(beta (mw - ml - sg[gamma/beta + alpha z])), z the standardised (mw - ml) - (mw0 - ml0)"""
         separation = pair.chosen.mean_logp - pair.rejected.mean_logp
-        gap = (separation - _reference_mean(pair)).detach()
-        margin = self.gamma_over_beta + self.alpha * self._standardised(gap, state)
-        loss = sigmoid_loss(self.beta * (separation - margin))
-        statistics = {"gap": gap.mean(), "gap_squared": (gap**2).mean()}
+        gap = (pair.chosen.mean_log_ratio - pair.rejected.mean_log_ratio).detach()
+        if self.compat:
+            statistics = {"ema_mean": gap.mean(), "ema_std": gap.std()}
+            usual = moving_average(state, {key: float(value) for key, value in statistics.items()}, self.ema_decay)
+            standardised = (gap - usual["ema_mean"]) / usual["ema_std"]
+        else:
+            statistics = {"gap": gap.mean(), "gap_squared": (gap**2).mean()}
+            standardised = _standardised(gap, state)
+        loss = sigmoid_loss(self.beta * (separation - (self.gamma_over_beta + self.alpha * standardised)))
         return PairLoss(loss, self.beta * pair.chosen.mean_logp, self.beta * pair.rejected.mean_logp, statistics)
 
     def initial_state(self) -> State:
-        """Averages at zero, with no weight behind them."""
-        return {"gap": 0.0, "gap_squared": 0.0, "weight": 0.0}
+        """No step was seen; the authors' averages are zero then."""
+        return {"ema_mean": 0.0, "ema_std": 0.0} if self.compat else {}
 
     def next_state(self, state: State, averaged: State) -> State:
-        """Exponential moving averages of the gap and its square."""
-        seen = {**averaged, "weight": 1.0}
-        return {key: self.ema_decay * state[key] + (1 - self.ema_decay) * seen[key] for key in state}
-
-    def _standardised(self, gap: Tensor, state: State) -> Tensor:
-        if state["weight"] == 0:
-            return gap * 0
-        mean = state["gap"] / state["weight"]
-        variance = state["gap_squared"] / state["weight"] - mean**2
-        return (gap - mean) / max(variance, 1e-8) ** 0.5
+        """Exponential moving averages."""
+        return moving_average(state, averaged, self.ema_decay)
 
 
-def _reference_mean(pair: PairScores) -> Tensor:
-    chosen = pair.chosen.known_reference_logp / pair.chosen.length.clamp(min=1)
-    return chosen - pair.rejected.known_reference_logp / pair.rejected.length.clamp(min=1)
+def _standardised(gap: Tensor, state: State) -> Tensor:
+    if not state:
+        return gap * 0
+    variance = state["gap_squared"] - state["gap"] ** 2
+    return (gap - state["gap"]) / max(variance, 1e-8) ** 0.5

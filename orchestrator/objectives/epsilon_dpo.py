@@ -16,6 +16,7 @@ class EpsilonDPO(Objective):
 
     name = "epsilon_dpo"
     paper = "Lee et al. 2025, arXiv:2502.13177, Alg. 1"
+    status = "code-checked"
     search_space = {"beta": LogUniform(0.003, 0.3), "epsilon": Choice((0.005, 0.01, 0.02))}
 
     beta: float = 0.01
@@ -27,7 +28,7 @@ class EpsilonDPO(Objective):
         return Needs(reference=True, neighbour_step=self.epsilon)
 
     def __call__(self, pair: PairScores, state: State) -> PairLoss:
-        """-log s(sg[beta / (1 + epsilon step)] D)."""
+        """-log s(sg[beta / (1 + epsilon step)] D), step -1, 0 or 1 for each pair"""
         if pair.neighbour_step is None:
             raise ValueError("epsilon-DPO needs the neighbouring policies' comparison: score with `needs`")
         step = pair.neighbour_step.detach()

@@ -16,6 +16,7 @@ class IPO(Objective):
 
     name = "ipo"
     paper = "Azar et al. 2023, arXiv:2310.12036, Eq. 17"
+    status = "code-checked"
     search_space = {"beta": LogUniform(0.0007, 1.0)}
     needs = Needs(reference=True)
 
@@ -23,10 +24,10 @@ class IPO(Objective):
     length_normalized: bool = True
 
     def __call__(self, pair: PairScores, state: State) -> PairLoss:
-        """(dw/Lw - dl/Ll - 1/(2 beta))^2."""
-        chosen, rejected = pair.chosen.log_ratio, pair.rejected.log_ratio
+        """(dw/Lw - dl/Ll - 1/(2 beta))^2; without length_normalized (D - 1/(2 beta))^2"""
         if self.length_normalized:
-            chosen = chosen / pair.chosen.length.clamp(min=1)
-            rejected = rejected / pair.rejected.length.clamp(min=1)
+            chosen, rejected = pair.chosen.mean_log_ratio, pair.rejected.mean_log_ratio
+        else:
+            chosen, rejected = pair.chosen.log_ratio, pair.rejected.log_ratio
         loss = (chosen - rejected - 1 / (2 * self.beta)) ** 2
         return PairLoss(loss, self.beta * chosen, self.beta * rejected)

@@ -15,13 +15,14 @@ class MinorDPO(Objective):
     """
 
     name = "minor_dpo"
-    paper = "Xie et al. 2024, arXiv:2408.09834, Eq. 11 (third party's reading)"
+    paper = "Xie et al. 2024, arXiv:2408.09834 (third party's reading)"
+    status = "paper text"
     search_space = {"beta": LogUniform(0.001, 0.3)}
     needs = Needs(reference=True)
 
     beta: float = 0.1
 
     def __call__(self, pair: PairScores, state: State) -> PairLoss:
-        """-log s(beta (dw - max(0, dl)))."""
+        """-log s(beta (dw - max(0, dl)))"""
         margin = pair.chosen.log_ratio - pair.rejected.log_ratio.clamp(min=0)
         return PairLoss(sigmoid_loss(self.beta * margin), self.beta * pair.chosen.log_ratio, self.beta * pair.rejected.log_ratio)

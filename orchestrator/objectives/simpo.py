@@ -9,19 +9,28 @@ from orchestrator.policy.scores import Needs, PairScores
 
 @dataclass(frozen=True)
 class SimPO(Objective):
-    """Simple Preference Optimization: a length-normalised, reference-free reward with a target margin. Choose it to save the reference."""
+    """Simple Preference Optimization: a length-normalised, reference-free reward with a target margin. Choose it to save the reference.
+
+    `loss_type` "hinge" and `sft_weight` (likelihood of the chosen per token) are the variants of the authors' code.
+    """
 
     name = "simpo"
     paper = "Meng, Xia & Chen 2024, arXiv:2405.14734, Eq. 6"
+    status = "code-checked"
     search_space = {"beta": LogUniform(1.0, 10.0), "gamma_over_beta": Uniform(0.0, 1.0)}
+    limits = {"loss_type": (lambda value: value in {"sigmoid", "hinge"}, '"sigmoid" or "hinge"')}
     needs = Needs()
 
     beta: float = 2.0
     gamma_over_beta: float = 0.25
+    loss_type: str = "sigmoid"
+    label_smoothing: float = 0.0
+    sft_weight: float = 0.0
 
     def __call__(self, pair: PairScores, state: State) -> PairLoss:
-        """-log s(beta (mw - ml) - gamma)."""
+        """-log s(beta (mw - ml) - gamma), or max(0, 1 - beta (mw - ml) + gamma); - sft_weight mw"""
         chosen_reward = self.beta * pair.chosen.mean_logp
         rejected_reward = self.beta * pair.rejected.mean_logp
         margin = chosen_reward - rejected_reward - self.beta * self.gamma_over_beta
-        return PairLoss(sigmoid_loss(margin), chosen_reward, rejected_reward)
+        loss = (1 - margin).relu() if self.loss_type == "hinge" else sigmoid_loss(margin, self.label_smoothing)
+        return PairLoss(loss - self.sft_weight * pair.chosen.mean_logp, chosen_reward, rejected_reward)

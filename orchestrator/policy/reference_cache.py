@@ -15,14 +15,20 @@ from orchestrator.policy.scoring import ReferenceScores
 from orchestrator.preferences.pairs import TokenizedPair
 
 # Raised when the layout of batches or the scoring itself changes, so that scores of another code path are never mixed in.
-_LAYOUT = "padded-pairs-1"
+_LAYOUT = "padded-pairs-2"
 
 
-def reference_key(model: str, pairs: Sequence[TokenizedPair], precision: torch.dtype) -> str:
-    """A name for the scores of `pairs` under `model`: equal content gives the same name, whatever the method."""
+def reference_key(
+    model: str, pairs: Sequence[TokenizedPair], precision: torch.dtype, others: bool = False, mismatched: bool = False
+) -> str:
+    """A name for the scores of `pairs` under `model`: equal content gives the same name, whatever the method.
+
+    `others` and `mismatched` say whether these responses are scored too.
+    """
     digest = hashlib.sha256(f"{_LAYOUT} {precision} {model_fingerprint(model)}".encode())
     for pair in pairs:
-        digest.update(json.dumps((pair.prompt, pair.chosen, pair.rejected)).encode())
+        further = (pair.others if others else (), pair.mismatched if mismatched else ())
+        digest.update(json.dumps((pair.prompt, pair.chosen, pair.rejected, *(part for part in further if part))).encode())
     return digest.hexdigest()[:32]
 
 
@@ -48,13 +54,13 @@ def keep_reference(cache: Path, key: str, scores: ReferenceScores) -> None:
     """Keep scores under `key`. The file appears whole or not at all: several processes may do this at the same time."""
     cache.mkdir(parents=True, exist_ok=True)
     partial = cache / f".{key}-{uuid.uuid4().hex}"
-    save_file({"chosen": scores.chosen, "rejected": scores.rejected}, partial)
+    save_file({name: value for name, value in vars(scores).items() if value is not None}, partial)
     os.replace(partial, cache / f"{key}.safetensors")
 
 
 def merge_shares(shares: Sequence[Tensor]) -> Tensor:
     """Interleave what each of W ranks computed for the pairs rank, rank + W, rank + 2W, ... into the data's order."""
-    merged = torch.empty(sum(len(share) for share in shares), dtype=shares[0].dtype)
+    merged = torch.empty(sum(len(share) for share in shares), *shares[0].shape[1:], dtype=shares[0].dtype)
     for rank, share in enumerate(shares):
         merged[rank :: len(shares)] = share
     return merged

@@ -4,16 +4,18 @@ import gzip
 import json
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evals.prompts import Message
 from orchestrator.errors import DataFormatError
-from orchestrator.preferences.pairs import PreferencePair
+from orchestrator.preferences.pairs import PreferencePair, ScoredResponse
 
 _REWARD_NAMES = (("chosen_reward", "rejected_reward"), ("score_chosen", "score_rejected"))
+_SCORED_NAMES = (("responses", "rewards"), ("all_generated_responses", "all_rm_scores"))
 _ROW_HELP = 'each row needs "prompt", "chosen" and "rejected" (text, or lists of {"role", "content"} messages)'
+_SCORED_HELP = 'each row needs "prompt", "responses" (two or more texts) and "rewards" (one number for each)'
 
 
 def load_pairs(path: str | Path, limit: int | None = None) -> list[PreferencePair]:
@@ -72,6 +74,25 @@ def _parsed(line: bytes, origin: str) -> Mapping[str, Any]:
 
 
 def _pair(row: Mapping[str, Any], origin: str) -> PreferencePair:
+    scored = next(((row[a], row[b]) for a, b in _SCORED_NAMES if row.get(a) is not None and row.get(b) is not None), None)
+    try:
+        return _preference(row, origin) if scored is None else _ranked(row.get("prompt"), *scored, origin)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataFormatError(f"this row cannot be read: {error!r}", origin, _ROW_HELP) from error
+
+
+def _ranked(prompt: Any, responses: Sequence[Any], rewards: Sequence[Any], origin: str) -> PreferencePair:
+    """A pair from K scored responses: the best is the chosen one, the worst the rejected one, the rest are the others."""
+    if not prompt:
+        raise DataFormatError("this row has no `prompt`", origin, _SCORED_HELP)
+    if len(responses) != len(rewards) or len(responses) < 2:
+        raise DataFormatError(f"this row has {len(responses)} responses and {len(rewards)} rewards", origin, _SCORED_HELP)
+    scored = [ScoredResponse(_text(response), _reward(reward)) for response, reward in zip(responses, rewards, strict=True)]
+    best, *others, worst = sorted(scored, key=lambda response: -response.reward)
+    return PreferencePair(_messages(prompt), best.text, worst.text, best.reward, worst.reward, origin, tuple(others))
+
+
+def _preference(row: Mapping[str, Any], origin: str) -> PreferencePair:
     missing = [name for name in ("chosen", "rejected") if not row.get(name)]
     if missing:
         found = ", ".join(sorted(row)) or "nothing"
@@ -82,10 +103,8 @@ def _pair(row: Mapping[str, Any], origin: str) -> PreferencePair:
     if not prompt:
         raise DataFormatError("this row has no `prompt`", origin, _ROW_HELP)
     rewards = next(((row[a], row[b]) for a, b in _REWARD_NAMES if row.get(a) is not None and row.get(b) is not None), (None, None))
-    try:
-        return PreferencePair(_messages(prompt), _text(row["chosen"]), _text(row["rejected"]), *map(_number, rewards), origin=origin)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise DataFormatError(f"this row cannot be read: {error!r}", origin, _ROW_HELP) from error
+    values = [None if reward is None else _reward(reward) for reward in rewards]
+    return PreferencePair(_messages(prompt), _text(row["chosen"]), _text(row["rejected"]), *values, origin=origin)
 
 
 def _messages(prompt: str | list[dict[str, str]]) -> tuple[Message, ...]:
@@ -105,9 +124,7 @@ def _text(response: str | list[dict[str, str]]) -> str:
     return content
 
 
-def _number(value: float | None) -> float | None:
-    if value is None:
-        return None
+def _reward(value: float) -> float:
     if not math.isfinite(float(value)):
         raise ValueError(f"a reward is {value}")
     return float(value)

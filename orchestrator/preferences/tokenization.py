@@ -1,7 +1,7 @@
 """Chat template and truncation: a PreferencePair becomes token ids."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evals.prompts import Message
@@ -35,12 +35,12 @@ def tokenize(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths) 
             "the tokenizer has no chat template", str(tokenizer.name_or_path), "add `chat_template` to its tokenizer_config.json"
         )
     tokenized = [_tokenize_pair(tokenizer, pair, lengths) for pair in pairs]
-    different = tuple(pair for pair in tokenized if pair.chosen != pair.rejected)
+    different = [pair for pair in tokenized if pair.chosen != pair.rejected]
     if not different:
         raise DataFormatError(
             "chosen and rejected are the same in every pair", pairs[0].origin, "look at the data, or raise `data.context`"
         )
-    return TokenizedData(different, len(tokenized) - len(different))
+    return TokenizedData(tuple(_with_mismatched(different, lengths)), len(tokenized) - len(different))
 
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> tuple[int, ...]:
@@ -58,8 +58,19 @@ def _tokenize_pair(tokenizer: Any, pair: PreferencePair, lengths: Lengths) -> To
             pair.origin,
             "raise `data.context`, or remove the row",
         )
-    chosen, rejected = (_response_ids(tokenizer, text)[:room] for text in (pair.chosen, pair.rejected))
-    return TokenizedPair(prompt, chosen, rejected, pair.chosen_reward, pair.rejected_reward)
+    chosen, rejected, *others = (
+        _response_ids(tokenizer, text)[:room] for text in (pair.chosen, pair.rejected, *(other.text for other in pair.others))
+    )
+    rewards = tuple(other.reward for other in pair.others)
+    return TokenizedPair(prompt, chosen, rejected, pair.chosen_reward, pair.rejected_reward, tuple(others), rewards)
+
+
+def _with_mismatched(pairs: Sequence[TokenizedPair], lengths: Lengths) -> Iterator[TokenizedPair]:
+    """Give each pair the response of the pair after it: the chosen and the rejected one in turn, whatever the batches will be."""
+    for index, pair in enumerate(pairs):
+        after = pairs[(index + 1) % len(pairs)]
+        response = after.rejected if index % 2 else after.chosen
+        yield replace(pair, mismatched=response[: lengths.context - len(pair.prompt)])
 
 
 def _response_ids(tokenizer: Any, text: str) -> tuple[int, ...]:

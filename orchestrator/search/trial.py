@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.distributions import Distribution
-from orchestrator.objectives import METHODS, Objective, make_objective
+from orchestrator.objectives import Objective, make_objective, method_named
 from orchestrator.settings import SearchSettings, TrainingSettings
 
 TRAINING = "training"
@@ -32,7 +32,7 @@ class Trial:
         method = sample["method"]
         digest = hashlib.sha256(json.dumps(sample, sort_keys=True, default=str).encode()).hexdigest()
         parts = {owner: _owned(sample, owner) for owner in (method, TRAINING)}
-        return Trial(f"{number:03d}-{method}-{digest[:4]}", method, parts[method], parts[TRAINING])
+        return Trial(f"{number:03d}-{method_named(method).name}-{digest[:4]}", method, parts[method], parts[TRAINING])
 
     def objective(self) -> Objective:
         """The method, ready to be called."""
@@ -49,7 +49,7 @@ class Trial:
 
 def joint_space(search: SearchSettings) -> dict[str, dict[str, Distribution]]:
     """The ranges of every method under its name, and of training settings under `training`; the settings' own ranges go first."""
-    space = {name: dict(METHODS[name].search_space) for name in search.methods}
+    space = {name: dict(method_named(name).search_space) for name in search.methods}
     for owner, ranges in search.space.items():
         space.setdefault(owner, {}).update({key: given.distribution() for key, given in ranges.items()})
     return space
@@ -59,7 +59,7 @@ def published_samples(methods: Sequence[str], space: Space, training: TrainingSe
     """Each method's published defaults as a flat sample; a default outside the given range is left to the searcher."""
     samples = []
     for name in methods:
-        defaults = {name: METHODS[name]().hyperparameters(), TRAINING: training.model_dump()}
+        defaults = {name: method_named(name)().hyperparameters(), TRAINING: training.model_dump()}
         flat = {
             f"{owner}.{key}": defaults[owner][key]
             for owner in (name, TRAINING)

@@ -13,6 +13,7 @@ from torch import Tensor
 from orchestrator.errors import CheckpointError
 from orchestrator.policy.scoring import ScoringModel
 from orchestrator.settings import TrainingSettings
+from orchestrator.training.engine import Shared
 
 _TAG = "state"
 
@@ -79,10 +80,10 @@ class DeepSpeedEngine:
         dist.all_reduce(packed)
         return dict(zip(sorted(values), (packed / self.world_size).tolist(), strict=True))
 
-    def gather(self, values: Tensor) -> list[Tensor]:
-        """All ranks' tensors."""
+    def gather(self, value: Shared) -> list[Shared]:
+        """All ranks' values."""
         shares: list[Any] = [None] * self.world_size
-        dist.all_gather_object(shares, values.cpu())
+        dist.all_gather_object(shares, value)
         return shares
 
     def save(self, directory: Path) -> None:

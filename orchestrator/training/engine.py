@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
+
+Shared = TypeVar("Shared")
 
 
 class Engine(Protocol):
@@ -34,8 +36,8 @@ class Engine(Protocol):
         """Means over ranks."""
         ...
 
-    def gather(self, values: Tensor) -> list[Tensor]:
-        """Every rank's one-dimensional tensor, in the order of ranks; lengths may differ."""
+    def gather(self, value: Shared) -> list[Shared]:
+        """Every rank's value, in the order of ranks; tensors in it lie on the CPU."""
         ...
 
     def save(self, directory: Path) -> None:

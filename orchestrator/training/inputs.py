@@ -1,12 +1,12 @@
 """What a run trains on: the tokenizer and the tokenised pairs, checked against what the method needs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import DataFormatError
+from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.policy.loading import load_tokenizer
 from orchestrator.policy.scores import Needs
 from orchestrator.preferences.pairs import TokenizedPair
@@ -31,10 +31,17 @@ def load_inputs(model: str, train: Path, context: int, limit: int | None) -> Inp
     return Inputs(tokenizer, data.pairs, data.identical)
 
 
-def check_needs(needs: Iterable[tuple[str, Needs]], pairs: Sequence[TokenizedPair], origin: Path) -> None:
-    """Refuse methods that need rewards when the data has none."""
+def check_needs(needs: Mapping[str, Needs], pairs: Sequence[TokenizedPair], origin: Path, references: int) -> None:
+    """Refuse methods that need rewards when the data has none, or further references when there are too few."""
+    lonely = [method for method, need in needs.items() if need.extra_references > references]
+    if lonely:
+        raise SettingsError(
+            f"{', '.join(lonely)} compare the policy with further models, and {references} are given",
+            "model.references",
+            "name them there, as Hugging Face directories or hub identifiers, or leave these methods out of search.methods",
+        )
     without = next((number for number, pair in enumerate(pairs, 1) if pair.chosen_reward is None), None)
-    hungry = [method for method, need in needs if need.reward]
+    hungry = [method for method, need in needs.items() if need.reward]
     if hungry and without is not None:
         raise DataFormatError(
             f"{', '.join(hungry)} need rewards, and pair {without} of the data has none",

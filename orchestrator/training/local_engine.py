@@ -9,6 +9,7 @@ from torch import Tensor
 
 from orchestrator.policy.scoring import ScoringModel
 from orchestrator.settings import TrainingSettings
+from orchestrator.training.engine import Shared
 
 
 class LocalEngine:
@@ -47,9 +48,9 @@ class LocalEngine:
         """One rank's mean is the value."""
         return dict(values)
 
-    def gather(self, values: Tensor) -> list[Tensor]:
-        """One rank's tensor."""
-        return [values]
+    def gather(self, value: Shared) -> list[Shared]:
+        """One rank's value."""
+        return [value]
 
     def save(self, directory: Path) -> None:
         """Write weights and optimiser."""

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
+from orchestrator.errors import SettingsError
 from orchestrator.objectives.contract import Objective
 from orchestrator.policy.loading import load_reference
 from orchestrator.policy.reference_cache import keep_reference, merge_shares, read_reference, reference_key
 from orchestrator.policy.scoring import ReferenceScores, ScoringModel, reference_scores
-from orchestrator.preferences.pairs import TokenizedPair, collate
+from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.checkpoint import Checkpoint, Progress, forget_optimizer, latest_checkpoint, restore, save_checkpoint
 from orchestrator.training.engine import Engine
@@ -23,7 +24,10 @@ from orchestrator.training.step import MicroBatch, StepResult, train_step
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """All that decides a run's result: the method, the settings, the tokenised pairs and the base model; and where it writes."""
+    """All that decides a run's result: the method, the settings, the tokenised pairs and the models; and where it writes.
+
+    `references` are models besides the base model that some methods compare the policy with.
+    """
 
     objective: Objective
     settings: TrainingSettings
@@ -32,6 +36,7 @@ class TrainingRun:
     tokenizer: Any
     directory: Path
     reference_cache: Path
+    references: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -48,11 +53,11 @@ def train(run: TrainingRun, engine: Engine, on_checkpoint: Callable[[Checkpoint]
     progress, previous = _begin(run, engine)
     if previous is not None and not _all_go_on(engine, previous, on_checkpoint):
         return previous
-    reference = _reference(run, engine)
+    references = _references(run, engine)
     checkpoint_steps = run.settings.checkpoint_steps(len(run.pairs))
     for step in range(progress.step, run.steps):
         started = time.perf_counter()
-        micro_batches = _micro_batches(run, engine, step, reference)
+        micro_batches = _micro_batches(run, engine, step, references)
         rate = learning_rate(run.settings, step, run.steps)
         result = train_step(engine, run.objective, progress.state, micro_batches, rate)
         progress = Progress(step + 1, run.objective.name, result.state, engine.world_size)
@@ -85,56 +90,77 @@ def _begin(run: TrainingRun, engine: Engine) -> tuple[Progress, Checkpoint | Non
     return Progress(0, run.objective.name, run.objective.initial_state(), engine.world_size), None
 
 
-def _reference(run: TrainingRun, engine: Engine) -> ReferenceScores | ScoringModel | None:
-    """None, all pairs' reference scores, or the frozen model where the objective compares logits."""
-    if not run.objective.needs.reference:
-        return None
-    precision = run.settings.dtype
-    if run.objective.needs.neighbour_step is not None:
-        return load_reference(run.model, precision, engine.device)
-    key = reference_key(run.model, run.pairs, precision)
+@dataclass(frozen=True)
+class _References:
+    """What the policy is compared with: None, all pairs' scores, or the frozen model where the objective compares logits."""
+
+    main: ReferenceScores | ScoringModel | None
+    extra: tuple[ReferenceScores, ...]
+
+
+def _references(run: TrainingRun, engine: Engine) -> _References:
+    needs = run.objective.needs
+    if len(run.references) < needs.extra_references:
+        raise SettingsError(
+            f"{run.objective.name} compares the policy with {needs.extra_references} more model(s), and {len(run.references)} are given",
+            "model.references",
+            "name them there, as Hugging Face directories or hub identifiers",
+        )
+    main = None
+    if needs.reference_logits:
+        main = load_reference(run.model, run.settings.dtype, engine.device)
+    elif needs.reference:
+        main = _reference_scores(run, engine, run.model)
+    return _References(main, tuple(_reference_scores(run, engine, model) for model in run.references) if needs.extra_references else ())
+
+
+def _reference_scores(run: TrainingRun, engine: Engine, model: str) -> ReferenceScores:
+    """All pairs' scores under `model`, from the cache or computed by all ranks together."""
+    needs = run.objective.needs
+    key = reference_key(model, run.pairs, run.settings.dtype, needs.candidates, needs.mismatched)
     kept = read_reference(run.reference_cache, key)
     # Computing is a collective: the ranks go either way together, also when the file appears while they look.
     if engine.average({"kept": float(kept is not None)})["kept"] == 1 and kept is not None:
         return kept
-    scores = _compute_reference(run, engine)
+    scores = _compute_reference(run, engine, model)
     if engine.rank == 0:
         keep_reference(run.reference_cache, key, scores)
     return scores
 
 
-def _compute_reference(run: TrainingRun, engine: Engine) -> ReferenceScores:
+def _compute_reference(run: TrainingRun, engine: Engine, name: str) -> ReferenceScores:
     """Each rank scores every world_size-th pair; all ranks get all scores."""
-    model = load_reference(run.model, run.settings.dtype, engine.device)
+    model = load_reference(name, run.settings.dtype, engine.device)
     mine = range(engine.rank, len(run.pairs), engine.world_size)
     parts = [
-        reference_scores(model, collate(run.pairs, indices, run.tokenizer.pad_token_id).to(engine.device))
-        for indices in _slices(mine, 4 * run.settings.micro_batch_size)
+        reference_scores(model, _collate(run, indices).to(engine.device)) for indices in _slices(mine, 4 * run.settings.micro_batch_size)
     ]
-    chosen, rejected = (
-        merge_shares(engine.gather(torch.cat(side).cpu())) for side in zip(*((p.chosen, p.rejected) for p in parts), strict=True)
-    )
-    return ReferenceScores(chosen, rejected)
+    columns = 2 + (max(len(pair.others) for pair in run.pairs) if run.objective.needs.candidates else 0)
+    wide = [torch.nn.functional.pad(part.logp, (0, columns - part.logp.shape[1])) for part in parts]
+    share: dict[str, list[torch.Tensor]] = {"logp": wide, "prefix_logp": [part.prefix_logp for part in parts]}
+    if run.objective.needs.mismatched:
+        share["mismatched_logp"] = [part.mismatched_logp for part in parts if part.mismatched_logp is not None]
+    return ReferenceScores(**{field: merge_shares(engine.gather(torch.cat(values).cpu())) for field, values in share.items()})
 
 
-def _micro_batches(run: TrainingRun, engine: Engine, step: int, reference: ReferenceScores | ScoringModel | None) -> list[MicroBatch]:
+def _micro_batches(run: TrainingRun, engine: Engine, step: int, references: _References) -> list[MicroBatch]:
     """The share of the global batch that falls to this rank."""
     batch = global_batch(len(run.pairs), run.settings.batch_size, step, run.settings.seed)
     share = len(batch) // engine.world_size
     mine = batch[engine.rank * share : (engine.rank + 1) * share]
     micro_batches = []
     for indices in _slices(mine, run.settings.micro_batch_size):
-        pairs = collate(run.pairs, indices, run.tokenizer.pad_token_id)
-        micro_batches.append(MicroBatch(pairs, _select(reference, pairs.indices, engine.device)))
+        pairs = _collate(run, indices)
+        main = references.main
+        reference = main.select(pairs.indices, engine.device) if isinstance(main, ReferenceScores) else main
+        extra = tuple(scores.select(pairs.indices, engine.device) for scores in references.extra)
+        micro_batches.append(MicroBatch(pairs, reference, extra))
     return micro_batches
 
 
-def _select(
-    reference: ReferenceScores | ScoringModel | None, indices: torch.Tensor, device: torch.device
-) -> ReferenceScores | ScoringModel | None:
-    if isinstance(reference, ReferenceScores):
-        return ReferenceScores(reference.chosen[indices].to(device), reference.rejected[indices].to(device))
-    return reference
+def _collate(run: TrainingRun, indices: Sequence[int]) -> PairBatch:
+    needs = run.objective.needs
+    return collate(run.pairs, indices, run.tokenizer.pad_token_id, others=needs.candidates, mismatched=needs.mismatched)
 
 
 def _slices(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:

@@ -1,15 +1,16 @@
 """One optimiser step: micro-batches through the objective and the engine."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from orchestrator.errors import TrainingDivergedError
 from orchestrator.objectives.contract import Objective, PairLoss, State
-from orchestrator.policy.scores import PairScores
+from orchestrator.policy.scores import Needs, PairScores, join_pairs, map_tensors, policy_measurements
 from orchestrator.policy.scoring import ReferenceScores, ScoringModel, score_pairs
 from orchestrator.preferences.pairs import PairBatch
 from orchestrator.training.engine import Engine
@@ -21,6 +22,7 @@ class MicroBatch:
 
     pairs: PairBatch
     reference: ReferenceScores | ScoringModel | None
+    extra: tuple[ReferenceScores, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,8 @@ class StepResult:
 
 def train_step(engine: Engine, objective: Objective, state: State, micro_batches: Sequence[MicroBatch], learning_rate: float) -> StepResult:
     """Train on one global batch. Raises TrainingDivergedError, on all ranks alike, before a loss that is not finite reaches the weights."""
-    totals: Counter[str] = Counter()
-    for micro in micro_batches:
-        pairs = micro.pairs.to(engine.device)
-        scores = score_pairs(engine.policy, micro.reference, pairs, objective.needs)
-        outcome = objective(scores, state)
-        engine.backward(outcome.loss.mean())
-        totals.update(_summary(scores, outcome))
-    averaged = engine.average({key: value / len(micro_batches) for key, value in totals.items()})
+    backward = _backward_whole if objective.needs.whole_batch else _backward_each
+    averaged = engine.average(backward(engine, objective, state, micro_batches))
     if not torch.isfinite(torch.tensor(averaged["loss"])):
         raise TrainingDivergedError(
             f"the loss of {objective.name} is {averaged['loss']}",
@@ -63,6 +59,57 @@ def train_step(engine: Engine, objective: Objective, state: State, micro_batches
     measured = {key: value for key, value in averaged.items() if not key.startswith("state.")}
     next_state = objective.next_state(state, statistics)
     return StepResult(**measured, gradient_norm=gradient_norm, learning_rate=learning_rate, state=next_state)
+
+
+def _backward_each(engine: Engine, objective: Objective, state: State, micro_batches: Sequence[MicroBatch]) -> dict[str, float]:
+    """Every micro-batch by itself; returns the means over this rank's pairs."""
+    totals: Counter[str] = Counter()
+    for micro in micro_batches:
+        scores = _scored(engine, micro, objective.needs)
+        outcome = objective(scores, state)
+        engine.backward(outcome.loss.mean())
+        totals.update(_summary(scores, outcome))
+    return {key: value / len(micro_batches) for key, value in totals.items()}
+
+
+def _backward_whole(engine: Engine, objective: Objective, state: State, micro_batches: Sequence[MicroBatch]) -> dict[str, float]:
+    """The whole global batch at once, for objectives whose pairs depend on one another; returns the means over all of its pairs.
+
+    The objective sees the scores of all ranks and micro-batches, and its gradient by each score is sent back through the model. With
+    several micro-batches the model scores them twice, first without gradients, so that memory does not grow with the batch.
+    """
+    in_one = len(micro_batches) == 1
+    with torch.set_grad_enabled(in_one):
+        own = [_scored(engine, micro, objective.needs) for micro in micro_batches]
+    shares = engine.gather([map_tensors(lambda values: values.detach().cpu(), scores) for scores in own])
+    whole = map_tensors(lambda values: values.to(engine.device), join_pairs([scores for share in shares for scores in share]))
+    leaves = {place: value.requires_grad_() for place, value in policy_measurements(whole).items()}
+    outcome = objective(whole, state)
+    gradients = torch.autograd.grad(outcome.loss.mean(), list(leaves.values()), allow_unused=True)
+    by_place = {place: gradient for place, gradient in zip(leaves, gradients, strict=True) if gradient is not None}
+    start = sum(len(scores.chosen.logp) for share in shares[: engine.rank] for scores in share)
+    again = replace(objective.needs, mismatched=False)
+    for micro, scores in zip(micro_batches, own, strict=True):
+        stop = start + len(micro.pairs)
+        rows = {place: gradient[start:stop] for place, gradient in by_place.items()}
+        engine.backward(_through(scores if in_one else _scored(engine, micro, again), rows) * engine.world_size * len(micro_batches))
+        start = stop
+    return _summary(whole, outcome)
+
+
+def _through(scores: PairScores, gradients: Mapping[tuple[str, str], Tensor]) -> Tensor:
+    """A scalar whose gradient by the model's weights is that of a loss with these gradients by the scores."""
+    measured = policy_measurements(scores)
+    products = [
+        (measured[place] * gradient[tuple(slice(size) for size in measured[place].shape)]).sum()
+        for place, gradient in gradients.items()
+        if place in measured
+    ]
+    return torch.stack(products).sum()
+
+
+def _scored(engine: Engine, micro: MicroBatch, needs: Needs) -> PairScores:
+    return score_pairs(engine.policy, micro.reference, micro.pairs.to(engine.device), needs, micro.extra)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ max_model_len = 64
 [judge]
 kind = "reference"
 [search]
-methods = ["dpo", "simpo", "rpo_bwd"]
+methods = {methods}
 trials = {trials}
 reduction_factor = 2
 [search.space.training]
@@ -49,7 +49,7 @@ cpus_per_worker = 0.5
 """
 
 
-def write_small_search(root: Path, model: Path, trials: int, steps: int) -> Path:
+def write_small_search(root: Path, model: Path, trials: int, steps: int, methods: Sequence[str] = ("dpo", "simpo", "rpo_bwd")) -> Path:
     """Data, prompts and settings under `root`; returns the settings file."""
     root.mkdir(parents=True, exist_ok=True)
     rows = (
@@ -61,17 +61,18 @@ def write_small_search(root: Path, model: Path, trials: int, steps: int) -> Path
     words = ["quick", "brown", "fox", "jumps", "over", "lazy", "dog"]
     _write_lines(root / "prompts.jsonl", ({"prompt": f"say {word}{' ' * n}", "reference": word} for n in range(6) for word in words))
     settings = root / "settings.toml"
-    settings.write_text(_SETTINGS.format(root=root, model=model, trials=trials, steps=steps))
+    settings.write_text(_SETTINGS.format(root=root, model=model, trials=trials, steps=steps, methods=json.dumps(methods)))
     return settings
 
 
 class RunningSearch:
     """A `daa` process and everything it starts, told apart by a mark in their environment."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, directory: Path | None = None) -> None:
         self.mark = uuid.uuid4().hex
         self.process = subprocess.Popen(
             [sys.executable, "-m", "orchestrator.cli", *arguments],
+            cwd=directory,
             env={**os.environ, "DAA_TEST_MARK": self.mark},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

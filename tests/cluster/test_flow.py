@@ -9,9 +9,12 @@ import pytest
 
 from tests.cluster.small_search import RunningSearch, read_events, wait_until, write_small_search
 from tests.search.events import LEADERBOARD_KEYS
+from tests.test_docs import block
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 TRIALS = 5
+# A method of ours, one that couples the batch in a sum with another, and the one that the documents show.
+METHODS = ("rpo_bwd", "kto+sft", "my_po:MyPO")
 
 
 def scores(directory: Path) -> list[tuple[str, int]]:
@@ -25,9 +28,10 @@ def kill(running: RunningSearch, title: str) -> None:
 
 
 def test_a_search_goes_on_when_a_worker_an_engine_and_at_last_the_driver_are_killed(tiny_model: Path, tmp_path: Path) -> None:
-    settings = write_small_search(tmp_path, tiny_model, TRIALS, steps=120)
+    settings = write_small_search(tmp_path, tiny_model, TRIALS, steps=120, methods=METHODS)
+    (tmp_path / "my_po.py").write_text(block("python"))
     directory = tmp_path / "run"
-    first = RunningSearch("search", str(settings), "--dir", str(directory))
+    first = RunningSearch("search", str(settings), "--dir", str(directory), directory=tmp_path)
     wait_until(lambda: len(scores(directory)) >= 2, 240, "two scores")
     kill(first, "ray::RayTrainWorker")
     kill(first, "ray::EngineActor")
@@ -36,7 +40,7 @@ def test_a_search_goes_on_when_a_worker_an_engine_and_at_last_the_driver_are_kil
     first.process.send_signal(signal.SIGKILL)
     wait_until(lambda: not first.processes(), 60, "nothing is left of the killed driver's processes")
 
-    second = RunningSearch("search", "--resume", str(directory))
+    second = RunningSearch("search", "--resume", str(directory), directory=tmp_path)
     output = second.wait(400)
 
     assert "Traceback" not in output
@@ -74,6 +78,7 @@ def check_products(directory: Path) -> None:
     rates = [row["win_rate"] for row in rows]
     assert rates == sorted(rates, reverse=True)
     assert all(row["low"] <= row["win_rate"] <= row["high"] for row in rows)
+    assert {row["method"] for row in rows} >= set(METHODS)
     best = next(row for row in rows if row["trial"] != "base")
     assert AutoModelForCausalLM.from_pretrained(best["checkpoint"]).num_parameters() > 0
     assert AutoTokenizer.from_pretrained(best["checkpoint"]).chat_template

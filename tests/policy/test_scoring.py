@@ -8,62 +8,32 @@ import pytest
 import torch
 from torch import Tensor
 
-from orchestrator.policy.loading import load_policy, load_reference
+from orchestrator.policy.loading import load_reference
 from orchestrator.policy.scores import Needs
 from orchestrator.policy.scoring import ReferenceScores, ResponseLogits, ScoringModel, neighbour_step, reference_scores, score_pairs
 from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate
-from tests.evals.tiny_model import make_tiny_model
+from tests.policy.plain import GROUPS, plain_logp, uneven_pairs
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def sharp_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random model with logits far from uniform, so that mistakes show."""
-    return make_tiny_model(tmp_path_factory.mktemp("sharp") / "model", seed=3)
-
-
-@pytest.fixture(scope="module")
-def policy(sharp_model: Path) -> ScoringModel:
-    """The sharp model in float32."""
-    return load_policy(str(sharp_model), torch.float32).eval()
-
-
-@pytest.fixture(scope="module")
 def uneven() -> list[TokenizedPair]:
     """Pairs of very different lengths."""
-    generator = torch.Generator().manual_seed(0)
-    lengths = [(3, 1, 9), (17, 5, 2), (1, 30, 12), (8, 8, 8), (2, 1, 1)]
-    sides = [tuple(_tokens(length, generator) for length in sizes) for sizes in lengths]
-    return [TokenizedPair(prompt, chosen, rejected, 1.5, 0.5) for prompt, chosen, rejected in sides]
+    return uneven_pairs()
 
 
-def _tokens(count: int, generator: torch.Generator) -> tuple[int, ...]:
-    return tuple(torch.randint(5, 250, (count,), generator=generator).tolist())
-
-
-def plain_logp(model: Any, prompt: Sequence[int], response: Sequence[int]) -> float:
-    """The response's summed log-probability by an unpadded forward of one sequence."""
-    with torch.no_grad():
-        logits = model(torch.tensor([[*prompt, *response]])).logits[0]
-    predicted = logits[len(prompt) - 1 : -1].double().log_softmax(-1)
-    return float(predicted.gather(1, torch.tensor([response]).T).sum())
-
-
-@pytest.mark.parametrize("groups", [[[0], [1], [2], [3], [4]], [[0, 1, 2, 3, 4]], [[4, 2], [3, 1, 0]]])
+@pytest.mark.parametrize("groups", GROUPS)
 @pytest.mark.parametrize("padding", [0, 4])
 def test_scores_equal_a_plain_forward_of_each_sequence_whatever_the_grouping(
-    groups: list[list[int]], padding: int, sharp_model: Path, policy: ScoringModel, uneven: Sequence[TokenizedPair]
+    groups: list[list[int]], padding: int, policy: ScoringModel, plain_policy: Any, uneven: Sequence[TokenizedPair]
 ) -> None:
-    from transformers import AutoModelForCausalLM
-
-    plain = AutoModelForCausalLM.from_pretrained(sharp_model, dtype=torch.float32, attn_implementation="eager").eval()
     for indices in groups:
         with torch.no_grad():
             scores = score_pairs(policy, None, collate(uneven, indices, padding), Needs())
         for row, pair in enumerate(uneven[index] for index in indices):
-            assert scores.chosen.logp[row].item() == pytest.approx(plain_logp(plain, pair.prompt, pair.chosen), abs=1e-4)
-            assert scores.rejected.logp[row].item() == pytest.approx(plain_logp(plain, pair.prompt, pair.rejected), abs=1e-4)
+            assert scores.chosen.logp[row].item() == pytest.approx(plain_logp(plain_policy, pair.prompt, pair.chosen), abs=1e-4)
+            assert scores.rejected.logp[row].item() == pytest.approx(plain_logp(plain_policy, pair.prompt, pair.rejected), abs=1e-4)
         assert scores.chosen.length.tolist() == [len(uneven[index].chosen) for index in indices]
         assert scores.rejected.length.tolist() == [len(uneven[index].rejected) for index in indices]
 
@@ -91,7 +61,7 @@ def test_only_the_policy_carries_gradients(sharp_model: Path, policy: ScoringMod
 def test_rewards_are_measured_only_when_they_are_needed(policy: ScoringModel, uneven: Sequence[TokenizedPair]) -> None:
     batch = collate(uneven, [0, 1], 0)
     assert score_pairs(policy, None, batch, Needs(reward=True)).chosen.known_reward.tolist() == [1.5, 1.5]
-    with pytest.raises(ValueError, match="rewards were not measured"):
+    with pytest.raises(ValueError, match=r"reward was not measured: declare .*reward=True"):
         _ = score_pairs(policy, None, batch, Needs()).chosen.known_reward
 
 
@@ -99,15 +69,15 @@ def test_a_reference_that_is_needed_and_absent_is_refused(policy: ScoringModel, 
     batch = collate(uneven, [0], 0)
     with pytest.raises(ValueError, match="needs a reference and none was given"):
         score_pairs(policy, None, batch, Needs(reference=True))
-    with pytest.raises(ValueError, match="the reference was not measured"):
+    with pytest.raises(ValueError, match=r"reference_logp was not measured: declare .*reference=True"):
         _ = score_pairs(policy, None, batch, Needs()).chosen.log_ratio
 
 
-@pytest.mark.parametrize("reference", [None, ReferenceScores(torch.zeros(1), torch.zeros(1))])
+@pytest.mark.parametrize("reference", [None, ReferenceScores(torch.zeros(1, 2), torch.zeros(1, 2))])
 def test_neighbouring_policies_need_the_reference_model_itself(
     reference: ReferenceScores | None, policy: ScoringModel, uneven: Sequence[TokenizedPair]
 ) -> None:
-    with pytest.raises(ValueError, match="need the reference model itself"):
+    with pytest.raises(ValueError, match="needs the reference model itself"):
         score_pairs(policy, reference, collate(uneven, [0], 0), Needs(reference=True, neighbour_step=0.01))
 
 
@@ -158,12 +128,11 @@ def test_uncounted_positions_do_not_move_beta() -> None:
     assert step(policy, reference) == [1.0]
 
 
-def test_every_pair_of_a_batch_takes_its_own_step(
-    sharp_model: Path, policy: ScoringModel, uneven: Sequence[TokenizedPair], tmp_path: Path
-) -> None:
-    reference = load_reference(str(make_tiny_model(tmp_path / "other", seed=4)), torch.float32, CPU)
-    alone = [_step_of(policy, reference, collate(uneven, [index], 0)) for index in range(5)]
-    together = _step_of(policy, reference, collate(uneven, range(5), 0))
+@pytest.mark.parametrize("others", [False, True])
+def test_every_pair_of_a_batch_takes_its_own_step(others: bool, policy: ScoringModel, reference: ScoringModel) -> None:
+    uneven = uneven_pairs(others)
+    alone = [_step_of(policy, reference, collate(uneven, [index], 0, others=others)) for index in range(5)]
+    together = _step_of(policy, reference, collate(uneven, range(5), 0, others=others))
     assert together.tolist() == torch.cat(alone).tolist()
     assert set(together.tolist()) <= {-1.0, 0.0, 1.0}
 

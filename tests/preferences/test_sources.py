@@ -1,6 +1,5 @@
 """Files become pairs, and every row that is none is refused with its line and a cure."""
 
-import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,29 +10,11 @@ import pytest
 from evals.prompts import Message
 from orchestrator.errors import DataFormatError
 from orchestrator.preferences.sources import load_pairs
+from tests.preferences.files import write_gzip, write_lines, write_parquet
 
 PLAIN = {"prompt": "say fox", "chosen": "fox", "rejected": "dog"}
 TURNS = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "say fox"}]
 ROWS = [PLAIN, {**PLAIN, "chosen_reward": 2, "rejected_reward": 0.5}, {**PLAIN, "score_chosen": 9.0, "score_rejected": 1.0}]
-
-
-def write_lines(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """JSONL."""
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def write_gzip(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """JSONL, compressed."""
-    file.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
-
-
-def write_parquet(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A Parquet table whose missing values are null."""
-    import pyarrow
-    from pyarrow import parquet
-
-    names = sorted({name for row in rows for name in row})
-    parquet.write_table(pyarrow.table({name: [row.get(name) for row in rows] for name in names}), file)
 
 
 def refusal(file: Path, content: str) -> DataFormatError:

@@ -1,16 +1,21 @@
 """Trials carry only what their method has, and the space they are drawn from is the settings' own."""
 
+import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.distributions import Choice, LogUniform, Uniform
 from orchestrator.errors import SettingsError
-from orchestrator.objectives import METHODS
+from orchestrator.objectives import METHODS, method_named
 from orchestrator.search.trial import Trial, joint_space, published_samples
 from orchestrator.settings import RangeSettings, SearchSettings, TrainingSettings
 
 SAMPLE: dict[str, Any] = {"method": "dpo", "dpo.beta": 0.1, "simpo.beta": 2.5, "training.learning_rate": 1e-6}
+OWN = "from dataclasses import dataclass\nfrom orchestrator.objectives.dpo import DPO\n"
+OWN += "@dataclass(frozen=True)\nclass MyPO(DPO):\n    name = 'my_po'\n"
 # Published defaults that their own search space leaves out, and why it may.
 OUTSIDE: dict[str, set[str]] = {}
 
@@ -21,9 +26,19 @@ def test_a_trial_keeps_only_its_own_methods_hyperparameters_and_the_training_set
     assert trial.id.startswith("007-dpo-")
 
 
-def test_a_name_that_begins_like_the_method_is_not_the_methods() -> None:
-    trial = Trial.from_sample(1, {"method": "rpo", "rpo.eta": 1.0, "rpo_bwd.eta": 2.0})
-    assert trial.hyperparameters == {"eta": 1.0}
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a method of one's own, in a module of the working directory."""
+    (tmp_path / f"own_{tmp_path.name}.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return f"own_{tmp_path.name}:MyPO"
+
+
+@pytest.mark.parametrize("other", ["dpo_sft.beta", "dpo+sft.dpo_beta", "dpo.losses:MyPO.beta", "training.losses:MyPO.beta"])
+def test_a_name_that_begins_like_the_methods_or_like_training_is_not_theirs(other: str) -> None:
+    trial = Trial.from_sample(1, {"method": "dpo", "dpo.beta": 1.0, "training.learning_rate": 1e-6, other: 2.0})
+    assert (trial.hyperparameters, trial.training) == ({"beta": 1.0}, {"learning_rate": 1e-6})
 
 
 @pytest.mark.parametrize("change", [{"dpo.beta": 0.2}, {"training.learning_rate": 2e-6}, {"method": "ipo"}])
@@ -90,3 +105,34 @@ def test_a_default_outside_the_given_range_is_left_to_the_searcher() -> None:
     }
     search = SearchSettings(methods=("dpo",), space=ranges)
     assert published_samples(search.methods, joint_space(search), TrainingSettings(learning_rate=1e-6)) == [{"method": "dpo"}]
+
+
+def test_a_combination_is_searched_and_tried_under_its_joined_name_beside_its_parts() -> None:
+    ranges = {"dpo+sft": {"sft_weight": RangeSettings(low=0.1, high=2)}}
+    search = SearchSettings(methods=("dpo", "dpo+sft"), space=ranges)
+    space = joint_space(search)
+    assert space["dpo+sft"] == {"dpo_beta": METHODS["dpo"].search_space["beta"], "sft_weight": Uniform(0.1, 2)}
+    assert space["dpo"] == METHODS["dpo"].search_space
+    _, published = published_samples(search.methods, space, TrainingSettings())
+    assert published == {"method": "dpo+sft", "dpo+sft.dpo_beta": 0.1, "dpo+sft.sft_weight": 1.0}
+    trial = Trial.from_sample(3, published | {"dpo+sft.sft_weight": 0.5, "dpo.beta": 7.0})
+    assert trial.objective() == method_named("dpo+sft")(dpo_beta=0.1, sft_weight=0.5)  # pyright: ignore[reportCallIssue]
+    assert re.fullmatch(r"003-dpo\+sft-[0-9a-f]{4}", trial.id)
+
+
+def test_a_method_of_ones_own_is_searched_under_its_full_name_and_its_trials_are_told_by_the_short_one(own: str) -> None:
+    search = SearchSettings(methods=(own, "dpo"), space={own: {"label_smoothing": RangeSettings(options=(0.0, 0.1))}})
+    space = joint_space(search)
+    assert space[own] == {**METHODS["dpo"].search_space, "label_smoothing": Choice((0.0, 0.1))}
+    published, _ = published_samples(search.methods, space, TrainingSettings())
+    assert published == {"method": own, f"{own}.beta": 0.1, f"{own}.label_smoothing": 0.0}
+    trial = Trial.from_sample(3, published | {f"{own}.beta": 0.2, "dpo.beta": 7.0, "training.learning_rate": 1e-6})
+    assert (trial.method, trial.training) == (own, {"learning_rate": 1e-6})
+    assert trial.objective() == method_named(own)(beta=0.2)  # pyright: ignore[reportCallIssue]
+    assert re.fullmatch(r"003-my_po-[0-9a-f]{4}", trial.id)
+
+
+def test_a_combination_with_a_method_of_ones_own_has_an_id_without_a_colon(own: str) -> None:
+    trial = Trial.from_sample(3, {"method": f"{own}+sft", f"{own}+sft.my_po_beta": 0.2})
+    assert trial.objective().hyperparameters()["my_po_beta"] == 0.2
+    assert re.fullmatch(r"003-my_po\+sft-[0-9a-f]{4}", trial.id)

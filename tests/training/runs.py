@@ -28,9 +28,11 @@ def tiny_run(
     pairs: Sequence[TokenizedPair],
     directory: Path,
     settings: TrainingSettings = FAST,
+    references: Sequence[Path] = (),
 ) -> TrainingRun:
     """A run on the tiny model that writes below `directory`."""
-    return TrainingRun(objective, settings, pairs, str(model), tokenizer, directory / "run", directory / "cache")
+    others = tuple(map(str, references))
+    return TrainingRun(objective, settings, pairs, str(model), tokenizer, directory / "run", directory / "cache", others)
 
 
 def train_locally(run: TrainingRun, stop_after: int | None = None) -> None:

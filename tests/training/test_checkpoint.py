@@ -10,24 +10,29 @@ import pytest
 import torch
 
 from orchestrator.errors import CheckpointError
-from orchestrator.objectives import METHODS
+from orchestrator.objectives import METHODS, method_named
 from orchestrator.policy.loading import load_policy
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.training.checkpoint import Progress, latest_checkpoint, save_checkpoint
 from orchestrator.training.local_engine import LocalEngine
+from orchestrator.training.loop import TrainingRun
 from tests.training.runs import FAST, metrics, tiny_run, train_locally, weights
 
 
-@pytest.mark.parametrize("name", ["dpo", "epsilon_dpo", "alpha_dpo"])
+@pytest.mark.parametrize("name", [*METHODS, "kto+beta_dpo+sft"])
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
-    name: str, tiny_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
+    name: str, tiny_model: Path, other_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
 ) -> None:
-    whole = tiny_run(METHODS[name](), tiny_model, tokenizer, tokenized_pairs, tmp_path / "whole")
+    objective, settings = method_named(name)(), FAST.model_copy(update={"steps": 6, "checkpoints": 2, "micro_batch_size": 4})
+
+    def run_in(directory: str) -> TrainingRun:
+        return tiny_run(objective, tiny_model, tokenizer, tokenized_pairs, tmp_path / directory, settings, [other_model])
+
+    whole, broken = run_in("whole"), run_in("broken")
     train_locally(whole)
-    broken = tiny_run(METHODS[name](), tiny_model, tokenizer, tokenized_pairs, tmp_path / "broken")
-    train_locally(broken, stop_after=4)
+    train_locally(broken, stop_after=3)
     train_locally(broken)
-    expected, resumed = weights(whole, 12), weights(broken, 12)
+    expected, resumed = weights(whole, 6), weights(broken, 6)
     assert all(torch.equal(expected[key], resumed[key]) for key in expected)
     without_time = [[{**step, "seconds": 0} for step in metrics(run)] for run in (whole, broken)]
     assert without_time[0] == without_time[1]

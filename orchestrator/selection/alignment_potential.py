@@ -1,0 +1,35 @@
+"""Alignment potential (M_AP): pairs whose explicit margin is large and whose implicit margin is still small teach the most."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from orchestrator.errors import DataFormatError
+
+
+def alignment_potential(explicit_margin: Sequence[float], implicit_margin: Sequence[float], weight: float = 1.0) -> np.ndarray:
+    """The potential of N pairs, (N,) float64: z(explicit) - weight z(implicit), z with the population's deviation.
+
+    `explicit_margin` is |r(yw) - r(yl)| of a reward model, `implicit_margin` | lw/Lw - ll/Ll | under the model about to be trained, in
+    nats per token. A margin that does not vary over the pairs says nothing and counts 0. Raises DataFormatError when the lengths
+    differ or there is no pair. arXiv:2503.01864.
+    """
+    if len(explicit_margin) != len(implicit_margin) or not len(explicit_margin):
+        raise DataFormatError(
+            f"{len(explicit_margin)} explicit margins and {len(implicit_margin)} implicit ones",
+            "selection",
+            "give one of each for every pair",
+        )
+    return _standardised(explicit_margin) - weight * _standardised(implicit_margin)
+
+
+def top_pairs(potential: np.ndarray, ratio: float) -> list[int]:
+    """Indices of the share `ratio` of pairs with the highest potential, from the lowest of them to the highest; at least one."""
+    count = max(1, int(len(potential) * ratio))
+    return np.argsort(potential, kind="stable")[-count:].tolist()
+
+
+def _standardised(values: Sequence[float]) -> np.ndarray:
+    array = np.asarray(values, dtype=np.float64)
+    deviation = array.std()
+    return (array - array.mean()) / deviation if deviation > 0 else array * 0

@@ -1,0 +1,149 @@
+"""The typed settings of a run, read from TOML and written, resolved, as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
+
+from orchestrator.errors import SettingsError
+from orchestrator.settings.evaluation import (
+    EvaluationSettings,
+    JudgeSettings,
+    OpenAISettings,
+    ReferenceSettings,
+    VerifierSettings,
+    VllmJudgeSettings,
+)
+from orchestrator.settings.search import RangeSettings, SearchSettings
+from orchestrator.settings.section import Section
+from orchestrator.settings.training import TrainingSettings
+from orchestrator.worlds.recipes import TasksRecipe, TextRecipe, World
+
+
+class ModelSettings(Section):
+    """The model to align, and further reference models for methods that use them: Hugging Face directories or hub identifiers."""
+
+    base: str | None = None
+    references: tuple[str, ...] = ()
+
+
+class DataSettings(Section):
+    """Preference pairs: a JSONL or Parquet file. `context` bounds prompt and response in tokens; `limit` takes the first rows only."""
+
+    train: Path | None = None
+    context: PositiveInt = 2048
+    limit: PositiveInt | None = None
+
+
+class ClusterSettings(Section):
+    """What each part gets. `gangs` groups of `workers` train trials at the same time; `engines` answer prompts beside them.
+
+    `isolation` "gang" keeps worker groups alive from trial to trial; "run" starts a new group for each trial.
+    """
+
+    workers: PositiveInt = 1
+    gangs: PositiveInt = 1
+    engines: PositiveInt = 1
+    cpus_per_worker: NonNegativeFloat = 1.0
+    gpus_per_worker: NonNegativeFloat = 0.0
+    gpus_per_engine: NonNegativeFloat = 0.0
+    isolation: Literal["gang", "run"] = "gang"
+    max_attempts: PositiveInt = 3
+
+
+class Settings(Section):
+    """A whole run. `world` makes a model and its data; without it, `model`, `data` and the evaluation's prompts are given.
+
+    `method` and `hyperparameters` are what `daa train` trains unless its command line says otherwise; a search has its own list.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")] = "search"
+    world: Annotated[TasksRecipe | TextRecipe, Field(discriminator="kind")] | None = None
+    method: str | None = None
+    hyperparameters: dict[str, float | int | str | bool] = {}
+    model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    judge: JudgeSettings
+    search: SearchSettings = SearchSettings()
+    cluster: ClusterSettings = ClusterSettings()
+    cache: Path = Path("~/.cache/daa-orchestrator")
+
+    @property
+    def made_by_world(self) -> dict[str, object]:
+        """The settings that a world fills in, by path; without one the first three must be given."""
+        return {
+            "model.base": self.model.base,
+            "data.train": self.data.train,
+            "evaluation.prompts": self.evaluation.prompts,
+            "evaluation.held_out": self.evaluation.held_out,
+        }
+
+    @model_validator(mode="after")
+    def _possible(self) -> Settings:
+        given = [path for path, value in self.made_by_world.items() if value is not None]
+        required = [path for path in self.made_by_world if path not in given and path != "evaluation.held_out"]
+        if self.world is None and required:
+            raise ValueError(f"{', '.join(required)} must be given when no [world] makes them")
+        if self.world is not None and given:
+            raise ValueError(f"[world] makes {', '.join(given)} itself: remove one or the other")
+        if self.search.scheduler == "asha" and self.training.schedule == "cosine":
+            raise ValueError(
+                "early stopping compares trials at the same step, where a cosine schedule has not cooled down yet: "
+                'set training.schedule = "constant" or search.scheduler = "none"'
+            )
+        if self.hyperparameters and self.method is None:
+            raise ValueError("hyperparameters are given and no method: set `method`")
+        if len(set(self.search.methods)) < len(self.search.methods):
+            raise ValueError("search.methods names a method twice")
+        self.training.accumulation(self.cluster.workers)
+        self._check_searched_training()
+        return self
+
+    def _check_searched_training(self) -> None:
+        """Every training setting that the search may choose must be possible."""
+        for key, searched in self.search.space.get("training", {}).items():
+            if key not in type(self.training).model_fields:
+                continue
+            for value in searched.options if searched.options is not None else (searched.low, searched.high):
+                try:
+                    TrainingSettings.model_validate(self.training.model_dump() | {key: value}).accumulation(self.cluster.workers)
+                except (ValidationError, SettingsError) as error:
+                    reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.what
+                    raise ValueError(f"search.space.training.{key} may not be {value}: {reason}") from error
+
+    def with_world(self, world: World) -> Settings:
+        """The same run on what its world made."""
+        return self.model_copy(
+            update={
+                "world": None,
+                "model": self.model.model_copy(update={"base": str(world.model)}),
+                "data": self.data.model_copy(update={"train": world.train}),
+                "evaluation": self.evaluation.model_copy(update={"prompts": world.prompts, "held_out": world.held_out}),
+            }
+        )
+
+    def json_ready(self) -> dict[str, Any]:
+        """The resolved settings as plain JSON values."""
+        return self.model_dump(mode="json")
+
+
+__all__ = [
+    "ClusterSettings",
+    "DataSettings",
+    "EvaluationSettings",
+    "JudgeSettings",
+    "ModelSettings",
+    "OpenAISettings",
+    "RangeSettings",
+    "ReferenceSettings",
+    "SearchSettings",
+    "Section",
+    "Settings",
+    "TrainingSettings",
+    "VerifierSettings",
+    "VllmJudgeSettings",
+]

@@ -1,0 +1,69 @@
+"""How every trial trains."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from orchestrator.errors import DataFormatError, SettingsError
+from orchestrator.settings.section import Section
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TrainingSettings(Section):
+    """How every trial trains. `batch_size` counts pairs per optimiser step over all workers; without `steps`, `epochs` decides."""
+
+    learning_rate: PositiveFloat = 5e-7
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    batch_size: PositiveInt = 128
+    micro_batch_size: PositiveInt = 2
+    epochs: PositiveFloat = 1.0
+    steps: PositiveInt | None = None
+    checkpoints: PositiveInt = 4
+    precision: Literal["fp32", "bf16"] = "bf16"
+    zero_stage: Literal[0, 1, 2, 3] = 2
+    gradient_clipping: PositiveFloat | None = 1.0
+    gradient_checkpointing: bool = False
+    weight_decay: NonNegativeFloat = 0.0
+    adam_betas: tuple[float, float] = (0.9, 0.95)
+    seed: NonNegativeInt = 0
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The weights' precision as torch names it."""
+        import torch
+
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
+    def accumulation(self, world_size: int) -> int:
+        """Micro-batches per worker and step. Raises SettingsError when `batch_size` does not divide."""
+        per_round = world_size * self.micro_batch_size
+        if self.batch_size % per_round:
+            nearest = max(1, round(self.batch_size / per_round)) * per_round
+            raise SettingsError(
+                f"a batch of {self.batch_size} pairs cannot be split into micro-batches of {self.micro_batch_size} on {world_size} workers",
+                "training.batch_size",
+                f"use batch_size = {nearest}, or another micro_batch_size",
+            )
+        return self.batch_size // per_round
+
+    def total_steps(self, pairs: int) -> int:
+        """Optimiser steps for a data set of `pairs`. Raises DataFormatError when there is not one whole batch."""
+        if pairs < self.batch_size:
+            raise DataFormatError(
+                f"{pairs} pairs are fewer than one batch of {self.batch_size}",
+                "training.batch_size",
+                "use more data or a smaller batch_size",
+            )
+        return self.steps or max(1, math.floor(self.epochs * (pairs // self.batch_size)))
+
+    def checkpoint_steps(self, pairs: int) -> list[int]:
+        """The steps after which a checkpoint is written and scored: evenly spaced, the last step among them."""
+        steps = self.total_steps(pairs)
+        count = min(self.checkpoints, steps)
+        return [math.ceil(steps * (number + 1) / count) for number in range(count)]

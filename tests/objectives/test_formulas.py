@@ -1,0 +1,146 @@
+"""Losses equal their formulas, written down naively, where nothing overflows."""
+
+import math
+from collections.abc import Callable, Mapping
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from orchestrator.objectives import METHODS, Objective
+from orchestrator.objectives.cpo import CPO
+from orchestrator.objectives.exo import EXOPref
+from orchestrator.objectives.f_dpo import FDPO
+from orchestrator.objectives.hpo import HPO
+from orchestrator.objectives.length_dpo import LDDPO, RDPO
+from orchestrator.objectives.mrpo import MRPO
+from orchestrator.objectives.orpo import ORPO
+from orchestrator.objectives.simpo import SimPO
+from orchestrator.objectives.slic import Hinge, SLiCHF
+from orchestrator.objectives.tdpo import TDPO2
+from orchestrator.objectives.unpaired import NCA, APODown, APOZero, SPPOHard
+from orchestrator.objectives.wpo import WPO
+from orchestrator.policy.scores import PairScores, ResponseScores
+from tests.objectives.drawn import PAIRS, close, for_all
+from tests.objectives.scores import random_scores
+
+Formula = Callable[[ResponseScores, ResponseScores], Tensor]
+
+
+def nls(value: Tensor) -> Tensor:
+    """The logistic loss, -log s(value)."""
+    return softplus(-value)
+
+
+def d(response: ResponseScores) -> Tensor:
+    """How much likelier the policy makes a response than the reference does, in nats."""
+    return response.log_ratio
+
+
+def m(response: ResponseScores) -> Tensor:
+    """Log-probability per token."""
+    return response.logp / response.length
+
+
+def kl(response: ResponseScores) -> Tensor:
+    return response.known("position_kl")
+
+
+def odds(response: ResponseScores) -> Tensor:
+    return m(response).exp() / (1 - m(response).exp())
+
+
+def likeness(response: ResponseScores) -> Tensor:
+    return ((response.logp - response.known("log_collision")) / response.length).exp()
+
+
+def alpha_slope(response: ResponseScores) -> Tensor:
+    return ((0.3 - 1) * d(response)).expm1() / (0.3 - 1)
+
+
+def desensitised(response: ResponseScores) -> Tensor:
+    prefix, known = response.known("prefix_logp"), response.known("reference_prefix_logp")
+    return prefix + 0.3 * (response.logp - prefix) - known - 0.3 * (response.known_reference_logp - known)
+
+
+def advantage(response: ResponseScores, other: ResponseScores) -> Tensor:
+    return response.known_reward - (response.known_reward + other.known_reward) / 2
+
+
+def exo(c: ResponseScores, r: ResponseScores) -> Tensor:
+    yes = (0.2 * (d(c) - d(r))).sigmoid()
+    return yes * (yes.log() - math.log(0.9)) + (1 - yes) * ((1 - yes).log() - math.log(0.1))
+
+
+FORMULAS: Mapping[str, tuple[Objective, Formula]] = {
+    "hinge": (Hinge(beta=0.2), lambda c, r: (1 - 0.2 * (d(c) - d(r))).clamp(min=0)),
+    "slic_hf": (SLiCHF(delta=2.0, sft_weight=0.3), lambda c, r: (2 - c.logp + r.logp).clamp(min=0) - 0.3 * m(c)),
+    "simpo": (SimPO(beta=2.0, gamma_over_beta=0.3), lambda c, r: nls(2 * (m(c) - m(r)) - 0.6)),
+    "simpo hinge": (SimPO(2.0, 0.3, "hinge", sft_weight=0.5), lambda c, r: (1 - 2 * (m(c) - m(r)) + 0.6).clamp(min=0) - 0.5 * m(c)),
+    "cpo": (CPO(beta=0.2, sft_weight=0.5), lambda c, r: nls(0.2 * (c.logp - r.logp)) - 0.5 * m(c)),
+    "orpo": (ORPO(lambda_=0.4, sft_weight=0.7), lambda c, r: 0.4 * nls(odds(c).log() - odds(r).log()) - 0.7 * m(c)),
+    "maximum_po": (METHODS["maximum_po"](), lambda c, r: -(c.logp - r.logp).sigmoid() - 0.1 * m(c)),
+    "hpo": (
+        HPO(beta=0.2, gamma=0.3, alpha=1.5),
+        lambda c, r: nls(0.2 * (d(c) - d(r))) - 0.15 * ((advantage(c, r) / 1.5).exp() * m(c) + (advantage(r, c) / 1.5).exp() * m(r)),
+    ),
+    "r_dpo": (RDPO(beta=0.2, alpha=0.05), lambda c, r: nls(0.2 * (d(c) - d(r)) + 0.05 * (c.length - r.length))),
+    "ld_dpo": (LDDPO(beta=0.2, ld_alpha=0.3), lambda c, r: nls(0.2 * (desensitised(c) - desensitised(r)))),
+    "wpo": (WPO(beta=0.2), lambda c, r: (likeness(c) * likeness(r)).clamp(max=1) * nls(0.2 * (d(c) - d(r)))),
+    "tdpo2": (TDPO2(beta=0.2, alpha=0.7), lambda c, r: nls(0.2 * (d(c) - d(r) - 0.7 * (kl(r) - kl(c))))),
+    "apo_zero": (APOZero(beta=0.2), lambda c, r: 1 - (0.2 * d(c)).sigmoid() + (0.2 * d(r)).sigmoid()),
+    "apo_down": (APODown(beta=0.2), lambda c, r: (0.2 * d(c)).sigmoid() + 1 - (0.2 * (d(c) - d(r))).sigmoid()),
+    "nca": (NCA(beta=0.2), lambda c, r: nls(0.2 * d(c)) + 0.5 * nls(-0.2 * d(c)) + 0.5 * nls(-0.2 * d(r))),
+    "sppo_hard": (SPPOHard(beta=0.2), lambda c, r: (d(c) - 2.5) ** 2 + (d(r) + 2.5) ** 2),
+    "f_dpo alpha": (FDPO(0.05, "alpha", 0.3), lambda c, r: nls(0.05 * (alpha_slope(c) - alpha_slope(r)))),
+    "f_dpo js": (FDPO(beta=0.5), lambda c, r: nls(0.5 * (nls(d(r)) - nls(d(c))))),
+    "exo_pref": (EXOPref(beta=0.2, label_smoothing=0.1), exo),
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_the_loss_is_its_formula(name: str) -> None:
+    objective, formula = FORMULAS[name]
+    for seed in range(5):
+        scores = random_scores(16, seed, spread=2.0)
+        close(objective(scores, {}).loss, formula(scores.chosen, scores.rejected))
+
+
+@for_all(PAIRS)
+def test_aot_compares_quantile_with_quantile(scores: PairScores) -> None:
+    c, r = scores.chosen, scores.rejected
+    pairs = (ordered(c.logp - r.logp) - ordered(c.known_reference_logp - r.known_reference_logp), ordered(d(c)) - ordered(d(r)))
+    for name, margin in zip(("aot", "aot_unpaired"), pairs, strict=True):
+        close(METHODS[name]()(scores, {}).loss, nls(0.01 * margin))
+
+
+@pytest.mark.parametrize("alpha", [None, 0.3])
+@pytest.mark.parametrize("factors", [(1.02, 0.99), (0.5, 1.5), (1.5, 0.5), (3.0, 3.0)])
+def test_mrpo_mixes_the_main_reference_with_the_clipped_further_one(alpha: float | None, factors: tuple[float, float]) -> None:
+    scores = random_scores(8)
+    main = [side.known_reference_logp for side in (scores.chosen, scores.rejected)]
+    extra = [factor * known for factor, known in zip(factors, main, strict=True)]
+    for side, values in zip((scores.chosen, scores.rejected), extra, strict=True):
+        side.known("extra_reference_logp")[:, 0] = values
+    found = MRPO(beta=0.2, eta=0.2, alpha=alpha)(scores, {}).loss
+    for row in range(8):
+        figures = [[float(values[row]) for values in both] for both in (main, extra)]
+        reference = [mixed_reference(figures[0], figures[1], 0.2, alpha, side) for side in (0, 1)]
+        margin = scores.chosen.logp[row].item() - reference[0] - scores.rejected.logp[row].item() + reference[1]
+        assert float(found[row].detach()) == pytest.approx(math.log1p(math.exp(-0.2 * margin)), rel=1e-9)
+
+
+def ordered(values: Tensor) -> Tensor:
+    """From the smallest to the largest."""
+    return torch.stack(sorted(values, key=lambda value: value.item()))
+
+
+def mixed_reference(main: list[float], extra: list[float], eta: float, alpha: float | None, side: int) -> float:
+    """The reference's log-probability of one response of a pair, the chosen (0) or the rejected (1)."""
+    middle = [abs(ours + theirs) / 2 for ours, theirs in zip(main, extra, strict=True)]
+    width = eta * middle[side] / sum(middle)
+    clipped = min(max(extra[side], main[side] * (1 + width)), main[side] * (1 - width))
+    apart = abs(extra[0] - extra[1])
+    weight = apart / (apart + abs(main[0] - main[1]) + 1e-6) if alpha is None else alpha
+    return -math.log(weight * math.exp(-main[side]) + (1 - weight) * math.exp(-clipped))

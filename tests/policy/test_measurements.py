@@ -1,0 +1,269 @@
+"""Every measurement is what transformers gives sequence by sequence, however pairs are batched, with or without other responses."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from orchestrator.policy.loading import load_policy
+from orchestrator.policy.scores import Needs, PairScores, ResponseScores
+from orchestrator.policy.scoring import ReferenceScores, ResponseLogits, ScoringModel, position_kl, reference_scores, score_pairs
+from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate
+from tests.policy.plain import (
+    GROUPS,
+    per_side,
+    plain_kl,
+    plain_log_collision,
+    plain_logp,
+    plain_model,
+    plain_prefix_logps,
+    uneven_pairs,
+)
+
+CPU = torch.device("cpu")
+TABLE = ReferenceScores(torch.arange(20.0).view(5, 4), torch.arange(10.0).view(5, 2), torch.arange(5.0))
+ASKED_FOR = {
+    "reference_logp": ("reference=True", Needs(reference=True)),
+    "reward": ("reward=True", Needs(reward=True)),
+    "extra_reference_logp": ("extra_references=1", Needs(extra_references=1)),
+    "prefix_logp": ("prefix=True", Needs(prefix=True)),
+    "reference_prefix_logp": ("reference=True, prefix=True", Needs(reference=True, prefix=True)),
+    "position_kl": ("position_kl=True", Needs(position_kl=True)),
+    "log_collision": ("log_collision=True", Needs(log_collision=True)),
+}
+Grouped = list[list[int]]
+
+
+def close(found: Tensor | None, expected: Sequence[Any]) -> None:
+    """Equal within the error of float32 logits."""
+    assert found is not None
+    torch.testing.assert_close(found.detach().double(), torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-4)
+
+
+@pytest.fixture(params=["scores computed before", "the model itself"])
+def given(request: pytest.FixtureRequest) -> bool:
+    """Whether the reference is given as its model."""
+    return request.param == "the model itself"
+
+
+def measured(
+    groups: Grouped, policy: ScoringModel, reference: ScoringModel, needs: Needs, *, as_model: bool = True
+) -> Iterator[tuple[list[TokenizedPair], PairScores]]:
+    """The pairs and the scores of each micro-batch; scores that are computed before are those of all pairs in one table."""
+    pairs = uneven_pairs(others=needs.candidates)
+    table = None if as_model else reference_scores(reference, _collated(pairs, range(len(pairs)), needs))
+    for indices in groups:
+        batch = _collated(pairs, indices, needs)
+        with torch.no_grad():
+            known = reference if table is None else table.select(batch.indices, CPU)
+            yield [pairs[index] for index in indices], score_pairs(policy, known, batch, needs)
+
+
+def _collated(pairs: Sequence[TokenizedPair], indices: Sequence[int], needs: Needs) -> PairBatch:
+    return collate(pairs, indices, 0, others=needs.candidates, mismatched=needs.mismatched)
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["pairs", "with other responses"])
+@pytest.mark.parametrize("groups", GROUPS)
+def test_prefixes_end_where_the_shorter_response_does_under_the_policy_and_the_reference(
+    groups: Grouped, others: bool, given: bool, policy: ScoringModel, reference: ScoringModel, plain_policy: Any, plain_reference: Any
+) -> None:
+    needs = Needs(reference=True, prefix=True, candidates=others)
+    for pairs, scores in measured(groups, policy, reference, needs, as_model=given):
+        ours, theirs = ([plain_prefix_logps(model, pair) for pair in pairs] for model in (plain_policy, plain_reference))
+        for side, values in enumerate((scores.chosen, scores.rejected)):
+            close(values.known("prefix_logp"), [both[side] for both in ours])
+            close(values.known("reference_prefix_logp"), [both[side] for both in theirs])
+
+
+@pytest.mark.parametrize("groups", GROUPS)
+def test_the_divergence_of_every_position_is_summed_over_each_response(
+    groups: Grouped, policy: ScoringModel, reference: ScoringModel, plain_policy: Any, plain_reference: Any
+) -> None:
+    for pairs, scores in measured(groups, policy, reference, Needs(position_kl=True, candidates=True)):
+        chosen, rejected = per_side(pairs, lambda pair, text: float(plain_kl(plain_policy, plain_reference, pair.prompt, text)))
+        close(scores.chosen.position_kl, chosen)
+        close(scores.rejected.position_kl, rejected)
+        for row, pair in enumerate(pairs):
+            for place, text in enumerate(pair.others):
+                assert scores.others is not None
+                expected = float(plain_kl(plain_policy, plain_reference, pair.prompt, text))
+                close(scores.others.known("position_kl")[row, place], expected)  # pyright: ignore[reportArgumentType]
+
+
+def test_the_divergence_has_the_gradient_of_its_brute_force_and_the_reference_none(sharp_model: Path, reference: ScoringModel) -> None:
+    policy, plain, pairs = load_policy(str(sharp_model), torch.float32).eval(), plain_model(sharp_model), uneven_pairs()
+    scores = score_pairs(policy, reference, collate(pairs, range(5), 0), Needs(position_kl=True))
+    weights = torch.tensor([1.0, -2.0, 0.5, 3.0, -1.0])
+    (weights * scores.chosen.known("position_kl") - scores.rejected.known("position_kl")).sum().backward()
+    for weight, pair in zip(weights.tolist(), pairs, strict=True):
+        chosen, rejected = (plain_kl(plain, reference.model, pair.prompt, text) for text in (pair.chosen, pair.rejected))
+        (weight * chosen - rejected).backward()
+    for ours, expected in zip(policy.model.parameters(), plain.parameters(), strict=True):
+        assert ours.grad is not None and expected.grad is not None
+        torch.testing.assert_close(ours.grad, expected.grad, rtol=1e-3, atol=1e-4 * float(expected.grad.abs().max()))
+    assert all(parameter.grad is None for parameter in reference.parameters())
+
+
+def test_a_policy_does_not_diverge_from_itself_and_padding_does_not_count() -> None:
+    logits = torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(0))
+    ours = ResponseLogits(logits, torch.zeros(2, 3, dtype=torch.long), torch.tensor([[True, True, False], [True, False, False]]))
+    assert position_kl(ours, ours).tolist() == [0.0, 0.0]
+    louder = logits.clone()
+    louder[0, 2] *= 50
+    louder[1, 1:] *= 50
+    assert position_kl(ours, replace(ours, logits=louder)).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("groups", GROUPS)
+def test_the_chance_that_two_draws_agree_is_summed_over_each_response_without_gradient(
+    groups: Grouped, policy: ScoringModel, plain_policy: Any
+) -> None:
+    pairs = uneven_pairs()
+    for indices in groups:
+        scores = score_pairs(policy, None, collate(pairs, indices, 0), Needs(log_collision=True))
+        selected = [pairs[index] for index in indices]
+        chosen, rejected = per_side(selected, lambda pair, text: plain_log_collision(plain_policy, pair.prompt, text))
+        close(scores.chosen.log_collision, chosen)
+        close(scores.rejected.log_collision, rejected)
+        assert not scores.chosen.known("log_collision").requires_grad
+
+
+@pytest.mark.parametrize("groups", GROUPS)
+def test_other_responses_are_scored_beside_the_pair_and_absent_ones_are_said_to_be_absent(
+    groups: Grouped, given: bool, policy: ScoringModel, reference: ScoringModel, plain_policy: Any, plain_reference: Any
+) -> None:
+    needs = Needs(reference=True, reward=True, candidates=True)
+    for pairs, scores in measured(groups, policy, reference, needs, as_model=given):
+        most = max(len(pair.others) for pair in pairs)
+        assert scores.is_present.tolist() == [[True, True, *(place < len(pair.others) for place in range(most))] for pair in pairs]
+        if scores.others is None:
+            assert most == 0
+            continue
+        filled = [[*pair.others, *((),) * (most - len(pair.others))] for pair in pairs]
+        assert scores.others.length.tolist() == [[len(text) for text in texts] for texts in filled]
+        for model, found in ((plain_policy, scores.others.logp), (plain_reference, scores.others.known_reference_logp)):
+            close(found, [[plain_logp(model, pair.prompt, text) for text in texts] for pair, texts in zip(pairs, filled, strict=True)])
+        close(scores.others.known_reward, [[*pair.other_rewards, *(0.0,) * (most - len(pair.others))] for pair in pairs])
+
+
+@pytest.mark.parametrize("others", [False, True])
+@pytest.mark.parametrize("groups", GROUPS)
+def test_a_pair_is_scored_the_same_beside_other_and_mismatched_responses(
+    groups: Grouped, others: bool, given: bool, policy: ScoringModel, reference: ScoringModel, plain_policy: Any, plain_reference: Any
+) -> None:
+    needs = Needs(reference=True, reward=True, candidates=others, mismatched=True)
+    for pairs, scores in measured(groups, policy, reference, needs, as_model=given):
+        for side, name, reward in ((scores.chosen, "chosen", 1.5), (scores.rejected, "rejected", 0.5)):
+            texts = [getattr(pair, name) for pair in pairs]
+            assert side.length.tolist() == [len(text) for text in texts]
+            assert side.known_reward.tolist() == [reward] * len(pairs)
+            close(side.logp, [plain_logp(plain_policy, pair.prompt, text) for pair, text in zip(pairs, texts, strict=True)])
+            expected = [plain_logp(plain_reference, pair.prompt, text) for pair, text in zip(pairs, texts, strict=True)]
+            close(side.reference_logp, expected)
+
+
+@pytest.mark.parametrize("groups", GROUPS)
+def test_mismatched_responses_are_scored_after_the_pairs_own_prompt(
+    groups: Grouped, given: bool, policy: ScoringModel, reference: ScoringModel, plain_policy: Any, plain_reference: Any
+) -> None:
+    for pairs, scores in measured(groups, policy, reference, Needs(reference=True, mismatched=True), as_model=given):
+        assert scores.mismatched is not None
+        assert scores.mismatched.length.tolist() == [len(pair.mismatched) for pair in pairs]
+        close(scores.mismatched.logp, [plain_logp(plain_policy, pair.prompt, pair.mismatched) for pair in pairs])
+        close(scores.mismatched.reference_logp, [plain_logp(plain_reference, pair.prompt, pair.mismatched) for pair in pairs])
+
+
+def test_mismatched_responses_carry_no_gradient_and_are_scored_without_a_reference_too(policy: ScoringModel) -> None:
+    batch = collate(uneven_pairs(), [1, 3], 0, mismatched=True)
+    scores = score_pairs(policy, None, batch, Needs(mismatched=True))
+    assert scores.mismatched is not None and scores.mismatched.reference_logp is None
+    assert not scores.mismatched.logp.requires_grad
+    assert scores.chosen.logp.requires_grad
+    assert score_pairs(policy, None, batch, Needs()).mismatched is None
+
+
+@pytest.mark.parametrize("groups", GROUPS)
+def test_further_references_are_the_last_dimension_in_the_order_given(
+    groups: Grouped, policy: ScoringModel, reference: ScoringModel, plain_policy: Any, plain_reference: Any
+) -> None:
+    pairs, plain = uneven_pairs(others=True), (plain_reference, plain_policy)
+    whole = collate(pairs, range(5), 0, others=True)
+    tables = [reference_scores(model, whole) for model in (reference, policy)]
+    for indices in groups:
+        batch = collate(pairs, indices, 0, others=True)
+        extra = [table.select(batch.indices, CPU) for table in tables]
+        scores = score_pairs(policy, None, batch, Needs(extra_references=2), extra)
+        selected = [pairs[index] for index in indices]
+        for side, name in ((scores.chosen, "chosen"), (scores.rejected, "rejected")):
+            expected = [[plain_logp(model, pair.prompt, getattr(pair, name)) for model in plain] for pair in selected]
+            close(side.extra_reference_logp, expected)
+        assert scores.candidates.known("extra_reference_logp").shape == (*scores.is_present.shape, 2)
+        for row, pair in enumerate(selected):
+            for place, text in enumerate(pair.others, 2):
+                expected = [plain_logp(model, pair.prompt, text) for model in plain]
+                close(scores.candidates.known("extra_reference_logp")[row, place], expected)
+
+
+def test_what_was_not_asked_for_is_not_measured(policy: ScoringModel, reference: ScoringModel) -> None:
+    scores = score_pairs(policy, reference, collate(uneven_pairs(), [0, 1], 0), Needs(reference=True))
+    absent = [scores.chosen.reward, scores.chosen.prefix_logp, scores.chosen.reference_prefix_logp, scores.chosen.position_kl]
+    assert [*absent, scores.chosen.log_collision, scores.chosen.extra_reference_logp, scores.neighbour_step] == [None] * 7
+    assert (scores.others, scores.mismatched) == (None, None)
+
+
+@pytest.mark.parametrize("name", [item.name for item in fields(ResponseScores) if item.name not in {"logp", "length"}])
+def test_a_measurement_that_was_not_taken_names_the_needs_that_take_it(name: str, policy: ScoringModel, reference: ScoringModel) -> None:
+    batch = collate(uneven_pairs(), [0, 1], 0)
+    arguments, needs = ASKED_FOR[name]
+    with pytest.raises(ValueError, match=f"^{name} was not measured: declare `needs = Needs\\({arguments}\\)`$"):
+        score_pairs(policy, None, batch, Needs()).chosen.known(name)
+    scores = score_pairs(policy, reference, batch, needs, [reference_scores(reference, batch)])
+    assert len(scores.chosen.known(name)) == len(scores.rejected.known(name)) == 2
+
+
+def test_selected_reference_scores_are_the_rows_of_the_pairs_in_their_order() -> None:
+    chosen = TABLE.select(torch.tensor([4, 0]), CPU)
+    assert chosen.logp.tolist() == [[16, 17, 18, 19], [0, 1, 2, 3]]
+    assert chosen.prefix_logp.tolist() == [[8, 9], [0, 1]]
+    assert chosen.mismatched_logp is not None and chosen.mismatched_logp.tolist() == [4, 0]
+    assert replace(TABLE, mismatched_logp=None).select(torch.tensor([1]), CPU).mismatched_logp is None
+
+
+def test_selected_reference_scores_lie_on_the_device_asked_for() -> None:
+    moved = TABLE.select(torch.tensor([4, 0]), torch.device("meta"))
+    assert {value.device.type for value in vars(moved).values()} == {"meta"}
+
+
+@pytest.mark.parametrize("reference", [None, TABLE.select(torch.tensor([0]), CPU)], ids=["nothing", "scores only"])
+@pytest.mark.parametrize("needs", [Needs(position_kl=True), Needs(neighbour_step=0.01)])
+def test_what_compares_logits_is_refused_without_the_reference_model(
+    needs: Needs, reference: ReferenceScores | None, policy: ScoringModel
+) -> None:
+    with pytest.raises(ValueError, match="needs the reference model itself, not its log-probabilities"):
+        score_pairs(policy, reference, collate(uneven_pairs(), [0], 0), needs)
+
+
+@pytest.mark.parametrize(("given_count", "needed"), [(0, 1), (1, 2)])
+def test_too_few_further_references_are_refused_with_both_counts(given_count: int, needed: int, policy: ScoringModel) -> None:
+    extra = [TABLE.select(torch.tensor([0]), CPU)] * given_count
+    with pytest.raises(ValueError, match=f"needs {needed} further references and {given_count} were given"):
+        score_pairs(policy, None, collate(uneven_pairs(), [0], 0), Needs(extra_references=needed), extra)
+
+
+def test_mismatched_responses_that_were_not_collated_are_refused_with_the_cure(policy: ScoringModel) -> None:
+    with pytest.raises(ValueError, match="collate with mismatched=True"):
+        score_pairs(policy, None, collate(uneven_pairs(), [0], 0), Needs(mismatched=True))
+
+
+def test_logits_of_half_precision_are_measured_in_single_precision() -> None:
+    half = torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(0)).bfloat16()
+    low = ResponseLogits(half, torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 3, dtype=torch.bool))
+    full = replace(low, logits=half.float())
+    for measure in (ResponseLogits.logps, lambda logits: position_kl(logits, replace(logits, logits=-logits.logits))):
+        assert measure(low).dtype == torch.float32
+        assert torch.equal(measure(low), measure(full))

@@ -1,0 +1,57 @@
+"""Every method trains under DeepSpeed on one rank and on two, and learns the same."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.objectives import METHODS
+from orchestrator.objectives.wpo import WPO
+from orchestrator.preferences.pairs import TokenizedPair
+from orchestrator.training.loop import TrainingRun
+from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_with_deepspeed
+
+pytestmark = pytest.mark.cluster
+# With the published beta, WPO's weight grows faster than its logistic loss falls in a run as short as this.
+# RLOO's loss is a policy gradient's: it starts at 0 and takes longer to go below it.
+STEPS = {"rloo": 12}
+OBJECTIVES = {name: WPO(beta=0.3) if name == "wpo" else method() for name, method in METHODS.items()}
+
+
+@pytest.fixture(scope="module")
+def runs(
+    tiny_model: Path, other_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[int, Mapping[str, TrainingRun]]:
+    """Every method's run by number of ranks; ZeRO stages in turn, two micro-batches to a rank where there are two."""
+    root = tmp_path_factory.mktemp("methods")
+    made: dict[int, dict[str, TrainingRun]] = {}
+    for ranks, micro in ((1, 8), (2, 4)):
+        made[ranks] = {}
+        for number, (name, objective) in enumerate(OBJECTIVES.items()):
+            changes = {"zero_stage": number % 4, "micro_batch_size": micro, "steps": STEPS.get(name, 8), "checkpoints": 1}
+            settings = FAST.model_copy(update=changes)
+            place = root / str(ranks) / name
+            made[ranks][name] = tiny_run(objective, tiny_model, tokenizer, tokenized_pairs, place, settings, [other_model])
+        on_ranks(ranks, train_all, list(made[ranks].values()))
+    return made
+
+
+def train_all(rank: int, runs: Sequence[TrainingRun]) -> None:
+    for run in runs:
+        train_with_deepspeed(rank, run)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_loss_falls(name: str, ranks: int, runs: Mapping[int, Mapping[str, TrainingRun]]) -> None:
+    steps = metrics(runs[ranks][name])
+    assert len(steps) == STEPS.get(name, 8)
+    assert steps[-1]["loss"] < steps[0]["loss"]
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_two_ranks_learn_what_one_does(name: str, runs: Mapping[int, Mapping[str, TrainingRun]]) -> None:
+    for one, two in zip(metrics(runs[1][name]), metrics(runs[2][name]), strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-3, abs=1e-4)
+        assert two["state"] == pytest.approx(one["state"], rel=1e-2, abs=1e-3)
