@@ -106,7 +106,7 @@ def line_of(text: str, path: Sequence[str]) -> int | None:
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[+([^\[\]]+)\]+", line):
             here = table = _parts(header.group(1))
-        elif key := re.match(r"\s*([\w.\-\"' ]+?)\s*=", line):
+        elif key := re.match(r"\s*((?:\"[^\"]*\"|'[^']*'|[\w.\- ])+?)\s*=", line):
             here = table + _parts(key.group(1))
         else:
             continue
@@ -168,7 +168,8 @@ def _kind_of(owner: Any) -> str | None:
 
 
 def _parts(name: str) -> list[str]:
-    return [part.strip().strip("\"'") for part in name.split(".")]
+    """The parts of a dotted key; a quoted part may hold dots itself."""
+    return [part.strip("\"'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[\w\-]+", name)]
 
 
 def _place(path: Sequence[str], where: str, text: str) -> str:

@@ -1,9 +1,11 @@
 """Log-probabilities to a loss: one file per method or family, all of them named in METHODS."""
 
 import importlib
+import inspect
+import re
 import sys
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,7 @@ def method_named(name: str, where: str = "method") -> type[Objective]:
     Raises SettingsError with the nearest right name, or with what is wrong with your own class.
     """
     if "+" in name:
-        return combine([method_named(part.strip(), where) for part in name.split("+")])
+        return combine([method_named(part.strip(), where) for part in name.split("+")], where)
     if ":" in name:
         return _own_method(name, where)
     if name not in METHODS:
@@ -89,9 +91,9 @@ def _own_method(name: str, where: str) -> type[Objective]:
         sys.path.append(here)
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError) as error:
         raise SettingsError(
-            f"{module_name} cannot be imported: {error}", where, "install it, or start from the directory that holds it"
+            f"{module_name!r} cannot be imported: {error}", where, "correct or install it, or start from the directory that holds it"
         ) from error
     method = getattr(module, class_name, None)
     if method is None:
@@ -106,13 +108,16 @@ def _problem(method: Any) -> str:
     """What keeps an object from being a method, or nothing."""
     if not (isinstance(method, type) and issubclass(method, Objective)):
         return "it is no subclass of orchestrator.objectives.Objective"
-    if not is_dataclass(method):
+    made_by = vars(method).get("__dataclass_params__")
+    if made_by is None or not made_by.frozen:
         return "it is no frozen dataclass; write @dataclass(frozen=True) above it"
-    bare = [item.name for item in fields(method) if item.default is MISSING and item.default_factory is MISSING]
+    if inspect.isabstract(method):
+        return "it has no `__call__`"
+    bare = [item.name for item in fields(method) if item.default is MISSING and item.default_factory is MISSING]  # pyright: ignore[reportArgumentType]
     if bare:
         return f"{bare[0]} has no default"
-    if not isinstance(getattr(method, "name", None), str):
-        return "it has no `name`"
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", str(getattr(method, "name", ""))):
+        return "it has no `name` of letters, digits, dots, hyphens and underscores, as a folder needs"
     return ""
 
 

@@ -12,13 +12,15 @@ from orchestrator.policy.scores import Needs, PairScores
 if TYPE_CHECKING:
     from torch import Tensor
 
+_SMALLEST_DEVIATION = 0.01
+
 
 @dataclass(frozen=True)
 class AlphaDPO(Objective):
     """alpha-DPO: pairs that the policy separates more than the reference does get a larger margin. Choose it for uneven pair quality.
 
-    The gap G = (mw - ml) - (mw0 - ml0) is standardised by running averages of the steps before this one, with a floor under the
-    deviation; before the first step the standardised gap is 0. So the loss of a pair does not depend on its batch. `compat` updates
+    The gap G = (mw - ml) - (mw0 - ml0) is standardised by running averages of the steps before this one; until a batch has shown a
+    spread of 0.01 nats per token, the standardised gap is 0. So the loss of a pair does not depend on its batch. `compat` updates
     the averages before their use, from zero, as the authors' code does; then the first batch at the reference, or a batch of one pair,
     gives no finite loss.
     """
@@ -58,12 +60,14 @@ class AlphaDPO(Objective):
         return {"ema_mean": 0.0, "ema_std": 0.0} if self.compat else {}
 
     def next_state(self, state: State, averaged: State) -> State:
-        """Exponential moving averages."""
+        """Exponential moving averages; a batch without spread, as the first is at the reference, teaches none."""
+        if not self.compat and averaged["gap_squared"] - averaged["gap"] ** 2 < _SMALLEST_DEVIATION**2:
+            return state
         return moving_average(state, averaged, self.ema_decay)
 
 
 def _standardised(gap: Tensor, state: State) -> Tensor:
     if not state:
         return gap * 0
-    variance = state["gap_squared"] - state["gap"] ** 2
-    return (gap - state["gap"]) / max(variance, 1e-8) ** 0.5
+    deviation = max(state["gap_squared"] - state["gap"] ** 2, 0.0) ** 0.5
+    return (gap - state["gap"]) / max(deviation, _SMALLEST_DEVIATION)

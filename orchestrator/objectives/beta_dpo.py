@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SMALLEST_BETA = 1e-3
+_SMALLEST_DEVIATION = 0.01
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class BetaDPO(Objective):
 
     The usual margin is a moving average over the steps before this one. Of the global batch, the share 1 - `filter_ratio` is drawn,
     without replacement, with weights exp(-((D - mean) / std)^2 / 2); the draw depends on the number of steps only. `compat` updates
-    the average before its use, from zero, as the authors' code does. Choose it for data of uneven quality.
+    the average before its use, from zero, as the authors' code does; a batch of one pair then has no deviation. Choose it for data of
+    uneven quality.
     """
 
     name = "beta_dpo"
@@ -52,8 +54,11 @@ class BetaDPO(Objective):
         return {"draws": 0.0} | ({"gap_mean": 0.0, "gap_std": 0.0} if self.compat else {})
 
     def next_state(self, state: State, averaged: State) -> State:
-        """Moving averages of the batches' mean and standard deviation of D."""
-        return {"draws": state.get("draws", 0.0) + 1, **moving_average(state, averaged, self.ema_decay)}
+        """Moving averages of the batches' mean and standard deviation of D; a batch without spread, as the first is, teaches none."""
+        drawn = {**state, "draws": state.get("draws", 0.0) + 1}
+        if not self.compat and averaged["gap_std"] < _SMALLEST_DEVIATION:
+            return drawn
+        return drawn | dict(moving_average(state, averaged, self.ema_decay))
 
     def _usual(self, state: State, batch: State) -> State:
         """The mean and deviation of D that this step is compared with."""
@@ -65,12 +70,12 @@ class BetaDPO(Objective):
         """Which pairs count, (B,) bool; drawn on the CPU, so that every rank and device draws the same."""
         import torch
 
-        count = max(1, int(len(gap) * (1 - self.filter_ratio)))
+        count = max(1, int(len(gap) * (1 - self.filter_ratio) + 1e-9))
         if count == len(gap):
             return torch.ones_like(gap, dtype=torch.bool)
         generator = torch.Generator().manual_seed(draws)
         noise = -torch.rand(len(gap), generator=generator, dtype=torch.float64).clamp(min=1e-300).log()
-        log_weight = -0.5 * ((gap.double().cpu() - usual["gap_mean"]) / max(usual["gap_std"], 1e-8)) ** 2
+        log_weight = -0.5 * ((gap.double().cpu() - usual["gap_mean"]) / max(usual["gap_std"], _SMALLEST_DEVIATION)) ** 2
         # The largest of log-weights plus Gumbel noise are a weighted draw without replacement.
         chosen = (log_weight - noise.clamp(min=1e-300).log()).topk(count).indices
         return torch.zeros(len(gap), dtype=torch.bool).index_fill(0, chosen, True).to(gap.device)

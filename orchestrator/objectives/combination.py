@@ -24,6 +24,16 @@ class Combination(Objective):
 
     methods: ClassVar[Sequence[type[Objective]]]
 
+    def __post_init__(self) -> None:
+        """Raises SettingsError for a weight or a part's hyperparameter outside its limits."""
+        super().__post_init__()
+        own = self.hyperparameters()
+        for method in self.methods:
+            try:
+                method(**_owned(own, method))
+            except SettingsError as error:
+                raise SettingsError(error.what, f"{self.name}, {error.where}", error.cure) from error
+
     @property
     def parts(self) -> dict[str, tuple[float, Objective]]:
         """Each part's weight and the part, ready to be called, under its name."""
@@ -56,19 +66,20 @@ class Combination(Objective):
         return _joined({name: part.next_state(_part_of(state, name), _part_of(averaged, name)) for name, (_, part) in parts})
 
 
-def combine(methods: Sequence[type[Objective]]) -> type[Objective]:
+def combine(methods: Sequence[type[Objective]], where: str = "method") -> type[Objective]:
     """The class of weighted sums of `methods`, named "first+second"; every weight starts at 1.
 
     The same methods give the same class. Raises SettingsError when a method stands in it twice.
     """
+    if len({method.name for method in methods}) < len(methods):
+        names = "+".join(method.name for method in methods)
+        raise SettingsError(f"{names} names a method twice", where, "give each method one weight")
     return _combined(tuple(methods))
 
 
 @cache
 def _combined(methods: tuple[type[Objective], ...]) -> type[Objective]:
     name = "+".join(method.name for method in methods)
-    if len({method.name for method in methods}) < len(methods):
-        raise SettingsError("a combination names a method twice", name, "give each method one weight")
     hyperparameters = [(f"{method.name}_{_WEIGHT}", float, field(default=1.0)) for method in methods]
     search_space: dict[str, Distribution] = {}
     limits: dict[str, Any] = {f"{method.name}_{_WEIGHT}": (lambda value: value >= 0, "0 or more") for method in methods}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from orchestrator.distributions import LogUniform, Uniform
+from orchestrator.errors import SettingsError
 from orchestrator.objectives.contract import Objective, PairLoss, State, sigmoid_loss
 from orchestrator.policy.scores import Needs, PairScores
 
@@ -26,6 +27,13 @@ class SimPO(Objective):
     loss_type: str = "sigmoid"
     label_smoothing: float = 0.0
     sft_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises SettingsError for a hyperparameter outside its limits, or that the hinge would not read."""
+        super().__post_init__()
+        if self.loss_type == "hinge" and self.label_smoothing > 0:
+            place = "simpo.label_smoothing"
+            raise SettingsError("the hinge has no label smoothing", place, "leave it out, or use the sigmoid")
 
     def __call__(self, pair: PairScores, state: State) -> PairLoss:
         """-log s(beta (mw - ml) - gamma), or max(0, 1 - beta (mw - ml) + gamma); - sft_weight mw"""

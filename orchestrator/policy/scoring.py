@@ -158,7 +158,7 @@ def _known_before(
     known: dict[str, Tensor | None] = {}
     if reference is not None:
         known["reference_logp"] = _in_rows(reference.logp, rows)
-        known["reference_prefix_logp"] = _in_rows(reference.prefix_logp, rows) if needs.prefix else None
+        known["reference_prefix_logp"] = _in_rows(F.pad(reference.prefix_logp, (0, rows // len(batch) - 2)), rows) if needs.prefix else None
     if needs.extra_references:
         known["extra_reference_logp"] = torch.stack([_in_rows(scores.logp, rows) for scores in extra], dim=-1)
     if needs.reward:
@@ -168,9 +168,10 @@ def _known_before(
 
 
 def _in_rows(table: Tensor, rows: int) -> Tensor:
-    """Columns chosen, rejected, others of B pairs as rows, in the order of PairBatch.rows, as many columns as the batch has; else 0."""
-    columns = rows // len(table)
-    kept = F.pad(table[:, :columns], (0, max(0, columns - table.shape[1])))
+    """Columns chosen, rejected, others of B pairs as rows, in the order of PairBatch.rows; columns beyond the batch's are left out."""
+    kept = table[:, : rows // len(table)]
+    if kept.numel() < rows:
+        raise ValueError("the reference was not measured on all responses of the batch: score it with the same `candidates`")
     return torch.cat([kept[:, 0], kept[:, 1], kept[:, 2:].flatten()])
 
 

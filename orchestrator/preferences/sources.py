@@ -78,13 +78,15 @@ def _pair(row: Mapping[str, Any], origin: str) -> PreferencePair:
     try:
         return _preference(row, origin) if scored is None else _ranked(row.get("prompt"), *scored, origin)
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise DataFormatError(f"this row cannot be read: {error!r}", origin, _ROW_HELP) from error
+        raise DataFormatError(f"this row cannot be read: {error!r}", origin, _SCORED_HELP if scored else _ROW_HELP) from error
 
 
 def _ranked(prompt: Any, responses: Sequence[Any], rewards: Sequence[Any], origin: str) -> PreferencePair:
     """A pair from K scored responses: the best is the chosen one, the worst the rejected one, the rest are the others."""
     if not prompt:
         raise DataFormatError("this row has no `prompt`", origin, _SCORED_HELP)
+    if isinstance(responses, str) or isinstance(rewards, str):
+        raise TypeError("`responses` and `rewards` are lists")
     if len(responses) != len(rewards) or len(responses) < 2:
         raise DataFormatError(f"this row has {len(responses)} responses and {len(rewards)} rewards", origin, _SCORED_HELP)
     scored = [ScoredResponse(_text(response), _reward(reward)) for response, reward in zip(responses, rewards, strict=True)]
@@ -116,9 +118,7 @@ def _messages(prompt: str | list[dict[str, str]]) -> tuple[Message, ...]:
 
 
 def _text(response: str | list[dict[str, str]]) -> str:
-    if isinstance(response, str):
-        return response
-    content = response[-1]["content"]
+    content = response if isinstance(response, str) else response[-1]["content"]
     if not isinstance(content, str) or not content:
         raise ValueError("a response has no text")
     return content

@@ -71,5 +71,5 @@ def published_samples(methods: Sequence[str], space: Space, training: TrainingSe
 
 
 def _owned(sample: Mapping[str, Any], owner: str) -> dict[str, Any]:
-    prefix = f"{owner}."
-    return {key.removeprefix(prefix): value for key, value in sample.items() if key.startswith(prefix)}
+    split = ((key.rpartition("."), value) for key, value in sample.items())
+    return {name: value for (before, _, name), value in split if before == owner}

@@ -160,3 +160,8 @@ def refused(name: str, key: str, value: object) -> None:
     assert f"{key} is {value!r}" in str(refusal.value)
     assert f"where: {name}.{key}" in str(refusal.value)
     assert refusal.value.cure.startswith("it must be ")
+
+
+def test_the_hinge_of_simpo_refuses_a_label_smoothing_that_it_would_not_read() -> None:
+    with pytest.raises(SettingsError, match="the hinge has no label smoothing"):
+        make_objective("simpo", {"loss_type": "hinge", "label_smoothing": 0.1})

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
+from orchestrator.objectives import METHODS
 from orchestrator.objectives.alpha_dpo import AlphaDPO
 from orchestrator.objectives.bco import BCO
 from orchestrator.objectives.beta_dpo import BetaDPO
@@ -14,7 +15,7 @@ from orchestrator.objectives.kto import KTO
 from orchestrator.objectives.simpo import SimPO
 from orchestrator.policy.scores import PairScores
 from tests.objectives.drawn import close
-from tests.objectives.scores import after, random_scores
+from tests.objectives.scores import after, at_reference, random_scores
 
 
 def per_token_gap(scores: PairScores) -> torch.Tensor:
@@ -174,3 +175,12 @@ def test_ktos_state_is_the_drift_of_the_last_step_which_is_never_below_zero(shif
     assert after(objective, {"kl": 7.0}, outcome) == pytest.approx({"kl": drift})
     chosen, rejected = (0.1 * (side.log_ratio.detach() - drift) for side in (scores.chosen, scores.rejected))
     close(outcome.loss.detach(), 1.2 * (1 - chosen.sigmoid()) + 0.8 * (1 - (-rejected).sigmoid()))
+
+
+@pytest.mark.parametrize("name", ["alpha_dpo", "beta_dpo"])
+def test_a_first_batch_at_the_reference_has_no_spread_and_leaves_no_average_behind(name: str) -> None:
+    objective = METHODS[name]()
+    state = after(objective, objective.initial_state(), objective(at_reference(8), objective.initial_state()))
+    assert {key for key in state if key != "draws"} == set()
+    near = random_scores(8)
+    assert {key for key in after(objective, state, objective(near, state)) if key != "draws"} != set()

@@ -78,6 +78,9 @@ def test_prefixes_end_where_the_shorter_response_does_under_the_policy_and_the_r
         for side, values in enumerate((scores.chosen, scores.rejected)):
             close(values.known("prefix_logp"), [both[side] for both in ours])
             close(values.known("reference_prefix_logp"), [both[side] for both in theirs])
+        for name in ("prefix_logp", "reference_prefix_logp"):
+            assert scores.candidates.known(name).shape == scores.is_present.shape
+            assert not scores.candidates.known(name)[:, 2:].any(), "the others have no prefix"
 
 
 @pytest.mark.parametrize("groups", GROUPS)
