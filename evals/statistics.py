@@ -36,7 +36,7 @@ def mean_interval(scores: Sequence[float], confidence: float = 0.95) -> Interval
     count, mean = len(scores), fmean(scores)
     spread = stdev(scores) if count > 1 else 0.0
     if spread < NO_SPREAD:
-        return _wilson(mean, count, confidence)
+        return wilson_interval(mean, count, confidence)
     half = student_quantile(count - 1, confidence) * spread / math.sqrt(count)
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
 
@@ -73,7 +73,8 @@ def _central_mass(angle: float, freedom: int) -> float:
     return 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
 
 
-def _wilson(mean: float, count: int, confidence: float) -> Interval:
+def wilson_interval(mean: float, count: int, confidence: float = 0.95) -> Interval:
+    """Wilson's interval of a mean in [0, 1] over `count` prompts: it has width even where all scores are equal."""
     z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
     centre = (mean + z2 / (2 * count)) / (1 + z2 / count)
     half = math.sqrt(z2 * (mean * (1 - mean) / count + z2 / (4 * count**2))) / (1 + z2 / count)

@@ -106,6 +106,29 @@ def evaluate(
 
 
 @app.command()
+def score(
+    files: Annotated[list[Path], typer.Argument(help="annotations.json of AlpacaEval 2, or judgment files of Arena-Hard or MT-Bench.")],
+    benchmark: Annotated[str, typer.Option(help="alpaca_eval2, arena_hard or mt_bench.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+) -> None:
+    """Recompute a benchmark's scores from official files, anybody's, each with its error and 95 % interval.
+
+    Example: daa score --benchmark arena_hard model_judgment/gpt-4.1/my-model.jsonl
+    """
+    from evals.benchmarks import recompute
+
+    rows = recompute.score_files(benchmark, files)
+    if as_json:
+        print(recompute.as_json(rows))
+        return
+    from rich.console import Console
+
+    from orchestrator.report.cards import scores_table
+
+    Console(highlight=False).print(scores_table(rows))
+
+
+@app.command()
 def methods(
     name: Annotated[
         str | None, typer.Argument(help='One method: its card. Also "dpo+sft", or "your_package.your_module:YourClass".')

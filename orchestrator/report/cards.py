@@ -1,12 +1,13 @@
-"""Methods as a table and as one card each, for the screen."""
+"""Methods as a table and as one card each, and benchmark scores as a table, for the screen."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from orchestrator.distributions import Choice, Distribution, LogUniform
 from orchestrator.objectives import METHODS, Objective, method_named
@@ -72,6 +73,17 @@ def method_card(name: str) -> RenderableType:
         *(f"[bold]{key}[/bold]  {escape(facts[key])}" for key in facts),
     ]
     return Group("\n".join(lines), "", table, "", f"[dim]{escape(_SYMBOLS)}[/dim]")
+
+
+def scores_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Recomputed benchmark scores: score with its 95 % interval, and the verdicts behind it."""
+    table = Table("model", "judge", Column("score (95 %)", no_wrap=True), "error", "judged", "unreadable", "file")
+    for row in rows:
+        score = f"{row['score']:.2f} ({row['low']:.2f}–{row['high']:.2f})"
+        name = " ".join(filter(None, (row["model"], row.get("category"))))
+        counts = (str(row["judged"]), str(row["unreadable"]))
+        table.add_row(escape(name), escape(row["judge"]), score, f"{row['standard_error']:.2f}", *counts, escape(row["file"]))
+    return table
 
 
 def _hyperparameters(method: type[Objective]) -> list[str]:

@@ -1,0 +1,127 @@
+"""AlpacaEval 2: the weighted judge's preferences, and the win rates that they give."""
+
+import math
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cache
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from evals.benchmarks.files import benchmark_file, read_csv, read_rows
+from evals.benchmarks.length_control import GamedRows, LengthControl, length_controlled
+from evals.benchmarks.score import BenchmarkScore, interval
+from evals.errors import DataFormatError, UnreadableVerdictsError
+
+PROMPTS = 805
+_TIE = 1.5
+
+
+def score_annotations(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkScore]:
+    """Scores of the models in rows of `annotations.json`, one for each model and judge, in the order of their first row.
+
+    Rows are joined with the benchmark's instructions by their text, so that order and missing rows do not matter. The headline is the
+    length-controlled win rate. Raises DataFormatError for a row that is no annotation or whose instruction is not the benchmark's, and
+    UnreadableVerdictsError for a model without a readable preference.
+    """
+    by_model: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for number, row in enumerate(rows, 1):
+        missing = [key for key in ("instruction", "output_1", "output_2", "generator_2", "preference") if key not in row]
+        if missing:
+            raise DataFormatError(f"row {number} has no `{missing[0]}`", "annotations", "give AlpacaEval's annotations.json")
+        by_model[row["generator_2"], str(row.get("annotator", ""))].append(row)
+    return [_score(model, judge, annotations) for (model, judge), annotations in by_model.items()]
+
+
+def is_switched(instruction: str, seed: int = 0) -> bool:
+    """Whether the judge is shown the candidate's output first: drawn from the instruction, as the official annotator does."""
+    return random.Random(f"is_switched_outputs{instruction}{seed}").choices([False, True], k=1)[0]
+
+
+def preference(logp_first: float | None, logp_second: float | None, switched: bool) -> float | None:
+    """From 1 (the baseline wins) to 2 (the candidate wins), from the judge's log-probabilities of the two outputs' letters.
+
+    A letter that is None has no probability; without either the verdict is unreadable: None.
+    """
+    first, second = (0.0 if value is None else math.exp(value) for value in (logp_first, logp_second))
+    if first + second == 0:
+        return None
+    value = 2 - first / (first + second)
+    return 3 - value if switched else value
+
+
+def _score(model: str, judge: str, rows: Sequence[Mapping[str, Any]]) -> BenchmarkScore:
+    readable = [row for row in rows if _preference(row) is not None]
+    if not readable:
+        raise UnreadableVerdictsError(f"none of {len(rows)} preferences of {model} can be read", "annotations", "judge the outputs again")
+    preferences = np.array([_preference(row) for row in readable], dtype=np.float64)
+    count = len(readable)
+    raw = 100 * float(preferences.mean() - 1)
+    raw_error = 100 * float(preferences.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan
+    controlled = _controlled(readable, preferences)
+    low, high = interval(controlled.win_rate, controlled.standard_error, count, (0, 100))
+    wins, draws = int((preferences > _TIE).sum()), int((preferences == _TIE).sum())
+    details = {
+        "win_rate": raw,
+        "win_rate_standard_error": raw_error,
+        "n_wins": wins,
+        "n_wins_base": count - wins - draws,
+        "n_draws": draws,
+        "n_total": count,
+        "missing": PROMPTS - len(rows),
+        "discrete_win_rate": 100 * (wins + 0.5 * draws) / count,
+        "length_controlled_winrate": controlled.win_rate,
+        "lc_standard_error": controlled.standard_error,
+        "lc_weights": controlled.weights,
+        "lc_c": controlled.c,
+        "avg_length": int(fmean(len(row["output_2"]) for row in rows)),
+    }
+    unreadable = len(rows) - count
+    return BenchmarkScore(
+        "alpaca_eval2", model, judge, controlled.win_rate, controlled.standard_error, low, high, count, unreadable, details
+    )
+
+
+def _controlled(rows: Sequence[Mapping[str, Any]], preferences: np.ndarray) -> LengthControl:
+    """Length control; a model compared with itself, under one name, is the baseline: exactly 50."""
+    if all(row.get("generator_1") == row["generator_2"] for row in rows):
+        return LengthControl((0.0, 0.0, 0.0), math.nan, 50.0, 0.0)
+    difficulty = _difficulty()
+    unknown = next((row["instruction"] for row in rows if row["instruction"] not in difficulty), None)
+    if unknown is not None:
+        raise DataFormatError(f"the benchmark has no instruction {unknown[:80]!r}", "annotations", "score AlpacaEval 2's own instructions")
+    lengths = np.array([len(row["output_1"]) - len(row["output_2"]) for row in rows], dtype=np.float64)
+    known = np.array([difficulty[row["instruction"]] for row in rows])
+    return length_controlled(preferences - 1, lengths, known, _gamed())
+
+
+def _preference(row: Mapping[str, Any]) -> float | None:
+    """A row's preference; 0 is the older spelling of a tie."""
+    value = row["preference"]
+    if value is None or math.isnan(value):
+        return None
+    return _TIE if value == 0 else float(value)
+
+
+@cache
+def _difficulty() -> Mapping[str, float]:
+    """Each instruction's difficulty, by its text."""
+    values = {
+        row["index"]: float(row["instruction_difficulty"]) for row in read_csv(benchmark_file("alpaca_eval2/instruction_difficulty.csv"))
+    }
+    rows = read_rows(benchmark_file("alpaca_eval2/instructions.jsonl"))
+    return {row["instruction"]: values[str(row["index"])] for row in rows}
+
+
+@cache
+def _gamed() -> GamedRows:
+    """The verdicts on the gamed baselines."""
+    try:
+        file = benchmark_file("alpaca_eval2/df_gamed.csv")
+    except DataFormatError:
+        file = benchmark_file("alpaca_eval2/df_gamed_reconstructed.csv")
+    rows = read_csv(file)
+    features = [[math.tanh(float(row["std_delta_len"])), float(row["instruction_difficulty"]), 0.0] for row in rows]
+    return GamedRows(np.array(features), np.array([float(row["preference"]) for row in rows]))

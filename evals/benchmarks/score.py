@@ -1,0 +1,38 @@
+"""A model's score on a benchmark, with its doubt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from evals.statistics import student_quantile
+
+
+@dataclass(frozen=True)
+class BenchmarkScore:
+    """The headline `score` with its standard error and 95 % interval, and how many verdicts it rests on.
+
+    Scores are in percent (AlpacaEval 2, Arena-Hard) or points from 1 to 10 (MT-Bench). `unreadable` verdicts are in no score. `details`
+    are the benchmark's own figures under their official names.
+    """
+
+    benchmark: str
+    model: str
+    judge: str
+    score: float
+    standard_error: float
+    low: float
+    high: float
+    judged: int
+    unreadable: int
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON-ready form, the details beside the rest."""
+        own = {key: value for key, value in vars(self).items() if key != "details"}
+        return own | dict(self.details)
+
+
+def interval(score: float, standard_error: float, units: int, bounds: tuple[float, float]) -> tuple[float, float]:
+    """Student's 95 % interval of a mean over `units` independent prompts, within the scale's bounds."""
+    half = student_quantile(max(units - 1, 1), 0.95) * standard_error
+    return max(bounds[0], score - half), min(bounds[1], score + half)

@@ -1,0 +1,99 @@
+"""`daa score` reads official files as they come, and says where one cannot be read."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.benchmarks.files import DATA_VARIABLE, benchmark_file, read_rows
+from evals.benchmarks.recompute import as_json, score_files
+from evals.errors import DataFormatError, UserError
+
+GAMES = {"judge": "j", "model": "m", "games": [{"score": "B>A"}, {"score": "A>B"}]}
+ROWS = [{"uid": str(number), **GAMES} for number in range(3)]
+
+
+def written(file: Path, content: str) -> Path:
+    """A file, gzipped if its name says so."""
+    file.write_bytes(gzip.compress(content.encode()) if file.suffix == ".gz" else content.encode())
+    return file
+
+
+@pytest.mark.parametrize("name", ["rows.json", "rows.json.gz"])
+def test_a_json_list_is_read(name: str, tmp_path: Path) -> None:
+    assert read_rows(written(tmp_path / name, json.dumps(ROWS, indent=2))) == ROWS
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz"])
+def test_json_lines_are_read_whatever_their_texts_hold(name: str, tmp_path: Path) -> None:
+    rows = [{**ROWS[0], "text": "a\u2028b\x0bc"}, ROWS[1]]
+    content = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n\n"
+    assert read_rows(written(tmp_path / name, content)) == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [('{"uid": 1}\nhalf a {', "rows.jsonl:2"), ('{"uid": 1}\n[1]', "rows.jsonl:2"), ("[]", "rows.jsonl"), ("[1]", "rows.jsonl")],
+)
+def test_what_is_no_row_is_refused_with_its_place(content: str, where: str, tmp_path: Path) -> None:
+    with pytest.raises(DataFormatError) as refused:
+        read_rows(written(tmp_path / "rows.jsonl", content))
+    assert refused.value.where.endswith(where)
+    assert refused.value.cure
+
+
+def test_a_damaged_archive_and_a_missing_file_are_refused(tmp_path: Path) -> None:
+    broken = tmp_path / "rows.jsonl.gz"
+    broken.write_bytes(gzip.compress(b"{}" * 1000)[:20])
+    with pytest.raises(DataFormatError, match="cannot be read"):
+        read_rows(broken)
+    with pytest.raises(DataFormatError, match="there is no file"):
+        read_rows(tmp_path / "absent.jsonl")
+
+
+def test_benchmark_data_are_found_plain_or_gzipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    (tmp_path / "mt_bench").mkdir()
+    packed = written(tmp_path / "mt_bench" / "question.jsonl.gz", "{}")
+    assert benchmark_file("mt_bench/question.jsonl") == packed
+    with pytest.raises(DataFormatError, match="there is no mt_bench/other"):
+        benchmark_file("mt_bench/other.jsonl")
+
+
+def test_each_file_has_its_own_rows_and_a_refusal_names_the_file(tmp_path: Path) -> None:
+    first = written(tmp_path / "one.jsonl", "\n".join(map(json.dumps, ROWS)))
+    second = written(tmp_path / "two.json", json.dumps(ROWS[:2]))
+    rows = score_files("arena_hard", [first, second])
+    assert [(row["file"], row["model"], row["judged"]) for row in rows] == [(str(first), "m", 6), (str(second), "m", 4)]
+    with pytest.raises(DataFormatError) as refused:
+        score_files("mt_bench", [first])
+    assert str(first) in refused.value.where
+    with pytest.raises(UserError, match="no benchmark 'mmlu'"):
+        score_files("mmlu", [first])
+
+
+def test_what_is_not_a_number_is_null() -> None:
+    row: dict[str, Any] = {"file": "f", "standard_error": float("nan")}
+    assert json.loads(as_json([row])) == [{"file": "f", "standard_error": None}]
+
+
+def test_the_command_prints_json_and_a_table(tmp_path: Path) -> None:
+    file = written(tmp_path / "one.jsonl", "\n".join(map(json.dumps, ROWS)))
+    command = [sys.executable, "-m", "orchestrator.cli", "score", "--benchmark", "arena_hard", str(file)]
+    table = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "100.00 (43.85–100.00)" in table
+    (row,) = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, timeout=60).stdout)
+    assert (row["benchmark"], row["model"], row["score"], row["n_questions"]) == ("arena_hard", "m", 100.0, 3)
+
+
+def test_a_file_that_is_no_judgment_ends_with_code_two_and_without_a_traceback(tmp_path: Path) -> None:
+    file = written(tmp_path / "one.jsonl", '{"uid": 1}')
+    command = [sys.executable, "-m", "orchestrator.cli", "score", "--benchmark", "arena_hard", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "row 1 is no judgment" in done.stderr
+    assert "Traceback" not in done.stderr
