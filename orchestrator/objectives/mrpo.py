@@ -26,7 +26,7 @@ class MRPO(Objective):
     paper = "Le et al. 2024, arXiv:2405.16388"
     status = "code-checked"
     search_space = {"beta": LogUniform(0.001, 0.3), "eta": Uniform(0.01, 0.5)}
-    limits = {"alpha": (lambda value: 0 < value < 1, "between 0 and 1, or absent to adapt it")}
+    limits = {"alpha": (lambda value: 0 <= value <= 1, "between 0 and 1, or absent to adapt it")}
     needs = Needs(reference=True, extra_references=1)
 
     beta: float = 0.1

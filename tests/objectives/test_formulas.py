@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch.nn.functional import softplus
 
 from orchestrator.objectives import METHODS, Objective
 from orchestrator.objectives.cpo import CPO
+from orchestrator.objectives.dpo import DPO
 from orchestrator.objectives.exo import EXOPref
 from orchestrator.objectives.f_dpo import FDPO
 from orchestrator.objectives.hpo import HPO
@@ -144,3 +146,16 @@ def mixed_reference(main: list[float], extra: list[float], eta: float, alpha: fl
     apart = abs(extra[0] - extra[1])
     weight = apart / (apart + abs(main[0] - main[1]) + 1e-6) if alpha is None else alpha
     return -math.log(weight * math.exp(-main[side]) + (1 - weight) * math.exp(-clipped))
+
+
+def test_mrpo_with_all_weight_on_one_reference_is_dpo_against_it() -> None:
+    scores = random_scores(8)
+    dpo = DPO(beta=0.3)
+    assert torch.allclose(MRPO(beta=0.3, alpha=1.0)(scores, {}).loss, dpo(scores, {}).loss, rtol=1e-12)
+    near = MRPO(beta=0.3, alpha=0.0, eta=1e6)(scores, {}).loss
+    other = replace(
+        scores,
+        chosen=replace(scores.chosen, reference_logp=scores.chosen.known("extra_reference_logp")[:, 0]),
+        rejected=replace(scores.rejected, reference_logp=scores.rejected.known("extra_reference_logp")[:, 0]),
+    )
+    assert torch.allclose(near, dpo(other, {}).loss, rtol=1e-12)

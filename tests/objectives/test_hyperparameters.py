@@ -67,7 +67,7 @@ BAD: tuple[tuple[str, str, Any], ...] = (
     ("rloo", "epsilon", 0),
     ("rloo", "beta", -0.1),
     ("mrpo", "alpha", 3),
-    ("mrpo", "alpha", 0),
+    ("mrpo", "alpha", -0.1),
     ("mrpo", "alpha", "adaptive"),
     ("mrpo", "eta", 0),
     ("ipo", "length_normalized", 1),
