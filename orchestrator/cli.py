@@ -121,11 +121,9 @@ def score(
     if as_json:
         print(recompute.as_json(rows))
         return
-    from rich.console import Console
+    from orchestrator.report.cards import scores_table, show
 
-    from orchestrator.report.cards import scores_table
-
-    Console(highlight=False).print(scores_table(rows))
+    show(scores_table(rows))
 
 
 @app.command()
@@ -138,11 +136,9 @@ def methods(
 
     Example: daa methods simpo
     """
-    from rich.console import Console
+    from orchestrator.report.cards import method_card, methods_table, show
 
-    from orchestrator.report.cards import method_card, methods_table
-
-    Console(highlight=False).print(methods_table() if name is None else method_card(name))
+    show(methods_table() if name is None else method_card(name))
 
 
 def main(arguments: list[str] | None = None) -> None:

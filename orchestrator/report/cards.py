@@ -1,11 +1,13 @@
 """Methods as a table and as one card each, and benchmark scores as a table, for the screen."""
 
 import inspect
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Column, Table
 
@@ -23,10 +25,17 @@ _NEEDS: Mapping[str, str] = {
     "extra_references": "further references",
     "whole_batch": "whole batch",
 }
+_WIDE = 200
 _SYMBOLS = (
     "lw, ll: log-probabilities of the chosen and the rejected response; Lw, Ll: their lengths in tokens; m = l/L; lw0, ll0: under the "
     "reference; d = l - l0; D = dw - dl; s: sigmoid; sg: no gradient; dr = r(yw) - r(yl) of rewards r; k: over all responses to a prompt"
 )
+
+
+def show(what: RenderableType) -> None:
+    """Print to the terminal in its width; elsewhere, such as into a file or a pipe, in a width that breaks few lines."""
+    is_terminal = sys.stdout.isatty() or "COLUMNS" in os.environ
+    Console(highlight=False, width=None if is_terminal else _WIDE).print(what)
 
 
 def needs_in_words(needs: Needs) -> str:
@@ -44,7 +53,9 @@ def range_in_words(distribution: Distribution) -> str:
 
 def methods_table() -> RenderableType:
     """All methods: what each needs, its hyperparameters with defaults and searched ranges, its source and how far it was checked."""
-    table = Table("method", "needs", "hyperparameters: default (searched)", "paper", "status")
+    table = Table(
+        "method", *(Column(name, overflow="fold") for name in ("needs", "hyperparameters: default (searched)", "paper")), "status"
+    )
     for name, method in METHODS.items():
         table.add_row(
             name, needs_in_words(method().needs), escape("\n".join(_hyperparameters(method))), escape(method.paper), method.status
