@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evals.errors import DataFormatError
+from evals.json_lines import json_line
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,7 @@ def save_prompts(path: str | Path, prompts: Sequence[EvaluationPrompt]) -> None:
 
 
 def _prompt(line: bytes, where: str, number: int) -> EvaluationPrompt:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise DataFormatError(f"this line is not JSON: {error}", where, "write one JSON object on each line") from error
+    row = json_line(line, where)
     if not isinstance(row, dict) or not ("prompt" in row or "messages" in row):
         raise DataFormatError("this row has neither `prompt` nor `messages`", where, 'write {"prompt": "..."} or {"messages": [...]}')
     turns = row.get("messages") or [{"role": "user", "content": row["prompt"]}]

@@ -121,7 +121,8 @@ def score(
     if as_json:
         print(recompute.as_json(rows))
         return
-    from orchestrator.report.cards import scores_table, show
+    from orchestrator.report.scores import scores_table
+    from orchestrator.report.terminal import show
 
     show(scores_table(rows))
 
@@ -136,7 +137,8 @@ def methods(
 
     Example: daa methods simpo
     """
-    from orchestrator.report.cards import method_card, methods_table, show
+    from orchestrator.report.cards import method_card, methods_table
+    from orchestrator.report.terminal import show
 
     show(methods_table() if name is None else method_card(name))
 

@@ -66,6 +66,11 @@ def test_the_card_of_the_page_is_printed(my_po: Path) -> None:
     assert "0.01–0.5 log" in card
 
 
+def test_the_readme_counts_the_methods() -> None:
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    assert f"{len(METHODS)} methods" in readme
+
+
 def test_every_method_has_a_row_in_the_table_of_names() -> None:
     table = [line.split("|")[2] for line in (DOCS / "methods.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     named = set(re.findall(r"[a-z]\w+", " ".join(table)))

@@ -5,6 +5,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -88,13 +89,13 @@ def _controlled(rows: Sequence[Mapping[str, Any]], preferences: np.ndarray) -> L
     """Length control; a model compared with itself, under one name, is the baseline: exactly 50."""
     if all(row.get("generator_1") == row["generator_2"] for row in rows):
         return LengthControl((0.0, 0.0, 0.0), math.nan, 50.0, 0.0)
-    difficulty = _difficulty()
+    difficulty = difficulties()
     unknown = next((row["instruction"] for row in rows if row["instruction"] not in difficulty), None)
     if unknown is not None:
         raise DataFormatError(f"the benchmark has no instruction {unknown[:80]!r}", "annotations", "score AlpacaEval 2's own instructions")
     lengths = np.array([len(row["output_1"]) - len(row["output_2"]) for row in rows], dtype=np.float64)
     known = np.array([difficulty[row["instruction"]] for row in rows])
-    return length_controlled(preferences - 1, lengths, known, _gamed())
+    return length_controlled(preferences - 1, lengths, known, gamed_rows())
 
 
 def _preference(row: Mapping[str, Any]) -> float | None:
@@ -105,23 +106,28 @@ def _preference(row: Mapping[str, Any]) -> float | None:
     return _TIE if value == 0 else float(value)
 
 
-@cache
-def _difficulty() -> Mapping[str, float]:
-    """Each instruction's difficulty, by its text."""
-    values = {
-        row["index"]: float(row["instruction_difficulty"]) for row in read_csv(benchmark_file("alpaca_eval2/instruction_difficulty.csv"))
-    }
-    rows = read_rows(benchmark_file("alpaca_eval2/instructions.jsonl"))
-    return {row["instruction"]: values[str(row["index"])] for row in rows}
+def difficulties() -> Mapping[str, float]:
+    """Each instruction's difficulty, by its text. Raises DataFormatError that says which file to place where."""
+    names = ("instruction_difficulty.csv", "instructions.jsonl")
+    return _read_difficulties(*(benchmark_file(f"alpaca_eval2/{name}") for name in names))
 
 
-@cache
-def _gamed() -> GamedRows:
-    """The verdicts on the gamed baselines."""
+def gamed_rows() -> GamedRows:
+    """The verdicts on the gamed baselines. Raises DataFormatError that says which file to place where."""
     try:
-        file = benchmark_file("alpaca_eval2/df_gamed.csv")
+        return _read_gamed(benchmark_file("alpaca_eval2/df_gamed.csv"))
     except DataFormatError:
-        file = benchmark_file("alpaca_eval2/df_gamed_reconstructed.csv")
+        return _read_gamed(benchmark_file("alpaca_eval2/df_gamed_reconstructed.csv"))
+
+
+@cache
+def _read_difficulties(by_index: Path, instructions: Path) -> Mapping[str, float]:
+    values = {row["index"]: float(row["instruction_difficulty"]) for row in read_csv(by_index)}
+    return {row["instruction"]: values[str(row["index"])] for row in read_rows(instructions)}
+
+
+@cache
+def _read_gamed(file: Path) -> GamedRows:
     rows = read_csv(file)
     features = [[math.tanh(float(row["std_delta_len"])), float(row["instruction_difficulty"]), 0.0] for row in rows]
     return GamedRows(np.array(features), np.array([float(row["preference"]) for row in rows]))

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from evals.errors import DataFormatError
+from evals.json_lines import ONE_OBJECT, json_line
 
 DATA_VARIABLE = "DAA_EVAL_DATA"
+_ROWS = "write a list of JSON objects, or one object on each line"
 
 
 def read_rows(path: str | Path) -> list[Mapping[str, Any]]:
@@ -28,7 +30,7 @@ def read_rows(path: str | Path) -> list[Mapping[str, Any]]:
         return list(_lines(text, file))
     rows = whole if isinstance(whole, list) else [whole]
     if not rows or not all(isinstance(row, dict) for row in rows):
-        raise DataFormatError("the file holds no rows", str(file), "write a list of JSON objects, or one object on each line")
+        raise DataFormatError("the file holds no rows", str(file), _ROWS)
     return rows
 
 
@@ -60,11 +62,7 @@ def _lines(text: str, file: Path) -> Iterator[Mapping[str, Any]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            cure = "write a list of JSON objects, or one object on each line"
-            raise DataFormatError(f"this line is not JSON: {error}", f"{file}:{number}", cure) from error
+        row = json_line(line, f"{file}:{number}", _ROWS)
         if not isinstance(row, dict):
-            raise DataFormatError("this line is not a JSON object", f"{file}:{number}", "write one JSON object on each line")
+            raise DataFormatError("this line is not a JSON object", f"{file}:{number}", ONE_OBJECT)
         yield row

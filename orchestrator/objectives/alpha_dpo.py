@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.distributions import LogUniform, Uniform
-from orchestrator.objectives.contract import Objective, PairLoss, State, moving_average, sigmoid_loss
+from orchestrator.objectives.contract import Objective, PairLoss, State, as_state, moving_average, sigmoid_loss
 from orchestrator.policy.scores import Needs, PairScores
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class AlphaDPO(Objective):
         gap = (pair.chosen.mean_log_ratio - pair.rejected.mean_log_ratio).detach()
         if self.compat:
             statistics = {"ema_mean": gap.mean(), "ema_std": gap.std()}
-            usual = moving_average(state, {key: float(value) for key, value in statistics.items()}, self.ema_decay)
+            usual = moving_average(state, as_state(statistics), self.ema_decay)
             standardised = (gap - usual["ema_mean"]) / usual["ema_std"]
         else:
             statistics = {"gap": gap.mean(), "gap_squared": (gap**2).mean()}

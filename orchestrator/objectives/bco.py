@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from orchestrator.distributions import LogUniform
-from orchestrator.objectives.contract import Objective, PairLoss, State, sigmoid_loss
+from orchestrator.objectives.contract import Objective, PairLoss, State, as_state, sigmoid_loss
 from orchestrator.policy.scores import Needs, PairScores
 
 
@@ -33,10 +33,10 @@ class BCO(Objective):
         if not self.shift:
             return PairLoss(sigmoid_loss(chosen_reward) + sigmoid_loss(-rejected_reward), chosen_reward, rejected_reward)
         mean = (chosen_reward + rejected_reward).detach().mean() / 2
-        count = mean * 0 + 2 * len(chosen_reward)
-        delta = (state["reward_mean"] * state["count"] + mean * count) / (state["count"] + count)
+        statistics = {"reward_mean": mean, "count": mean * 0 + 2 * len(chosen_reward)}
+        delta = self.next_state(state, as_state(statistics))["reward_mean"]
         loss = sigmoid_loss(chosen_reward - delta) + sigmoid_loss(delta - rejected_reward)
-        return PairLoss(loss, chosen_reward, rejected_reward, {"reward_mean": mean, "count": count})
+        return PairLoss(loss, chosen_reward, rejected_reward, statistics)
 
     def initial_state(self) -> State:
         """No response was seen."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.distributions import LogUniform, Uniform
-from orchestrator.objectives.contract import Objective, PairLoss, State, moving_average, sigmoid_loss
+from orchestrator.objectives.contract import Objective, PairLoss, State, as_state, moving_average, sigmoid_loss
 from orchestrator.policy.scores import Needs, PairScores
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class BetaDPO(Objective):
         """-log s(sg[max(1e-3, beta (1 + alpha (mean D - M)))] D), mean over the pairs kept, M the running mean of D"""
         gap = pair.log_ratio_margin.detach()
         statistics = {"gap_mean": gap.mean(), "gap_std": gap.std(correction=1 if self.compat else 0)}
-        usual = self._usual(state, {key: float(value) for key, value in statistics.items()})
+        usual = self._usual(state, as_state(statistics))
         kept = self._kept(gap, usual, int(state.get("draws", 0)))
         share = kept.to(gap.dtype) / kept.sum()
         beta = (self.beta * (1 + self.alpha * ((gap * share).sum() - usual["gap_mean"]))).clamp(min=_SMALLEST_BETA)

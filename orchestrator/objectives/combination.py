@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, make_dataclass
-from functools import cache, reduce
+from functools import cache, cached_property, reduce
 from typing import Any, ClassVar
 
 from orchestrator.distributions import Distribution
@@ -27,14 +27,12 @@ class Combination(Objective):
     def __post_init__(self) -> None:
         """Raises SettingsError for a weight or a part's hyperparameter outside its limits."""
         super().__post_init__()
-        own = self.hyperparameters()
-        for method in self.methods:
-            try:
-                method(**_owned(own, method))
-            except SettingsError as error:
-                raise SettingsError(error.what, f"{self.name}, {error.where}", error.cure) from error
+        try:
+            _ = self.parts
+        except SettingsError as error:
+            raise SettingsError(error.what, f"{self.name}, {error.where}", error.cure) from error
 
-    @property
+    @cached_property
     def parts(self) -> dict[str, tuple[float, Objective]]:
         """Each part's weight and the part, ready to be called, under its name."""
         own = self.hyperparameters()

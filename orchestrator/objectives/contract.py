@@ -142,6 +142,11 @@ def categorical_divergence(target: Tensor, prediction: Tensor, is_present: Tenso
     return (log_target.exp() * (log_target - log_prediction)).sum(-1)
 
 
+def as_state(statistics: Mapping[str, Tensor]) -> State:
+    """One batch's statistics as plain numbers, as `next_state` takes them."""
+    return {key: float(value) for key, value in statistics.items()}
+
+
 def moving_average(state: State, averaged: State, decay: float) -> State:
     """Exponential moving averages that start at the first step's values; an empty state has seen no step."""
     return {key: decay * state.get(key, value) + (1 - decay) * value for key, value in averaged.items()}

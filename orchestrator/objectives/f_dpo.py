@@ -21,7 +21,8 @@ _DIVERGENCES = ("forward_kl", "js", "alpha")
 class FDPO(Objective):
     """f-DPO: `divergence` "forward_kl" covers the reference, "js" is between, "alpha" moves from forward (0) to reverse KL (1).
 
-    Exponents end at 80 in float32, and gradients with them. Choose it to trade diversity for reward.
+    The "alpha" form was not checked against other code. Exponents end at 80 in float32, and gradients with them. Choose it to trade
+    diversity for reward.
     """
 
     name = "f_dpo"

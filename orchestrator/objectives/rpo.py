@@ -18,7 +18,8 @@ class _RPO(Objective):
     """What the three distances share.
 
     `eta` scales the explicit rewards; a chosen response with the lower reward is allowed, and pulls the other way. With `reward_beta`,
-    the rewards are another policy's: `reward_beta` times its log ratio, the policy being the first of `model.references`.
+    the rewards are another policy's: `reward_beta` times its log ratio, the policy being the first of `model.references`; this form
+    was not checked against other code.
     """
 
     paper = "Sun et al. 2025, arXiv:2502.00203; Nemotron-4: arXiv:2406.11704"
@@ -75,7 +76,10 @@ class RPOForward(_RPO):
 
 @dataclass(frozen=True)
 class RPOSquared(_RPO):
-    """RPO with the squared distance: IPO whose target is the explicit gap. Choose it for calibrated rewards."""
+    """RPO with the squared distance: IPO whose target is the explicit gap. Choose it for calibrated rewards.
+
+    Its form over more than two responses is derived.
+    """
 
     name = "rpo_sq"
 

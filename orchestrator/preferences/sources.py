@@ -1,13 +1,13 @@
 """Preference data in, as files of this machine: JSONL (plain or gzipped) and Parquet rows become PreferencePairs."""
 
 import gzip
-import json
 import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evals.json_lines import json_line
 from evals.prompts import Message
 from orchestrator.errors import DataFormatError
 from orchestrator.preferences.pairs import PreferencePair, ScoredResponse
@@ -64,10 +64,7 @@ def _parquet_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _parsed(line: bytes, origin: str) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise DataFormatError(f"this line is not JSON: {error}", origin, "write one JSON object on each line") from error
+    row = json_line(line, origin)
     if not isinstance(row, dict):
         raise DataFormatError("this line is not a JSON object", origin, _ROW_HELP)
     return row

@@ -1,13 +1,10 @@
-"""Methods as a table and as one card each, and benchmark scores as a table, for the screen."""
+"""Methods as a table and as one card each, for the screen."""
 
 import inspect
-import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Column, Table
 
@@ -25,17 +22,10 @@ _NEEDS: Mapping[str, str] = {
     "extra_references": "further references",
     "whole_batch": "whole batch",
 }
-_WIDE = 200
 _SYMBOLS = (
     "lw, ll: log-probabilities of the chosen and the rejected response; Lw, Ll: their lengths in tokens; m = l/L; lw0, ll0: under the "
     "reference; d = l - l0; D = dw - dl; s: sigmoid; sg: no gradient; dr = r(yw) - r(yl) of rewards r; k: over all responses to a prompt"
 )
-
-
-def show(what: RenderableType) -> None:
-    """Print to the terminal in its width; elsewhere, such as into a file or a pipe, in a width that breaks few lines."""
-    is_terminal = sys.stdout.isatty() or "COLUMNS" in os.environ
-    Console(highlight=False, width=None if is_terminal else _WIDE).print(what)
 
 
 def needs_in_words(needs: Needs) -> str:
@@ -84,19 +74,6 @@ def method_card(name: str) -> RenderableType:
         *(f"[bold]{key}[/bold]  {escape(facts[key])}" for key in facts),
     ]
     return Group("\n".join(lines), "", table, "", f"[dim]{escape(_SYMBOLS)}[/dim]")
-
-
-def scores_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Recomputed benchmark scores: score with its 95 % interval, and the verdicts behind it."""
-    wide = [Column(name, overflow="fold") for name in ("model", "judge")]
-    several = len({row["file"] for row in rows}) > 1
-    table = Table(*wide, Column("score (95 %)", no_wrap=True), "error", "judged", "unreadable", *(["file"] if several else []))
-    for row in rows:
-        score = f"{row['score']:.2f} ({row['low']:.2f}–{row['high']:.2f})"
-        name = " ".join(filter(None, (row["model"], row.get("category"))))
-        rest = (str(row["judged"]), str(row["unreadable"]), *([escape(row["file"])] if several else []))
-        table.add_row(escape(name), escape(row["judge"]), score, f"{row['standard_error']:.2f}", *rest)
-    return table
 
 
 def _hyperparameters(method: type[Objective]) -> list[str]:

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from orchestrator.output import screen_kept_from
 from orchestrator.report import words
+from orchestrator.report.terminal import console
 from orchestrator.search.leaderboard import BASE, Row
 from orchestrator.search.trial import Trial
 
@@ -23,7 +23,7 @@ class Narrator:
     """Writes to a terminal with colour, to anything else as plain lines."""
 
     def __init__(self, screen: TextIO) -> None:
-        self._console = Console(file=screen, width=None if screen.isatty() else _WIDTH_OF_A_PIPE, highlight=False)
+        self._console = console(screen, _WIDTH_OF_A_PIPE)
         self._started = time.monotonic()
         self._best = float("-inf")
 

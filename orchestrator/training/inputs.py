@@ -33,13 +33,7 @@ def load_inputs(model: str, train: Path, context: int, limit: int | None) -> Inp
 
 def check_needs(needs: Mapping[str, Needs], pairs: Sequence[TokenizedPair], origin: Path, references: int) -> None:
     """Refuse methods that need rewards when the data has none, or further references when there are too few."""
-    lonely = [method for method, need in needs.items() if need.extra_references > references]
-    if lonely:
-        raise SettingsError(
-            f"{', '.join(lonely)} compare the policy with further models, and {references} are given",
-            "model.references",
-            "name them there, as Hugging Face directories or hub identifiers, or leave these methods out of search.methods",
-        )
+    check_references(needs, references)
     without = next((number for number, pair in enumerate(pairs, 1) if pair.chosen_reward is None), None)
     hungry = [method for method, need in needs.items() if need.reward]
     if hungry and without is not None:
@@ -47,4 +41,15 @@ def check_needs(needs: Mapping[str, Needs], pairs: Sequence[TokenizedPair], orig
             f"{', '.join(hungry)} need rewards, and pair {without} of the data has none",
             str(origin),
             "add `chosen_reward` and `rejected_reward` to every row, or leave these methods out of search.methods",
+        )
+
+
+def check_references(needs: Mapping[str, Needs], references: int) -> None:
+    """Refuse methods that need more further references than there are."""
+    lonely = [method for method, need in needs.items() if need.extra_references > references]
+    if lonely:
+        raise SettingsError(
+            f"{', '.join(lonely)} compare the policy with further models, and {references} are given",
+            "model.references",
+            "name them there, as Hugging Face directories or hub identifiers, or leave these methods out of search.methods",
         )

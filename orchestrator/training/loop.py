@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from orchestrator.errors import SettingsError
 from orchestrator.objectives.contract import Objective
 from orchestrator.policy.loading import load_reference
 from orchestrator.policy.reference_cache import keep_reference, merge_shares, read_reference, reference_key
@@ -18,6 +17,7 @@ from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.checkpoint import Checkpoint, Progress, forget_optimizer, latest_checkpoint, restore, save_checkpoint
 from orchestrator.training.engine import Engine
+from orchestrator.training.inputs import check_references
 from orchestrator.training.schedule import learning_rate
 from orchestrator.training.step import MicroBatch, StepResult, train_step
 
@@ -100,12 +100,7 @@ class _References:
 
 def _references(run: TrainingRun, engine: Engine) -> _References:
     needs = run.objective.needs
-    if len(run.references) < needs.extra_references:
-        raise SettingsError(
-            f"{run.objective.name} compares the policy with {needs.extra_references} more model(s), and {len(run.references)} are given",
-            "model.references",
-            "name them there, as Hugging Face directories or hub identifiers",
-        )
+    check_references({run.objective.name: needs}, len(run.references))
     main = None
     if needs.reference_logits:
         main = load_reference(run.model, run.settings.dtype, engine.device)

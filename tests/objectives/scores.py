@@ -5,12 +5,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from orchestrator.objectives.contract import Objective, PairLoss, State
-from orchestrator.policy.scores import PairScores, ResponseScores, map_tensors
+from orchestrator.objectives.contract import Objective, PairLoss, State, as_state
+from orchestrator.policy.scores import PairScores, ResponseScores, map_tensors, policy_measurements
 
 STRIKING = (0.0, -1e-9, -0.5, -3.0, -87.5, -300.0, -1000.0)
 SHIFTS = (0.0, 5.0, 1e4, -1e4)
-FROM_THE_POLICY = ("logp", "prefix_logp", "position_kl")
 
 
 def measured(logp: Tensor, length: Tensor, log_ratio: Tensor, reward: Tensor, shared: Tensor) -> ResponseScores:
@@ -90,19 +89,17 @@ def altered(scores: PairScores, **changes: Tensor | None) -> PairScores:
     return replace(scores, chosen=replace(scores.chosen, **changes), rejected=replace(scores.rejected, **changes))
 
 
-def policy_measurements(scores: PairScores) -> dict[str, Tensor]:
+def leaves_of(scores: PairScores) -> dict[str, Tensor]:
     """What carries gradients, named as in "chosen.logp"."""
-    sides = {"chosen": scores.chosen, "rejected": scores.rejected, "others": scores.others}
-    found = {f"{name}.{key}": getattr(side, key, None) for name, side in sides.items() for key in FROM_THE_POLICY}
-    return {name: value for name, value in found.items() if value is not None and value.requires_grad}
+    return {".".join(place): value for place, value in policy_measurements(scores).items() if value.requires_grad}
 
 
 def gradients(objective: Objective, scores: PairScores, state: State) -> tuple[PairLoss, dict[str, Tensor]]:
     """The outcome, and the gradients of the summed loss by what the policy gives."""
-    outcome, leaves = objective(scores, state), policy_measurements(scores)
+    outcome, leaves = objective(scores, state), leaves_of(scores)
     return outcome, dict(zip(leaves, torch.autograd.grad(outcome.loss.sum(), [*leaves.values()], materialize_grads=True), strict=True))
 
 
 def after(objective: Objective, state: State, outcome: PairLoss) -> State:
     """The state after a step on this one batch."""
-    return objective.next_state(state, {key: float(value) for key, value in outcome.statistics.items()})
+    return objective.next_state(state, as_state(outcome.statistics))

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from orchestrator.objectives import METHODS, Objective
-from orchestrator.objectives.contract import PairLoss
 from orchestrator.policy.scores import PairScores, ResponseScores, map_tensors
 from orchestrator.policy.scoring import ResponseLogits, neighbour_step
 from orchestrator.selection.alignment_potential import alignment_potential, top_pairs
+from tests.objectives.scores import after
 
 VECTORS = Path(__file__).parents[3] / "shared" / "golden" / "methods.json"
 pytestmark = pytest.mark.skipif(not VECTORS.is_file(), reason="the authors' vectors are not beside this checkout")
@@ -236,11 +236,6 @@ def state_before(case: Mapping[str, Any], objective: Objective) -> Mapping[str, 
     if case["method"] == "beta_dpo":
         return {key: case["hyperparameters"][key] for key in ("gap_mean", "gap_std")}
     return case.get("state_before", objective.initial_state())
-
-
-def after(objective: Objective, state: Mapping[str, float], outcome: PairLoss) -> Mapping[str, float]:
-    """The state after a step on this one batch."""
-    return objective.next_state(state, {key: float(value) for key, value in outcome.statistics.items()})
 
 
 def agree(found: torch.Tensor, case: Mapping[str, Any], *path: str) -> None:

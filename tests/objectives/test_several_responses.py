@@ -13,7 +13,7 @@ from orchestrator.objectives.rloo import RLOO
 from orchestrator.objectives.rpo import RPOBackward, RPOForward, RPOSquared
 from orchestrator.policy.scores import PairScores, ResponseScores, map_tensors
 from tests.objectives.drawn import PAIRS, assert_same, close, for_all, prompts, share
-from tests.objectives.scores import at_reference, gradients, policy_measurements, random_scores, with_others
+from tests.objectives.scores import at_reference, gradients, leaves_of, random_scores, with_others
 
 OBJECTIVES = (RPOBackward(eta=0.7), RPOForward(eta=0.7), RPOSquared(eta=0.7), EXOReward(reward_beta=0.8), RLOO())
 BETA = share(0.01, 0.5)
@@ -104,7 +104,7 @@ def test_rloo_takes_the_divergence_from_the_first_rounds_model_off_the_rewards(s
 def test_every_response_that_there_is_gets_a_gradient_and_no_absent_one(objective: Objective) -> None:
     scores = with_others(random_scores(12, spread=0.01))
     assert scores.others is not None
-    assert "others.logp" in policy_measurements(scores)
+    assert "others.logp" in leaves_of(scores)
     slopes = gradients(objective, scores, {})[1]["others.logp"]
     assert ((slopes != 0) == (scores.others.length > 0)).all()
 

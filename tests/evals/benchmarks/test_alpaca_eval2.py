@@ -2,15 +2,14 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
-from evals.benchmarks import alpaca_eval2
-from evals.benchmarks.alpaca_eval2 import is_switched, preference, score_annotations
+from evals.benchmarks.alpaca_eval2 import difficulties, gamed_rows, is_switched, preference, score_annotations
 from evals.benchmarks.files import DATA_VARIABLE, read_csv, read_rows
 from evals.benchmarks.length_control import GRID, length_controlled
 from evals.errors import DataFormatError, UnreadableVerdictsError
@@ -20,14 +19,9 @@ PUBLIC = DATA / "alpaca_eval2" / "public"
 
 
 @pytest.fixture(autouse=True)
-def data(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The benchmark data are looked up anew in each test."""
+def data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmark data are found."""
     monkeypatch.setenv(DATA_VARIABLE, str(DATA))
-    for known in (alpaca_eval2._difficulty, alpaca_eval2._gamed):
-        known.cache_clear()
-    yield
-    for known in (alpaca_eval2._difficulty, alpaca_eval2._gamed):
-        known.cache_clear()
 
 
 @cache
@@ -79,11 +73,11 @@ def test_win_rates_errors_and_counts_equal_the_published_row(model: str) -> None
 def test_the_length_controlled_win_rate_is_that_of_the_official_fit(model: str) -> None:
     rows = [row for row in annotations()[model] if row["preference"] is not None]
     # Published rows with missing annotations took each difficulty from the position in the file.
-    difficulty = np.array(list(alpaca_eval2._difficulty().values()))[: len(rows)]
+    difficulty = np.array(list(difficulties().values()))[: len(rows)]
     targets = np.array([1.5 if row["preference"] == 0 else row["preference"] for row in rows]) - 1
     lengths = np.array([len(row["output_1"]) - len(row["output_2"]) for row in rows], dtype=np.float64)
     wanted = float(published()[model]["length_controlled_winrate"])
-    gamed = alpaca_eval2._gamed()
+    gamed = gamed_rows()
     assert length_controlled(targets, lengths, difficulty, gamed).win_rate == pytest.approx(wanted, abs=0.2)
     assert min(abs(length_controlled(targets, lengths, difficulty, gamed, c).win_rate - wanted) for c in GRID) < 0.02
 
