@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.tx
 # Written by each save, without a meaning for the engine.
 VOLATILE_KEYS = ("_name_or_path", "transformers_version", "use_cache", "torch_dtype", "truncation", "padding")
 CURE = "give a directory written by `save_pretrained` of both the model and its tokenizer"
+
+_SAMPLES, _SAMPLE = 64, 1 << 16
 
 Stamp = tuple[tuple[str, int, int], ...]
 
@@ -69,6 +72,47 @@ def engine_shape(directory: Path) -> str:
         file = directory / name
         parts.append(_read_json(file) if file.suffix == ".json" else file.read_text("latin-1") if file.is_file() else None)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint(directory: Path) -> str:
+    """Name what a directory of a model or an adapter holds, in 12 hex digits: copies of it have the same name.
+
+    Small files count whole; of weights, their sizes and evenly spaced samples of 64 KiB.
+    """
+    return _fingerprint(directory, tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in _content(directory)))
+
+
+def adapter_rank(directory: Path) -> int:
+    """The rank of a LoRA adapter. Raises ModelError for a directory that holds none."""
+    settings = _read_json(directory / "adapter_config.json")
+    if "r" not in settings or not any(directory.glob("adapter_model.*")):
+        cure = "give a directory written by `save_pretrained` of a LoRA model"
+        raise ModelError("this directory holds no LoRA adapter: it needs adapter_config.json and its weights", str(directory), cure)
+    return int(settings["r"])
+
+
+def adapter_base(directory: Path) -> str | None:
+    """The base model that a LoRA adapter names; None for a directory that is no adapter."""
+    return _read_json(directory / "adapter_config.json").get("base_model_name_or_path")
+
+
+@cache
+def _fingerprint(directory: Path, stamp: Stamp) -> str:
+    hashed = hashlib.sha256()
+    for name, size, _ in stamp:
+        hashed.update(f"{name} {size} ".encode())
+        with (directory / name).open("rb") as content:
+            for sample in range(_SAMPLES if size > _SAMPLES * _SAMPLE else 1):
+                content.seek(sample * (size // _SAMPLES))
+                hashed.update(content.read(_SAMPLE if size > _SAMPLES * _SAMPLE else size))
+    return hashed.hexdigest()[:12]
+
+
+def _content(directory: Path) -> list[Path]:
+    """The files that a model's answers depend on."""
+    names = (*TOKENIZER_FILES, "config.json", "generation_config.json", "tokenizer_config.json", "adapter_config.json")
+    weights = [*directory.glob("*.safetensors"), *directory.glob("*.bin")]
+    return sorted([directory / name for name in names if (directory / name).is_file()] + weights)
 
 
 def read_config(directory: Path) -> dict[str, Any]:

@@ -32,6 +32,13 @@ class EvaluationPrompt:
     answer: str | None = None
     pattern: str | None = None
 
+    @property
+    def text(self) -> str:
+        """The conversation as one text: of a single turn, that turn itself."""
+        if len(self.messages) == 1:
+            return self.messages[0].content
+        return "\n\n".join(f"{message.role}: {message.content}" for message in self.messages)
+
 
 @dataclass(frozen=True)
 class PromptSet:

@@ -4,30 +4,31 @@ from collections.abc import Sequence
 from typing import Any
 
 from evals.errors import ModelError, UserError
-from evals.prompts import EvaluationPrompt
+from evals.prompts import Message
 
 
-def encode_prompts(tokenizer: Any, prompts: Sequence[EvaluationPrompt], context: int) -> list[list[int]]:
-    """Render and encode each prompt, ready for the assistant's turn.
+class TooLongError(UserError):
+    """A conversation leaves no room for an answer in the model's context."""
 
-    Raises UserError for a prompt that leaves no room for an answer in `context` tokens, or that the template refuses.
+
+def encode_conversation(tokenizer: Any, messages: Sequence[Message], context: int, where: str) -> list[int]:
+    """Render and encode a conversation, ready for the assistant's turn.
+
+    Raises TooLongError for one that leaves no room for an answer in `context` tokens, UserError for one that the template refuses.
     """
     from jinja2 import TemplateError
 
     if not tokenizer.chat_template:
         raise ModelError("the tokenizer has no chat template", str(tokenizer.name_or_path), "save the tokenizer with its `chat_template`")
-    encoded: list[list[int]] = []
-    for prompt in prompts:
-        turns = [message.as_dict() for message in prompt.messages]
-        try:
-            tokens = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
-        except TemplateError as error:
-            raise UserError(f"the chat template refuses the prompt: {error}", f"prompt {prompt.id}", "change its roles") from error
-        if len(tokens) + 1 > context:
-            what = f"the prompt has {len(tokens)} tokens and its answer needs at least one, but the context is {context} tokens"
-            raise UserError(what, f"prompt {prompt.id}", "raise `max_model_len` if the model allows it, or drop the prompt")
-        encoded.append(list(tokens))
-    return encoded
+    turns = [message.as_dict() for message in messages]
+    try:
+        tokens = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+    except TemplateError as error:
+        raise UserError(f"the chat template refuses the prompt: {error}", where, "change its roles") from error
+    if len(tokens) + 1 > context:
+        what = f"the prompt has {len(tokens)} tokens and its answer needs at least one, but the context is {context} tokens"
+        raise TooLongError(what, where, "raise `max_model_len` if the model allows it, or drop the prompt")
+    return list(tokens)
 
 
 def single_tokens(tokenizer: Any, text: str) -> list[int]:

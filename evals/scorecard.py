@@ -6,7 +6,8 @@ from typing import Any
 
 from evals.errors import UnreadableVerdictsError
 from evals.generation import Decoding, Response
-from evals.judging import Verdict
+from evals.guards import Finding
+from evals.judging import Verdict, swap_consistency
 from evals.statistics import mean_interval
 
 
@@ -15,7 +16,8 @@ class Scorecard:
     """A win rate against the baseline in percent (0 to 100; 50 is equal), its 95 % interval, and how it was measured.
 
     `judged` counts readable verdicts, `unreadable` the others; `mean_length` is in characters; `seconds` covers both answering and
-    judging.
+    judging; `cost` is what the judge was paid, in the currency of its prices. `swap_consistency` is the share of pairs asked about in
+    both orders whose winner is the same in both, None where none was. `findings` are the guards that the responses set off.
     """
 
     win_rate: float
@@ -28,6 +30,9 @@ class Scorecard:
     decoding: Decoding
     prompts_sha256: str
     seconds: float
+    cost: float = 0.0
+    swap_consistency: float | None = None
+    findings: tuple[Finding, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Give a JSON-ready form."""
@@ -36,7 +41,8 @@ class Scorecard:
     @staticmethod
     def from_dict(row: dict[str, Any]) -> "Scorecard":
         """Invert `as_dict`."""
-        return Scorecard(**{**row, "decoding": Decoding(**row["decoding"])})
+        findings = tuple(Finding(**finding) for finding in row.get("findings", ()))
+        return Scorecard(**{**row, "decoding": Decoding(**row["decoding"]), "findings": findings})
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Measurement:
     prompts_sha256: str
     seconds: float
     max_unreadable: float = 0.1
+    findings: tuple[Finding, ...] = ()
 
 
 def score(verdicts: Sequence[Verdict], responses: Sequence[Response], how: Measurement) -> Scorecard:
@@ -71,4 +78,7 @@ def score(verdicts: Sequence[Verdict], responses: Sequence[Response], how: Measu
         decoding=how.decoding,
         prompts_sha256=how.prompts_sha256,
         seconds=how.seconds,
+        cost=sum(verdict.cost for verdict in verdicts),
+        swap_consistency=swap_consistency([verdict.in_both_orders for verdict in verdicts if verdict.in_both_orders is not None]),
+        findings=how.findings,
     )

@@ -62,6 +62,11 @@ def student_quantile(freedom: int, confidence: float) -> float:
     return math.tan(low) * math.sqrt(freedom)
 
 
+def student_p(t: float, freedom: int) -> float:
+    """The two-sided p value of Student's t: the mass outside [-|t|, |t|]."""
+    return max(0.0, 1 - _central_mass(math.atan(abs(t) / math.sqrt(freedom)), freedom))
+
+
 def _central_mass(angle: float, freedom: int) -> float:
     """Student's mass in [-t, t], with t = tan(angle) * sqrt(freedom): a finite series for whole degrees of freedom."""
     cosine, odd = math.cos(angle), freedom % 2

@@ -4,18 +4,21 @@ import hashlib
 import importlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from evals.errors import ModelError
+from evals.asking import Keep, Question, Reply, forget
+from evals.errors import ModelError, UserError
 from evals.generation import Decoding, Response
-from evals.model_files import Stamp, engine_shape, local_model, model_stamp, read_config
-from evals.prompts import EvaluationPrompt, Message
-from evals.rendering import encode_prompts, single_tokens
+from evals.model_files import Stamp, adapter_rank, engine_shape, fingerprint, local_model, model_stamp, read_config
+from evals.prompts import EvaluationPrompt
+from evals.rendering import TooLongError, encode_conversation, single_tokens
 
 if TYPE_CHECKING:
     from vllm import LLM, RequestOutput, SamplingParams
+    from vllm.lora.request import LoRARequest
 
 # An engine core in a process of its own triples the start. Threads bound to cores wait for whoever else runs there: bound, a tiny
 # model decodes 25 times slower beside one busy process. The CPU variables are read on CPU only.
@@ -27,6 +30,20 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
 }
+
+
+LORAS_AT_ONCE = 8
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """One question on its way through the engine, by its number among the questions."""
+
+    number: int
+    tokens: list[int]
+    sampling: "SamplingParams"
+    lora: "LoRARequest | None"
 
 
 class VllmEngine:
@@ -48,6 +65,8 @@ class VllmEngine:
         self._shape = ""
         # The directory whose weights the engine certainly holds; None while it works on them, so a failure leaves None behind.
         self._holds: tuple[Path, Stamp] | None = None
+        self._rank = 0
+        self._adapters: dict[str, int] = {}
 
     def warm_up(self) -> None:
         """Pay for vLLM's imports before the first checkpoint is there."""
@@ -60,49 +79,44 @@ class VllmEngine:
 
         Raises ModelError for a directory that cannot be loaded and UserError for a prompt longer than the context.
         """
-        llm = self._ready(local_model(model))
-        context = llm.model_config.max_model_len
-        encoded = encode_prompts(llm.get_tokenizer(), prompts, context)
-        from vllm import SamplingParams
+        replies = self.answer(model, [Question(prompt.id, prompt.messages, decoding) for prompt in prompts])
+        for prompt, reply in zip(prompts, replies, strict=True):
+            if reply.failure:
+                raise UserError(reply.failure, f"prompt {prompt.id}", "raise `max_model_len` if the model allows it, or drop the prompt")
+        return [Response(p.id, reply.text, reply.tokens, reply.finished) for p, reply in zip(prompts, replies, strict=True)]
 
-        sampling = [
-            SamplingParams(
-                temperature=decoding.temperature,
-                top_p=decoding.top_p,
-                max_tokens=min(decoding.max_tokens, context - len(tokens)),
-                seed=_prompt_seed(decoding.seed, prompt.id) if decoding.temperature > 0 else None,
-            )
-            for prompt, tokens in zip(prompts, encoded, strict=True)
-        ]
-        outputs = [output.outputs[0] for output in self._generate(llm, encoded, sampling)]
-        return [
-            Response(prompt.id, output.text, len(output.token_ids), output.finish_reason == "stop")
-            for prompt, output in zip(prompts, outputs, strict=True)
-        ]
+    def answer(self, model: str, questions: Sequence[Question], keep: Keep = forget) -> list[Reply]:
+        """One reply per question, in order; each goes to `keep` as soon as it is there.
 
-    def token_logprobs(
-        self, model_dir: str, conversations: Sequence[Sequence[Message]], tokens: Sequence[str], ids: Sequence[str] = ()
-    ) -> list[dict[str, float]]:
-        """Measure, for each conversation, the log-probability that the model's next turn begins with each of `tokens`.
-
-        A token counts with and without a space before it. `ids` name the conversations in errors. Raises UserError for a token
-        that the model's tokenizer splits, and for a conversation longer than the context.
+        A label counts with and without a space before it. Questions of several LoRA adapters of `model` are answered in one batch. A
+        question longer than the context is a failure in its reply. Raises ModelError for a directory that cannot be loaded, UserError
+        for a label that the tokenizer splits.
         """
-        llm = self._ready(local_model(model_dir))
+        adapters = sorted({question.adapter for question in questions if question.adapter is not None})
+        llm = self._ready(local_model(model), max((adapter_rank(Path(adapter)) for adapter in adapters), default=0))
         tokenizer, context = llm.get_tokenizer(), llm.model_config.max_model_len
-        variants = {token: single_tokens(tokenizer, token) for token in tokens}
-        names = ids or [f"conversation {number}" for number in range(1, len(conversations) + 1)]
-        prompts = [EvaluationPrompt(name, tuple(turns)) for name, turns in zip(names, conversations, strict=True)]
-        encoded = encode_prompts(tokenizer, prompts, context)
-        from vllm import SamplingParams
+        labels = {label: single_tokens(tokenizer, label) for question in questions for label in question.labels}
+        loras = self._lora_requests(adapters)
+        replies: dict[int, Reply] = {}
+        requests: list[_Request] = []
+        for number, question in enumerate(questions):
+            try:
+                tokens = encode_conversation(tokenizer, question.messages, context, f"prompt {question.id}")
+            except TooLongError as error:
+                replies[number] = Reply(failure=error.what)
+                keep(number, replies[number])
+                continue
+            wanted = sorted({token for label in question.labels for token in labels[label]})
+            lora = loras[question.adapter] if question.adapter else None
+            requests.append(_Request(number, tokens, _sampling(question, wanted, context - len(tokens)), lora))
 
-        wanted = sorted({number for numbers in variants.values() for number in numbers})
-        sampling = SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=wanted)
-        results = []
-        for output in self._generate(llm, encoded, [sampling] * len(encoded)):
-            first = (output.outputs[0].logprobs or [{}])[0]
-            results.append({token: _log_sum([first[number].logprob for number in numbers]) for token, numbers in variants.items()})
-        return results
+        def take(request: _Request, output: "RequestOutput") -> None:
+            reply = _reply(output, {label: labels[label] for label in questions[request.number].labels})
+            replies[request.number] = reply
+            keep(request.number, reply)
+
+        self._run(llm, requests, take)
+        return [replies[number] for number in range(len(questions))]
 
     def close(self) -> None:
         """Free the engine and its memory; the next call loads cold."""
@@ -115,12 +129,12 @@ class VllmEngine:
         del llm
         cleanup_dist_env_and_memory()
 
-    def _ready(self, directory: Path) -> "LLM":
-        """Hold the weights of `directory`: leave the engine as it is, swap its weights, or build it."""
+    def _ready(self, directory: Path, rank: int) -> "LLM":
+        """Hold the weights of `directory`: leave the engine as it is, swap its weights, or build it; `rank` is that of LoRA adapters."""
         holds = (directory.resolve(), model_stamp(directory))
-        if self._llm is not None and self._holds == holds:
+        if self._llm is not None and self._holds == holds and rank <= self._rank:
             return self._llm
-        shape = engine_shape(directory)
+        shape = engine_shape(directory) if rank <= self._rank else ""
         if self._llm is not None and self._holds is not None and shape == self._shape:
             self._holds = None
             self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(holds[0])})
@@ -128,8 +142,9 @@ class VllmEngine:
             self._llm.reset_prefix_cache()
         else:
             self.close()
+            self._rank = rank
             self._llm = self._load(holds[0])
-        self._shape, self._holds = shape, holds
+        self._shape, self._holds = shape or engine_shape(directory), holds
         return self._llm
 
     def _load(self, directory: Path) -> "LLM":
@@ -138,6 +153,7 @@ class VllmEngine:
         from vllm.platforms import current_platform
 
         on_cpu = current_platform.is_cpu()
+        lora = {"enable_lora": True, "max_lora_rank": _allowed_rank(self._rank), "max_loras": LORAS_AT_ONCE} if self._rank else {}
         try:
             return LLM(
                 str(directory),
@@ -149,17 +165,66 @@ class VllmEngine:
                 seed=self.seed,
                 enforce_eager=on_cpu,
                 use_tqdm_on_load=False,
+                **lora,
             )
         except (OSError, ValueError) as error:
             cure = "read the message above; if it speaks of memory or of the context's length, lower `max_model_len`"
             raise ModelError(f"vLLM cannot load this model: {error}", str(directory), cure) from error
 
-    def _generate(self, llm: "LLM", encoded: list[list[int]], sampling: "list[SamplingParams]") -> "list[RequestOutput]":
+    def _run(self, llm: "LLM", requests: "Sequence[_Request]", take: "Callable[[_Request, RequestOutput], None]") -> None:
         """Run the engine. An interruption leaves unfinished requests inside it, hence it is trusted again only after success."""
+        if not requests:
+            return
+        from vllm import RequestOutput
+
         holds, self._holds = self._holds, None
-        outputs = llm.generate([{"prompt_token_ids": tokens} for tokens in encoded], sampling, use_tqdm=False) if encoded else []
+        prompts: Any = [{"prompt_token_ids": request.tokens} for request in requests]
+        sampling = [request.sampling for request in requests]
+        loras: Any = [request.lora for request in requests] if any(request.lora for request in requests) else None
+        names = llm.enqueue(prompts, sampling, lora_request=loras, use_tqdm=False)
+        # Inside, the engine lengthens each request's number by a suffix of its own.
+        by_name = {name.partition("-")[0]: request for name, request in zip(names, requests, strict=True)}
+        while llm.llm_engine.has_unfinished_requests():
+            for output in llm.llm_engine.step():
+                if output.finished and isinstance(output, RequestOutput):
+                    take(by_name[output.request_id], output)
         self._holds = holds
-        return outputs
+
+    def _lora_requests(self, adapters: Sequence[str]) -> "dict[str, LoRARequest]":
+        """Number each adapter by what it holds: an adapter written anew under an old path is another one."""
+        if not adapters:
+            return {}
+        from vllm.lora.request import LoRARequest
+
+        numbers = {adapter: self._adapters.setdefault(fingerprint(Path(adapter)), len(self._adapters) + 1) for adapter in adapters}
+        return {adapter: LoRARequest(f"adapter-{number}", number, adapter) for adapter, number in numbers.items()}
+
+
+def _sampling(question: Question, wanted: list[int], room: int) -> "SamplingParams":
+    from vllm import SamplingParams
+
+    if wanted:
+        return SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=wanted)
+    decoding = question.decoding
+    return SamplingParams(
+        temperature=decoding.temperature,
+        top_p=decoding.top_p,
+        max_tokens=min(decoding.max_tokens, room),
+        seed=_prompt_seed(decoding.seed + question.attempt, question.id) if decoding.temperature > 0 else None,
+    )
+
+
+def _reply(output: "RequestOutput", labels: Mapping[str, Sequence[int]]) -> Reply:
+    only = output.outputs[0]
+    first = (only.logprobs or [{}])[0]
+    logprobs = {label: _log_sum([first[number].logprob for number in numbers]) for label, numbers in labels.items()}
+    length = len(output.prompt_token_ids or ())
+    return Reply("" if labels else only.text, logprobs, length, len(only.token_ids), only.finish_reason == "stop")
+
+
+def _allowed_rank(rank: int) -> int:
+    """The smallest rank of LoRA adapters that vLLM has a kernel for and that holds `rank`."""
+    return next((allowed for allowed in LORA_RANKS if rank <= allowed), rank)
 
 
 def _prompt_seed(seed: int, prompt_id: str) -> int:

@@ -1,4 +1,4 @@
-"""`ray job submit --working-dir . -- python -m jobs.evaluate SETTINGS MODEL --dir /shared/runs/eval`."""
+"""`ray job submit --working-dir . -- python -m jobs.evaluate MODEL --settings FILE --dir /shared/runs/eval`."""
 
 import sys
 

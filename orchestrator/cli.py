@@ -4,7 +4,7 @@ import sys
 import traceback
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -88,21 +88,64 @@ def train(
 
 
 @app.command("eval")
-def evaluate(
-    settings_file: SettingsFile,
-    model: Annotated[str, typer.Argument(help="A Hugging Face directory.")],
+def evaluate(  # noqa: PLR0913 (the options of the command)
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="Hugging Face directories, LoRA adapters, files of outputs, http://host:port/v1#model; or `fetch`, for the data."
+        ),
+    ],
+    benchmark: Annotated[
+        list[str] | None, typer.Option(help="alpaca_eval2, arena_hard_v0.1, arena_hard_v2.0 or mt_bench; repeatable.")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="vllm:DIR, openai:MODEL, http://host:port/v1#model, reward_model:DIR or replay:FILE.")
+    ] = None,
+    settings_file: Annotated[Path | None, typer.Option("--settings", help="A TOML file: of a benchmark run, or of a search.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only so many prompts of each benchmark, always the same ones.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="The longest answer, in tokens.")] = None,
     directory: Directory = None,
 ) -> None:
-    """Score one model against the settings' base model, on the settings' evaluation prompts; writes scorecard.json.
+    """Score models on AlpacaEval 2, Arena-Hard and MT-Bench, or on a search's own prompts; writes official files and scorecards.
 
-    Example: daa eval jobs/examples/demo.toml runs/demo/checkpoints/001-dpo-1a2b/step-000096/model
+    Examples: daa eval fetch --dir eval-data
+              daa eval runs/demo/.../model --benchmark alpaca_eval2 --judge openai:gpt-4.1
+              daa eval runs/demo/.../model --settings jobs/examples/demo.toml
     """
+    from orchestrator.benchmark_command import fetch_data, is_of_a_search
+
+    if models == ["fetch"]:
+        fetch_data(directory, benchmark)
+        return
+
+    if settings_file is not None and not benchmark and is_of_a_search(settings_file):
+        _evaluate_on_own_prompts(settings_file, models, directory)
+        return
+    given = {"benchmarks": benchmark, "judge": judge, "limit": limit, "max_tokens": max_tokens}
+    _evaluate_on_benchmarks(settings_file, given, models, directory)
+
+
+def _evaluate_on_own_prompts(settings_file: Path, models: list[str], directory: Path | None) -> None:
     from orchestrator.settings_file import load_settings
 
     settings = load_settings(settings_file)
     from orchestrator.cluster.single_runs import evaluate_one
 
-    evaluate_one(settings, model, directory or _fresh_directory(f"{settings.name}-eval"))
+    for model in models:
+        own = directory if len(models) == 1 or directory is None else directory / Path(model).name
+        evaluate_one(settings, model, own or _fresh_directory(f"{settings.name}-eval"))
+
+
+def _evaluate_on_benchmarks(settings_file: Path | None, given: dict[str, Any], models: list[str], directory: Path | None) -> None:
+    from orchestrator.benchmark_command import benchmark_settings, shown
+
+    settings = benchmark_settings(settings_file, given)
+    from orchestrator.cluster.benchmark_runs import comparisons, evaluate_models
+    from orchestrator.report.terminal import show
+
+    evaluations = evaluate_models(settings, models, directory or _fresh_directory("eval"))
+    for table in shown(evaluations, comparisons(evaluations)):
+        show(table)
 
 
 @app.command()
@@ -125,6 +168,49 @@ def score(
     from orchestrator.report.terminal import show
 
     show(scores_table(rows))
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Annotations or judgments of one model.")],
+    second: Annotated[Path, typer.Argument(help="Those of the other, by the same judge.")],
+    benchmark: Annotated[str, typer.Option(help="alpaca_eval2, arena_hard or mt_bench.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+) -> None:
+    """Compare two models on the same prompts: the difference, its error, p, and the smallest difference so many prompts can show.
+
+    Example: daa compare --benchmark alpaca_eval2 run/one/annotations.json run/two/annotations.json
+    """
+    from evals.benchmarks import recompute
+
+    rows = recompute.compare_files(benchmark, first, second)
+    if as_json:
+        print(recompute.as_json(rows))
+        return
+    from orchestrator.report.scores import comparisons_table
+    from orchestrator.report.terminal import show
+
+    show(comparisons_table(rows))
+
+
+@app.command()
+def leaderboard(
+    files: Annotated[list[Path], typer.Argument(help="annotations.json of AlpacaEval 2, or judgment files of Arena-Hard or MT-Bench.")],
+    benchmark: Annotated[str, typer.Option(help="alpaca_eval2, arena_hard or mt_bench.")],
+) -> None:
+    """Place models among the published rows of a leaderboard.
+
+    Example: daa leaderboard --benchmark alpaca_eval2 runs/eval/alpaca_eval2/my-model/annotations.json
+    """
+    from evals.benchmarks import recompute
+    from evals.benchmarks.leaderboards import BOARDS, board_of, place, published
+    from orchestrator.report.placement import placement_table
+    from orchestrator.report.terminal import show
+
+    scores = [found for file in files for found in recompute.scores_of(benchmark, file)]
+    for board in dict.fromkeys(board_of(found) for found in scores):
+        ours = [found for found in scores if board_of(found) == board]
+        show(placement_table(BOARDS[board], place(ours, published(board, ours[0].judge))))
 
 
 @app.command()

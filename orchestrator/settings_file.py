@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,6 +13,8 @@ from evals.model_files import check_model
 from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.nearest import nearest
 from orchestrator.settings import RangeSettings, Settings
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 _SHOWN = 8
 
@@ -22,7 +24,12 @@ def load_settings(path: str | Path) -> Settings:
 
     Raises SettingsError for a missing file, broken TOML, unknown keys, wrong types and impossible combinations.
     """
-    file = Path(path)
+    values, text = read_toml(Path(path))
+    return check_settings(values, str(path), text)
+
+
+def read_toml(file: Path) -> tuple[dict[str, Any], str]:
+    """The values of a TOML file, and its text. Raises SettingsError that names the nearest file, or the line."""
     if not file.is_file():
         others = [str(example) for example in sorted(file.parent.glob("*.toml"))] if file.parent.is_dir() else []
         close = difflib.get_close_matches(str(file), others, n=1)
@@ -31,25 +38,29 @@ def load_settings(path: str | Path) -> Settings:
         )
     text = file.read_text(encoding="utf-8", errors="replace")
     try:
-        values = tomllib.loads(text)
+        return tomllib.loads(text), text
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"this is not TOML: {error}", str(file), "correct the line") from error
-    return check_settings(values, str(file), text)
 
 
 def check_settings(values: Mapping[str, Any], where: str, text: str = "") -> Settings:
-    """Validate settings; `text` is the TOML they came from, for line numbers. Raises SettingsError."""
+    """Validate a run's settings; `text` is the TOML they came from, for line numbers. Raises SettingsError."""
+    settings = validated(Settings, values, where, text)
+    check_methods(settings, where, text)
+    return settings
+
+
+def validated(kind: type[Kind], values: Mapping[str, Any], where: str, text: str = "") -> Kind:
+    """Values as settings of a kind. Raises SettingsError that names each wrong key, its line and the nearest right one."""
     try:
-        settings = Settings.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(details, values, text) for details in error.errors()]
+        problems = [_problem(kind, details, values, text) for details in error.errors()]
         shown = "\n".join(f"  {problem}" for problem in problems[:_SHOWN])
         more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise SettingsError(f"the settings cannot be used:\n{shown}{more}", where, "correct the keys named above") from error
     except SettingsError as error:
         raise SettingsError(error.what, _place(error.where.split("."), where, text), error.cure) from error
-    check_methods(settings, where, text)
-    return settings
 
 
 def check_methods(settings: Settings, where: str, text: str = "") -> None:
@@ -115,12 +126,12 @@ def line_of(text: str, path: Sequence[str]) -> int | None:
     return best
 
 
-def _problem(details: Any, values: Mapping[str, Any], text: str) -> str:
+def _problem(kind: type[BaseModel], details: Any, values: Mapping[str, Any], text: str) -> str:
     path = [str(part) for part in _without_tags(details["loc"], values)]
     line = line_of(text, path)
     place = ".".join(path) + (f" (line {line})" if line else "")
     if details["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-        known = _fields(details["loc"][:-1])
+        known = _fields(kind, details["loc"][:-1])
         return f"{place}: unknown key; {nearest(path[-1], known)}" + (f" Known: {', '.join(known)}" if len(known) < 12 else "")
     message = details["msg"].removeprefix("Value error, ")
     return f"{place}: {message}" if place else message
@@ -139,9 +150,9 @@ def _without_tags(loc: Sequence[str | int], values: Mapping[str, Any]) -> list[s
     return path
 
 
-def _fields(loc: Sequence[str | int]) -> list[str]:
+def _fields(root: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
     """The keys that may stand at a path of the settings."""
-    owner: Any = Settings
+    owner: Any = root
     for part in loc:
         fields = getattr(owner, "model_fields", None) or getattr(owner, "__dataclass_fields__", {})
         if part in fields:

@@ -29,7 +29,7 @@ ROOMS = (
     ("orchestrator.training",),
     ("orchestrator.search",),
     ("orchestrator.report", "orchestrator.worlds"),
-    ("orchestrator.cluster",),
+    ("orchestrator.cluster", "orchestrator.benchmark_command"),
     ("orchestrator.cli",),
     ("jobs",),
 )
@@ -38,7 +38,7 @@ HOMES = {
     "ray": ("orchestrator/cluster/",),
     "deepspeed": ("orchestrator/training/deepspeed_engine.py",),
     "vllm": ("evals/vllm_engine.py",),
-    "openai": ("evals/judges/openai_judge.py", "evals/judges/retrying.py"),
+    "openai": ("evals/chat_models/openai_model.py", "evals/chat_models/retrying.py"),
     "alpaca_eval": (),
 }
 HEAVY = ("ray", "deepspeed", "vllm", "alpaca_eval")

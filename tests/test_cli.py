@@ -191,3 +191,26 @@ def _children_seconds() -> float:
     """Processor seconds of finished children, which a busy machine does not lengthen."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "cure"),
+    [
+        (["eval", "m", "--benchmark", "alpaca_eval2"], "no judge is named", "--judge vllm:DIR"),
+        (["eval", "m", "--benchmark", "alpaca_eval2", "--judge", "gpt"], "there is no judge 'gpt'", "KIND:MODEL"),
+        (["eval", "m", "--benchmark", "alpaca_eval2", "--judge", "http://h/v1"], "names no model", "#model"),
+        (["eval", "m", "--benchmark", "alpaca", "--judge", "openai:x"], "benchmarks", "correct the keys"),
+        (["eval", "m", "--judge", "openai:x"], "benchmarks", "correct the keys"),
+        (["compare", "a.json", "b.json", "--benchmark", "mt_bench"], "there is no file", "judgment"),
+        (["leaderboard", "a.json", "--benchmark", "helm"], "there is no benchmark 'helm'", "mt_bench"),
+    ],
+)
+def test_a_benchmark_run_that_cannot_be_is_refused_with_its_cure(
+    words: list[str], what: str, cure: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+    told = capsys.readouterr().err
+    assert end.value.code == 2
+    assert what in told
+    assert cure in told

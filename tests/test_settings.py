@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.benchmark_command import benchmark_settings, is_of_a_search
 from orchestrator.distributions import Choice, LogUniform, Uniform
 from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.objectives import METHODS
-from orchestrator.settings import RangeSettings, Settings, TrainingSettings
+from orchestrator.settings import RangeSettings, Settings, TrainingSettings, VllmJudgeSettings
 from orchestrator.settings_file import check_settings, line_of, load_settings
 from orchestrator.worlds.recipes import World
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "jobs" / "examples").glob("*.toml"))
+OF_BENCHMARKS = [example for example in EXAMPLES if not is_of_a_search(example)]
 OWN_INPUTS = """\
 [model]
 base = "model"
@@ -242,7 +244,15 @@ def test_a_line_is_that_of_the_key_or_of_the_nearest_table_above(path: list[str]
     assert line_of("[a]\nb = 1\n[a.c]\nd = 2\n[a.'e']\ng = 3\n[a.\"h.i\"]\nj = 4\n", path) == line
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+@pytest.mark.parametrize("example", OF_BENCHMARKS, ids=lambda example: example.name)
+def test_every_example_of_a_benchmark_run_loads(example: Path) -> None:
+    settings = benchmark_settings(example, {"judge": "vllm:judge", "limit": 7, "benchmarks": None})
+    assert isinstance(settings.judge, VllmJudgeSettings)
+    assert (settings.limit, settings.judge.model) == (7, "judge")
+    assert settings.benchmarks
+
+
+@pytest.mark.parametrize("example", [file for file in EXAMPLES if file not in OF_BENCHMARKS], ids=lambda example: example.name)
 def test_every_example_loads_and_its_resolved_settings_load_again_as_the_same(example: Path) -> None:
     settings = load_settings(example)
     resolved = json.loads(json.dumps(settings.json_ready()))

@@ -80,15 +80,16 @@ def _score(model: str, judge: str, rows: Sequence[Mapping[str, Any]]) -> Benchma
         "avg_length": int(fmean(len(row["output_2"]) for row in rows)),
     }
     unreadable = len(rows) - count
+    influence = {row["instruction"]: float(share) for row, share in zip(readable, controlled.influence, strict=True)}
     return BenchmarkScore(
-        "alpaca_eval2", model, judge, controlled.win_rate, controlled.standard_error, low, high, count, unreadable, details
+        "alpaca_eval2", model, judge, controlled.win_rate, controlled.standard_error, low, high, count, unreadable, details, influence
     )
 
 
 def _controlled(rows: Sequence[Mapping[str, Any]], preferences: np.ndarray) -> LengthControl:
     """Length control; a model compared with itself, under one name, is the baseline: exactly 50."""
     if all(row.get("generator_1") == row["generator_2"] for row in rows):
-        return LengthControl((0.0, 0.0, 0.0), math.nan, 50.0, 0.0)
+        return LengthControl((0.0, 0.0, 0.0), math.nan, 50.0, 0.0, np.zeros(len(rows)))
     difficulty = difficulties()
     unknown = next((row["instruction"] for row in rows if row["instruction"] not in difficulty), None)
     if unknown is not None:

@@ -3,8 +3,10 @@
 Dubois et al. 2024, arXiv:2404.04475. Rows are joined by instruction, and the optimum is exact.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from functools import cached_property
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,14 @@ FOLDS = 5
 # The rows of the gamed baselines regularise the fit: half of lambda = 0.2 for each of the two.
 GAMED_WEIGHT = 0.1
 _CLIP = 1e-15
+_STEPS = 100
+_RIDGE = 1e-12 * np.eye(3)
+# A Newton step that moves no logit by more than 1.79 descends: there the Hessian grows by less than the model of the step allows for.
+_SURE = 1.5
+# After a step this small the next one would be its square.
+_CLOSE = 1e-6
+# The exponential function of more than this overflows.
+_LIMIT = 700.0
 
 
 @dataclass(frozen=True)
@@ -32,18 +42,23 @@ class GamedRows:
 class LengthControl:
     """A fitted model: weights of length, difficulty and intercept; `c` the inverse strength of the L1 penalty.
 
-    `win_rate` and `standard_error` are in percent; the error is the sandwich estimate, clustered by instruction.
+    `win_rate` and `standard_error` are in percent; the error is the sandwich estimate, clustered by instruction, and `influence` (N,) each
+    instruction's share in it: the root of the sum of their squares.
     """
 
     weights: tuple[float, float, float]
     c: float
     win_rate: float
     standard_error: float
+    influence: Array = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class _Problem:
-    """Minimise |w|_1 + c sum_i s_i (softplus(x_i w) - y_i x_i w); rows (N, 3), `targets` and `shares` (N,)."""
+    """Minimise |w|_1 + c sum_i s_i (softplus(w x_i) - y_i w x_i), once for each row of `shares` (K, N).
+
+    Columns of `features` (3, N) are the x_i, `targets` (N,) the y_i.
+    """
 
     features: Array
     targets: Array
@@ -51,21 +66,27 @@ class _Problem:
 
     @cached_property
     def _pull(self) -> Array:
-        return self.features.T @ (self.shares * self.targets)
+        return (self.shares * self.targets) @ self.features.T
 
-    def loss(self, logits: Array, weights: Array) -> float:
-        """The smooth part, without c."""
-        return float(self.shares @ np.logaddexp(0, logits) - self._pull @ weights)
+    @cached_property
+    def _products(self) -> Array:
+        return (self.features[:, None] * self.features[None, :]).reshape(9, -1).T
 
-    def slopes(self, logits: Array) -> tuple[Array, Array]:
-        """Gradient (3,) and Hessian (3, 3) of the smooth part."""
-        chances = _sigmoid(logits)
-        curvature = self.features * (self.shares * chances * (1 - chances))[:, None]
-        return self.features.T @ (self.shares * chances) - self._pull, self.features.T @ curvature
+    @cached_property
+    def reach(self) -> Array:
+        """How far a unit of each weight can move a logit, (3,)."""
+        return np.abs(self.features).max(axis=1)
 
-    def keep(self, rows: NDArray[np.bool_]) -> "_Problem":
-        """Some of the rows."""
-        return _Problem(self.features[rows], self.targets[rows], self.shares[rows])
+    def losses(self, weights: Array) -> Array:
+        """The smooth parts, without c, (K,)."""
+        return (self.shares * np.logaddexp(0, weights @ self.features)).sum(axis=1) - (self._pull * weights).sum(axis=1)
+
+    def slopes(self, weights: Array) -> tuple[Array, Array]:
+        """Gradients (K, 3) and Hessians (K, 3, 3) of the smooth parts, without c."""
+        chances = _sigmoid(weights @ self.features)
+        weighted = self.shares * chances
+        gradients = weighted @ self.features.T - self._pull
+        return gradients, (weighted * (1 - chances) @ self._products).reshape(-1, 3, 3)
 
 
 def length_controlled(
@@ -81,13 +102,15 @@ def length_controlled(
         raise UserError("there is no verdict to control for length", cure="give annotations with preferences")
     features = np.stack([_normalised(length_difference), difficulty, np.ones_like(difficulty)], axis=1)
     shares = np.concatenate([np.full(len(gamed.targets), GAMED_WEIGHT), np.ones(len(preferences))])
-    problem = _Problem(np.concatenate([gamed.features, features]), np.concatenate([gamed.targets, preferences]), shares)
+    columns = np.ascontiguousarray(np.concatenate([gamed.features, features]).T)
+    problem = _Problem(columns, np.concatenate([gamed.targets, preferences]), shares[None])
     chosen = _cross_validated(problem) if c is None else c
-    weights = _fit(problem, chosen)
+    weights = _fit(problem, chosen, np.zeros((1, 3)))[0]
     at_equal_length = _sigmoid(features[:, 1:] @ weights[1:])
-    error = _standard_error(problem, features, preferences, weights)
+    influence = 100 * _influence(problem, features, preferences, weights)
+    error = float(np.sqrt((influence**2).sum()))
     length, hard, intercept = map(float, weights)
-    return LengthControl((length, hard, intercept), float(chosen), 100 * float(at_equal_length.mean()), 100 * error)
+    return LengthControl((length, hard, intercept), float(chosen), 100 * float(at_equal_length.mean()), error, influence)
 
 
 def _normalised(difference: Array) -> Array:
@@ -98,73 +121,84 @@ def _normalised(difference: Array) -> Array:
 
 def _cross_validated(problem: _Problem) -> float:
     """The c of the grid with the least log loss on rows left out; rows are dealt to folds from the last to the first."""
-    count = len(problem.targets)
+    count, shares = len(problem.targets), problem.shares[0]
     fold = (count - 1 - np.arange(count)) % FOLDS
-    losses = np.zeros(len(GRID))
-    for left_out in range(FOLDS):
-        learned, held = problem.keep(fold != left_out), problem.keep(fold == left_out)
-        weights = np.zeros(3)
-        for number, c in enumerate(GRID):
-            weights = _fit(learned, c, weights)
-            chances = _sigmoid(held.features @ weights).clip(_CLIP, 1 - _CLIP)
-            hits = held.targets * np.log(chances) + (1 - held.targets) * np.log1p(-chances)
-            losses[number] -= held.shares @ hits / held.shares.sum()
-    return float(GRID[losses.argmin()])
+    learning = _Problem(problem.features, problem.targets, shares * (fold != np.arange(FOLDS)[:, None]))
+    of_fold = np.bincount(fold, shares, FOLDS)
+    weights, losses = np.zeros((FOLDS, 3)), []
+    for c in GRID:
+        weights = _fit(learning, c, weights)
+        chances = _sigmoid((weights[fold].T * problem.features).sum(axis=0)).clip(_CLIP, 1 - _CLIP)
+        hits = problem.targets * np.log(chances) + (1 - problem.targets) * np.log1p(-chances)
+        losses.append(-(np.bincount(fold, shares * hits, FOLDS) / of_fold).sum())
+    return float(GRID[np.argmin(losses)])
 
 
-def _fit(problem: _Problem, c: float, start: Array | None = None) -> Array:
-    """The optimum (3,) by proximal Newton steps."""
-    weights, penalty = (np.zeros(3) if start is None else start), 1 / c
-    logits = problem.features @ weights
-    value = problem.loss(logits, weights) + penalty * np.abs(weights).sum()
-    for _ in range(100):
-        gradient, hessian = problem.slopes(logits)
-        step = _newton_step(weights, gradient, hessian + 1e-12 * np.eye(3), penalty)
-        if np.abs(step).max() < 1e-9 * (1 + np.abs(weights).max()):
+def _fit(problem: _Problem, c: float, weights: Array) -> Array:
+    """The optima (K, 3), by proximal Newton steps from `weights`, each short enough to descend."""
+    for _ in range(_STEPS):
+        gradients, hessians = problem.slopes(weights)
+        steps = _newton_steps(weights, gradients, hessians + _RIDGE, 1 / c)
+        weights = weights + steps * _lengths(problem, weights, steps, 1 / c)[:, None]
+        if (np.abs(steps).max(axis=1) < _CLOSE * (1 + np.abs(weights).max(axis=1))).all():
             break
-        length = 1.0
-        while True:
-            trial = weights + length * step
-            trial_logits = problem.features @ trial
-            trial_value = problem.loss(trial_logits, trial) + penalty * np.abs(trial).sum()
-            if trial_value <= value or length < 1e-6:
-                break
-            length /= 2
-        if trial_value > value:
-            break
-        weights, logits, value = trial, trial_logits, trial_value
     return weights
 
 
-def _newton_step(weights: Array, gradient: Array, hessian: Array, penalty: float) -> Array:
-    """The d that minimises gradient d + d' hessian d / 2 + penalty |weights + d|_1."""
+def _lengths(problem: _Problem, weights: Array, steps: Array, penalty: float) -> Array:
+    """The share (K,) of each step to take: all of it, or halves of it until it descends."""
+    lengths = np.ones(len(steps))
+    if (np.abs(steps) @ problem.reach <= _SURE).all():
+        return lengths
+    farthest = np.abs(steps @ problem.features).max(axis=1)
+    before = problem.losses(weights) + penalty * np.abs(weights).sum(axis=1)
+    while True:
+        trial = weights + steps * lengths[:, None]
+        ascends = problem.losses(trial) + penalty * np.abs(trial).sum(axis=1) > before
+        ascends &= lengths * farthest > _SURE
+        if not ascends.any():
+            return lengths
+        lengths[ascends] /= 2
+
+
+def _newton_steps(weights: Array, gradients: Array, hessians: Array, penalty: float) -> Array:
+    """For each row, the d that minimises gradient d + d' hessian d / 2 + penalty |weights + d|_1."""
     signs = np.sign(weights)
-    if signs.all():
-        step: Array = np.linalg.solve(hessian, -gradient - penalty * signs).astype(np.float64)
-        if (np.sign(weights + step) == signs).all():
-            return step
-    target, linear = weights.copy(), gradient - hessian @ weights
+    steps: Array = np.linalg.solve(hessians, (-gradients - penalty * signs)[:, :, None])[:, :, 0].astype(np.float64)
+    keeps_its_signs = ((weights + steps) * signs > 0).all(axis=1)
+    for n in np.flatnonzero(~keeps_its_signs):
+        steps[n] = _step_through_zero(weights[n], gradients[n], hessians[n], penalty)
+    return steps
+
+
+def _step_through_zero(weights: Array, gradient: Array, hessian: Array, penalty: float) -> Array:
+    """The same where weights change their signs, or are zero: one weight after the other until none moves."""
+    target, rows = weights.tolist(), hessian.tolist()
+    linear = (gradient - hessian @ weights).tolist()
     for _ in range(200):
-        before = target.copy()
-        for k in range(3):
-            pull = hessian[k, k] * target[k] - linear[k] - hessian[k] @ target
-            target[k] = np.sign(pull) * max(abs(pull) - penalty, 0.0) / hessian[k, k]
-        if np.abs(target - before).max() < 1e-12 * (1 + np.abs(target).max()):
+        change = 0.0
+        for k, row in enumerate(rows):
+            pull = row[k] * target[k] - linear[k] - sum(map(mul, row, target))
+            value = math.copysign(max(abs(pull) - penalty, 0.0), pull) / row[k]
+            change, target[k] = max(change, abs(value - target[k])), value
+        if change < 1e-12 * (1 + max(map(abs, target))):
             break
-    return target - weights
+    return np.array(target) - weights
 
 
-def _standard_error(problem: _Problem, features: Array, preferences: Array, weights: Array) -> float:
-    """Sandwich standard error of the mean chance at equal length; instructions are the independent units."""
-    _, hessian = problem.slopes(problem.features @ weights)
+def _influence(problem: _Problem, features: Array, preferences: Array, weights: Array) -> Array:
+    """Each instruction's influence (N,) on the mean chance at equal length: through the rows present, and through the weights."""
+    hessian = problem.slopes(weights[None])[1][0]
     equal = features * np.array([0.0, 1.0, 1.0])
     chances = _sigmoid(equal @ weights)
     sensitivity = (equal * (chances * (1 - chances))[:, None]).mean(axis=0)
     residual = features * (preferences - _sigmoid(features @ weights))[:, None]
     through_weights = residual @ np.linalg.lstsq(hessian, sensitivity, rcond=None)[0]
-    influence = (chances - chances.mean()) / len(preferences) + through_weights
-    return float(np.sqrt((influence**2).sum()))
+    return (chances - chances.mean()) / len(preferences) + through_weights
 
 
 def _sigmoid(logits: Array) -> Array:
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), dtype=np.float64)
+    odds = np.minimum(-logits, _LIMIT)
+    np.exp(odds, out=odds)
+    odds += 1
+    return np.reciprocal(odds, out=odds)

@@ -12,6 +12,7 @@ from evals.errors import DataFormatError, UnreadableVerdictsError
 
 _PATTERNS = (re.compile(r"\[\[(\d+\.?\d*)\]\]"), re.compile(r"\[(\d+\.?\d*)\]"))
 _FAILED = -1
+_WINNERS = {"[[A]]": "A", "[[B]]": "B", "[[C]]": "tie"}
 # The official order of questions: ten of each.
 CATEGORIES = ("writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities")
 _FIRST_QUESTION, _IN_A_CATEGORY = 81, 10
@@ -24,6 +25,11 @@ def parse_rating(judgment: str) -> float | None:
         if found:
             return float(found.group(1))
     return None
+
+
+def parse_winner(judgment: str) -> str | None:
+    """Which assistant the judge's text prefers, "A", "B" or "tie"; None when it does not say. [[A]] is looked for first."""
+    return next((winner for label, winner in _WINNERS.items() if label in judgment), None)
 
 
 def score_judgments(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkScore]:
@@ -47,11 +53,8 @@ def _score(model: str, judge: str, rows: Sequence[Mapping[str, Any]]) -> Benchma
     if not readable:
         raise UnreadableVerdictsError(f"none of {len(rows)} judgments of {model} can be read", "judgments", "judge the answers again")
     mean = fmean(row["score"] for row in readable)
-    deviations: dict[int, float] = defaultdict(float)
-    for row in readable:
-        deviations[row["question_id"]] += row["score"] - mean
-    count = len(deviations)
-    error = math.sqrt(sum(value**2 for value in deviations.values()) * count / max(count - 1, 1)) / len(readable)
+    influence = _influence([(row["question_id"], row["score"]) for row in readable], mean)
+    count, error = len(influence), math.sqrt(sum(value**2 for value in influence.values()))
     low, high = interval(mean, error, count, (1, 10))
     details = {
         "turn1": _mean(row["score"] for row in readable if row["turn"] == 1),
@@ -59,7 +62,68 @@ def _score(model: str, judge: str, rows: Sequence[Mapping[str, Any]]) -> Benchma
         "n_questions": count,
         **{category: _mean(row["score"] for row in readable if _category(row["question_id"]) == category) for category in CATEGORIES},
     }
-    return BenchmarkScore("mt_bench", model, judge, mean, error, low, high, len(readable), len(rows) - len(readable), details)
+    return BenchmarkScore("mt_bench", model, judge, mean, error, low, high, len(readable), len(rows) - len(readable), details, influence)
+
+
+def score_pairs(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkScore]:
+    """Win rates of `model_1` against `model_2` in rows of `model_judgment/gpt-4_pair.jsonl`, in percent, ties counted half.
+
+    Games that disagree are a tie, as in the official tool; a row with an unreadable game is unreadable. Raises DataFormatError for a row
+    that is no comparison, UnreadableVerdictsError for a model without a readable one.
+    """
+    by_models: dict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for number, row in enumerate(rows, 1):
+        missing = [key for key in ("question_id", "model_1", "model_2", "g1_winner", "g2_winner", "turn") if key not in row]
+        if missing:
+            raise DataFormatError(f"row {number} has no `{missing[0]}`", "judgments", "give MT-Bench's pairwise judgments")
+        judge = row.get("judge", "")
+        by_models[row["model_1"], row["model_2"], judge[0] if isinstance(judge, list | tuple) else str(judge)].append(row)
+    return [_pair_score(*key, judgments) for key, judgments in by_models.items()]
+
+
+def _pair_score(model: str, baseline: str, judge: str, rows: Sequence[Mapping[str, Any]]) -> BenchmarkScore:
+    readable = [row for row in rows if "error" not in (row["g1_winner"], row["g2_winner"])]
+    if not readable:
+        raise UnreadableVerdictsError(f"none of {len(rows)} comparisons of {model} can be read", "judgments", "judge the answers again")
+    won = [100 * _won(row) for row in readable]
+    mean = fmean(won)
+    influence = _influence([(row["question_id"], value) for row, value in zip(readable, won, strict=True)], mean)
+    count, error = len(influence), math.sqrt(sum(value**2 for value in influence.values()))
+    low, high = interval(mean, error, count, (0, 100))
+    same = [row["g1_winner"] == row["g2_winner"] for row in readable]
+    details = {
+        "baseline": baseline,
+        "win_rate": 100 * fmean(value == 100 for value in won),
+        "loss_rate": 100 * fmean(value == 0 for value in won),
+        "win_rate_adjusted": mean,
+        "swap_consistency": fmean(same),
+        "first_seat": 50 * fmean(_first_seat(row) for row in readable),
+    }
+    unreadable = len(rows) - len(readable)
+    return BenchmarkScore("mt_bench_pair", model, judge, mean, error, low, high, len(readable), unreadable, details, influence)
+
+
+def _won(row: Mapping[str, Any]) -> float:
+    """1, 0.5 or 0 for the first model: only games that agree have a winner."""
+    return {"model_1": 1.0, "model_2": 0.0}.get(row["g1_winner"], 0.5) if row["g1_winner"] == row["g2_winner"] else 0.5
+
+
+def _first_seat(row: Mapping[str, Any]) -> float:
+    """The first seat's points in two games: model_1 sits there in the first, model_2 in the second."""
+    return _points(row["g1_winner"], "model_1") + _points(row["g2_winner"], "model_2")
+
+
+def _points(winner: str, of: str) -> float:
+    return 0.5 if winner == "tie" else float(winner == of)
+
+
+def _influence(values: Sequence[tuple[Any, float]], mean: float) -> dict[str, float]:
+    """Each question's share of the mean's error; both turns of a question are one unit."""
+    shares: dict[str, float] = defaultdict(float)
+    for question, value in values:
+        shares[str(question)] += (value - mean) / len(values)
+    count = len(shares)
+    return {question: share * math.sqrt(count / max(count - 1, 1)) for question, share in shares.items()}
 
 
 def _category(question: int) -> str | None:

@@ -8,21 +8,38 @@ from typing import Any
 
 from evals.benchmarks import BENCHMARKS
 from evals.benchmarks.files import read_rows
+from evals.benchmarks.score import BenchmarkScore
+from evals.comparison import compare_scores
 from evals.errors import DataFormatError, UserError
 
 
 def score_files(benchmark: str, files: Sequence[Path]) -> list[dict[str, Any]]:
     """One row for each model (and judge, and category) of each file. Raises UserError for no benchmark, DataFormatError with the file."""
+    return [{"file": str(file), **score.as_dict()} for file in files for score in scores_of(benchmark, file)]
+
+
+def scores_of(benchmark: str, file: Path) -> list[BenchmarkScore]:
+    """The scores of a file's models. Raises UserError for no benchmark, DataFormatError with the file."""
     if benchmark not in BENCHMARKS:
         raise UserError(f"there is no benchmark {benchmark!r}", "--benchmark", f"choose {', '.join(BENCHMARKS)}")
+    try:
+        return BENCHMARKS[benchmark](read_rows(file))
+    except DataFormatError as error:
+        where = error.where if str(file) in error.where else f"{file}: {error.where}"
+        raise DataFormatError(error.what, where, error.cure) from error
+
+
+def compare_files(benchmark: str, first: Path, second: Path) -> list[dict[str, Any]]:
+    """The first file's model against the second's, one row for each category. Raises UserError where they have none in common."""
+    theirs = {str(score.details.get("category", "")): score for score in scores_of(benchmark, second)}
     rows = []
-    for file in files:
-        try:
-            scores = BENCHMARKS[benchmark](read_rows(file))
-        except DataFormatError as error:
-            where = error.where if str(file) in error.where else f"{file}: {error.where}"
-            raise DataFormatError(error.what, where, error.cure) from error
-        rows += [{"file": str(file), **score.as_dict()} for score in scores]
+    for score in scores_of(benchmark, first):
+        category = str(score.details.get("category", ""))
+        if category in theirs:
+            found = {"benchmark": benchmark, "category": category, "model": score.model, "against": theirs[category].model}
+            rows.append(found | compare_scores(score, theirs[category]).as_dict())
+    if not rows:
+        raise UserError("the two files have no category in common", f"{first} and {second}", "compare judgments of one benchmark")
     return rows
 
 

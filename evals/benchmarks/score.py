@@ -12,7 +12,8 @@ class BenchmarkScore:
     """The headline `score` with its standard error and 95 % interval, and how many verdicts it rests on.
 
     Scores are in percent (AlpacaEval 2, Arena-Hard) or points from 1 to 10 (MT-Bench). `unreadable` verdicts are in no score. `details`
-    are the benchmark's own figures under their official names.
+    are the benchmark's own figures under their official names. `influence` holds each prompt's share of the error, in units of the score:
+    the sum of their squares is the squared standard error, and of differences between two models', that of the difference.
     """
 
     benchmark: str
@@ -25,10 +26,11 @@ class BenchmarkScore:
     judged: int
     unreadable: int
     details: Mapping[str, Any] = field(default_factory=dict)
+    influence: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready form, the details beside the rest."""
-        own = {key: value for key, value in vars(self).items() if key != "details"}
+        own = {key: value for key, value in vars(self).items() if key not in ("details", "influence")}
         return own | dict(self.details)
 
 

@@ -38,7 +38,7 @@ _FIRST_SCORE = {"A": 1.0, "B": 0.0, "C": 0.5}
 
 def candidate_is_first(prompt: EvaluationPrompt, seed: int) -> bool:
     """Draw whether the judge sees the candidate first, per prompt and as AlpacaEval does, so that its orders can be reproduced."""
-    return random.Random(f"is_switched_outputs{_request(prompt)}{seed}").choices([False, True], k=1)[0]
+    return random.Random(f"is_switched_outputs{prompt.text}{seed}").choices([False, True], k=1)[0]
 
 
 def ask_for_token(match: Match, candidate_first: bool) -> tuple[Message, ...]:
@@ -79,11 +79,5 @@ def score_from_text(text: str, candidate_first: bool) -> float | None:
 def _question(match: Match, candidate_first: bool, labels: tuple[str, str], ask: str) -> tuple[Message, ...]:
     first, second = (match.candidate, match.baseline) if candidate_first else (match.baseline, match.candidate)
     named = {"first_label": labels[0], "second_label": labels[1]}
-    text = _MATCH.format(request=_request(match.prompt), first=first, second=second, **named) + ask.format(**named)
+    text = _MATCH.format(request=match.prompt.text, first=first, second=second, **named) + ask.format(**named)
     return (Message("user", text),)
-
-
-def _request(prompt: EvaluationPrompt) -> str:
-    if len(prompt.messages) == 1:
-        return prompt.messages[0].content
-    return "\n\n".join(f"{message.role}: {message.content}" for message in prompt.messages)

@@ -7,24 +7,28 @@ from typing import Any
 
 import ray
 
+from evals.asking import Question, Reply
+from evals.chat_models.remembering import remembered
+from evals.chat_models.vllm_model import VllmModel
 from evals.generation import Decoding, Response
-from evals.judging import Judge, Match, Verdict
+from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt
+from orchestrator.cluster.judges import make_judge
 from orchestrator.cluster.session import HEAD
 from orchestrator.output import send_output_to
 from orchestrator.search.ledger import LedgerWriter
-from orchestrator.settings import EvaluationSettings, JudgeSettings, OpenAISettings, ReferenceSettings, VllmJudgeSettings
+from orchestrator.settings import AnsweringSettings, EvaluationSettings, JudgeSettings, VllmJudgeSettings
 
 
 @ray.remote(max_restarts=-1)
 class EngineActor:
     """A warm vLLM engine. It loads the first model it is asked for and swaps weights in place for the others."""
 
-    def __init__(self, settings: EvaluationSettings, log: str) -> None:
+    def __init__(self, settings: EvaluationSettings | AnsweringSettings | VllmJudgeSettings, log: str, tensor_parallel: int = 1) -> None:
         send_output_to(Path(log))
         from evals.vllm_engine import VllmEngine
 
-        self._engine = VllmEngine(settings.max_model_len, settings.gpu_memory_utilization)
+        self._engine = VllmEngine(settings.max_model_len, settings.gpu_memory_utilization, tensor_parallel_size=tensor_parallel)
         self._engine.warm_up()
 
     def respond(self, model: str, prompts: Sequence[EvaluationPrompt], decoding: Decoding) -> tuple[list[Response], float]:
@@ -32,14 +36,23 @@ class EngineActor:
         started = time.perf_counter()
         return self._engine.respond(model, prompts, decoding), time.perf_counter() - started
 
+    def describe(self, model: str) -> tuple[str, str]:
+        """The name and the identity of a model as a chat model of this engine."""
+        chat = VllmModel(self._engine, model)
+        return chat.name, chat.identity
+
+    def ask(self, model: str, questions: Sequence[Question], replies: str) -> list[Reply]:
+        """One reply per question; what the directory `replies` knows is not asked again, and what comes is kept there as it comes."""
+        return remembered(VllmModel(self._engine, model), Path(replies)).ask(questions)
+
 
 @ray.remote(max_restarts=-1)
 class JudgeActor:
     """Any judge, in a process of its own."""
 
-    def __init__(self, settings: JudgeSettings, log: str) -> None:
+    def __init__(self, settings: JudgeSettings, log: str, replies: str) -> None:
         send_output_to(Path(log))
-        self._judge = make_judge(settings)
+        self._judge = make_judge(settings, Path(replies))
 
     def name(self) -> str:
         """The judge's name and version."""
@@ -61,28 +74,3 @@ class LedgerActor:
     def append(self, event: str, values: dict[str, Any]) -> None:
         """Write one event; returns when it is on the disk."""
         self._writer.append(event, **values)
-
-
-def make_judge(settings: JudgeSettings) -> Judge:
-    """The judge that the settings name."""
-    if isinstance(settings, OpenAISettings):
-        from evals.judges.openai_judge import OpenAIJudge, OpenAIJudgeSettings
-
-        return OpenAIJudge(OpenAIJudgeSettings(**settings.model_dump(exclude={"kind"})))
-    if isinstance(settings, VllmJudgeSettings):
-        from evals.judges.vllm_judge import VllmJudge
-        from evals.vllm_engine import VllmEngine
-
-        return VllmJudge(VllmEngine(), settings.model)
-    if isinstance(settings, ReferenceSettings):
-        from evals.judges.reference import ReferenceJudge
-
-        return ReferenceJudge(settings.tie_margin)
-    from evals.judges.verifier import VerifierJudge
-
-    return VerifierJudge()
-
-
-def judge_gpus(settings: JudgeSettings) -> float:
-    """GPUs that the judge's actor holds."""
-    return settings.gpus if isinstance(settings, VllmJudgeSettings) else 0.0

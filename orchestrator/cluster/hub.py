@@ -203,6 +203,11 @@ class TrialHub:
             return
         scored.save(self._directory / "responses" / trial / f"step-{step:06d}.jsonl")
         event = {"trial": trial, "step": step, "checkpoint": f"{checkpoint}/model", **scored.numbers()}
+        vetoed = [finding for finding in scored.card.findings if finding.guard in self._settings.evaluation.veto]
+        if vetoed:
+            await self._write("veto", **event)
+            await self._end(trial, Status.FAILED, f"vetoed at step {step}: {vetoed[0].detail}")
+            return
         await self._write("score", **event)
         self._board.scored(event)
         await self._complete(trial)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import ray
+
 from orchestrator.errors import ClusterError
 from orchestrator.settings import ClusterSettings
 
@@ -34,3 +36,11 @@ def require(cluster: ClusterSettings, available: Mapping[str, float]) -> None:
                 "[cluster]",
                 f"lower workers, gangs, engines or {key}, or add nodes to the cluster",
             )
+
+
+def require_gpus(amount: float) -> None:
+    """Raise ClusterError when the joined cluster has fewer GPUs than engines and judge hold: their actors would wait for ever."""
+    there = ray.cluster_resources().get("GPU", 0.0)
+    if amount > there + 1e-6:
+        what = f"engine and judge need {amount:g} GPUs and the cluster has {there:g}"
+        raise ClusterError(what, "the cluster", "lower answering.engine_gpus and judge.gpus (0 runs on CPU), or add nodes")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.generation import Decoding, Response
+from evals.guards import inspect_responses
 from evals.judging import Match, Verdict
 from evals.prompts import PromptSet
 from evals.scorecard import Measurement, Scorecard, score
@@ -67,7 +68,9 @@ class Scorer:
         matches = [Match(p, r.text, baseline[p.id]) for p, r in zip(prompts.prompts, responses, strict=True)]
         verdicts, judging = await patiently(self._judge.judge, matches)
         name = await patiently(self._judge.name)
-        how = Measurement(name, decoding, prompts.sha256, round(answering + judging, 3), self._settings.max_unreadable)
+        findings = tuple(inspect_responses({r.prompt_id: r.text for r in responses}, baseline, {p.id: p.text for p in prompts.prompts}))
+        seconds = round(answering + judging, 3)
+        how = Measurement(name, decoding, prompts.sha256, seconds, self._settings.max_unreadable, findings)
         return Scored(score(verdicts, responses, how), verdicts, responses)
 
     async def _baseline(self, prompts: PromptSet) -> dict[str, str]:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.cluster.asking import ask
-from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor, LedgerActor, judge_gpus
+from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor, LedgerActor
 from orchestrator.cluster.hub import TrialHub
+from orchestrator.cluster.judges import judge_gpus, replies_directory
 from orchestrator.cluster.placement import engine_cpus
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.training_workers import Gang, GangActor
@@ -147,7 +148,7 @@ def _start_actors(settings: Settings, directory: Path) -> _Actors:
         for name in names
     ]
     judging = JudgeActor.options(name="judge", num_cpus=0, num_gpus=judge_gpus(settings.judge))
-    judge = judging.remote(settings.judge, str(logs / "judge.log"))
+    judge = judging.remote(settings.judge, str(logs / "judge.log"), str(replies_directory(settings.cache)))
     ledger = LedgerActor.options(name="ledger").remote(str(directory / "ledger.jsonl"))
     hub = TrialHub.options(name=HUB).remote(str(directory), names, "judge", "ledger")
     gangs = []

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from evals.scorecard import Scorecard
-from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor, judge_gpus
+from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor
+from orchestrator.cluster.judges import judge_gpus, replies_directory
 from orchestrator.cluster.placement import engine_cpus
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.training_workers import Gang, train_run, training_run
@@ -86,7 +87,9 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
         settings, _ = prepared(settings, story)
         logs = directory / "logs"
         engine = EngineActor.options(num_cpus=engine_cpus(settings.cluster), num_gpus=settings.cluster.gpus_per_engine)
-        judge = JudgeActor.options(num_cpus=0, num_gpus=judge_gpus(settings.judge)).remote(settings.judge, str(logs / "judge.log"))
+        judge = JudgeActor.options(num_cpus=0, num_gpus=judge_gpus(settings.judge)).remote(
+            settings.judge, str(logs / "judge.log"), str(replies_directory(settings.cache))
+        )
         card = asyncio.run(_score(settings, model, directory, [engine.remote(settings.evaluation, str(logs / "engine-0.log"))], judge))
         story.say(f"win rate {card.win_rate:.1f} (95 % {card.low:.1f}–{card.high:.1f}), {card.judged} judged, {card.unreadable} unreadable")
         return card

@@ -19,3 +19,14 @@ def scores_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
         rest = (str(row["judged"]), str(row["unreadable"]), *([escape(row["file"])] if several else []))
         table.add_row(escape(name), escape(row["judge"]), score, f"{row['standard_error']:.2f}", *rest)
     return table
+
+
+def comparisons_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Paired comparisons: the difference with its 95 % interval, how surely, and the smallest one that could be shown."""
+    table = Table("benchmark", "model", "against", Column("difference (95 %)", no_wrap=True), "p", "detectable", "prompts")
+    for row in rows:
+        difference = f"{row['difference']:+.2f} ({row['low']:+.2f}–{row['high']:+.2f})"
+        name = " ".join(filter(None, (row["benchmark"], row["category"])))
+        rest = (f"{row['p']:.3g}", f"{row['detectable']:.2f}", str(row["prompts"]))
+        table.add_row(name, escape(row["model"]), escape(row["against"]), difference, *rest)
+    return table

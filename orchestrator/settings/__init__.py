@@ -8,11 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
 
 from orchestrator.errors import SettingsError
+from orchestrator.settings.benchmarks import AnsweringSettings, BenchmarkSettings
 from orchestrator.settings.evaluation import (
     EvaluationSettings,
     JudgeSettings,
     OpenAISettings,
     ReferenceSettings,
+    ReplaySettings,
+    RewardModelSettings,
     VerifierSettings,
     VllmJudgeSettings,
 )
@@ -132,6 +135,8 @@ class Settings(Section):
 
 
 __all__ = [
+    "AnsweringSettings",
+    "BenchmarkSettings",
     "ClusterSettings",
     "DataSettings",
     "EvaluationSettings",
@@ -140,6 +145,8 @@ __all__ = [
     "OpenAISettings",
     "RangeSettings",
     "ReferenceSettings",
+    "ReplaySettings",
+    "RewardModelSettings",
     "SearchSettings",
     "Section",
     "Settings",

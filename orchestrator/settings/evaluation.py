@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from orchestrator.settings.section import Section
+
+GuardName = Literal["empty", "constant", "repetition", "length", "template", "addresses_judge"]
 
 
 class EvaluationSettings(Section):
     """Which prompts score a checkpoint, and how they are answered. `held_out` prompts are used once, for the winner.
 
-    A score for which more than the share `max_unreadable` of verdicts could not be read is refused.
+    A score for which more than the share `max_unreadable` of verdicts could not be read is refused. A checkpoint whose responses set off
+    a guard of `veto` ends its trial; other guards only flag the scorecard.
     """
 
     prompts: Path | None = None
@@ -25,6 +28,7 @@ class EvaluationSettings(Section):
     max_model_len: PositiveInt | None = None
     gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] = 0.6
     max_unreadable: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    veto: tuple[GuardName, ...] = ()
 
 
 class VerifierSettings(Section):
@@ -40,25 +44,78 @@ class ReferenceSettings(Section):
     tie_margin: NonNegativeFloat = 0.0
 
 
-class OpenAISettings(Section):
-    """A model behind an OpenAI-compatible endpoint. The key is read from the environment variable `api_key_env`."""
+class AskedJudge(Section):
+    """How a language model is asked about pairs.
+
+    `swap_sample` pairs are asked about in both orders, to see how far the order decides; `order` "both" asks about all of them so.
+    """
+
+    protocol: Literal["logprobs", "text"] = "logprobs"
+    order: Literal["seeded", "both"] = "seeded"
+    swap_sample: NonNegativeInt = 32
+    seed: NonNegativeInt = 0
+
+    @property
+    def swapped(self) -> int | None:
+        """How many pairs are asked about in both orders; None for all."""
+        return None if self.order == "both" else self.swap_sample
+
+
+class OpenAISettings(AskedJudge):
+    """A model behind an OpenAI-compatible endpoint. The key is read from the environment variable `api_key_env`.
+
+    `max_requests` and `max_cost` bound what one run may ask and spend; prices are per million tokens.
+    """
 
     kind: Literal["openai"]
     model: str
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
-    protocol: Literal["logprobs", "text"] = "logprobs"
     max_concurrency: PositiveInt = 16
     timeout_s: PositiveFloat = 60.0
     max_attempts: PositiveInt = 6
+    top_logprobs: PositiveInt = 20
+    max_requests: PositiveInt | None = None
+    max_cost: PositiveFloat | None = None
+    input_price: NonNegativeFloat = 0.0
+    output_price: NonNegativeFloat = 0.0
+
+    @model_validator(mode="after")
+    def _priced(self) -> OpenAISettings:
+        if self.max_cost is not None and not (self.input_price or self.output_price):
+            raise ValueError("max_cost is given and no price: set input_price and output_price, per million tokens")
+        return self
 
 
-class VllmJudgeSettings(Section):
-    """A model in an actor of this cluster, which compares by the log-probabilities of two tokens."""
+class VllmJudgeSettings(AskedJudge):
+    """A model in an actor of this cluster, on `tensor_parallel` times `gpus` GPUs; by default on one each where the cluster has any."""
 
     kind: Literal["vllm"]
     model: str
-    gpus: NonNegativeFloat = 1.0
+    gpus: NonNegativeFloat | None = None
+    tensor_parallel: PositiveInt = 1
+    max_model_len: PositiveInt | None = None
+    gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] = 0.6
 
 
-JudgeSettings = Annotated[VerifierSettings | ReferenceSettings | OpenAISettings | VllmJudgeSettings, Field(discriminator="kind")]
+class RewardModelSettings(Section):
+    """A sequence classifier with one output that scores each response by itself; the higher reward wins, the more surely the higher."""
+
+    kind: Literal["reward_model"]
+    model: str
+    gpus: NonNegativeFloat | None = None
+    batch_size: PositiveInt = 16
+    max_length: PositiveInt = 4096
+
+
+class ReplaySettings(AskedJudge):
+    """The replies that a judge gave before, from a file of the cache's `replies`; the rest as it was then."""
+
+    kind: Literal["replay"]
+    file: Path
+
+
+JudgeSettings = Annotated[
+    VerifierSettings | ReferenceSettings | OpenAISettings | VllmJudgeSettings | RewardModelSettings | ReplaySettings,
+    Field(discriminator="kind"),
+]

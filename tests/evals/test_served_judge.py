@@ -15,8 +15,9 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
+from evals.chat_models.openai_model import OpenAIModel, OpenAIModelSettings
 from evals.errors import UserError
-from evals.judges.openai_judge import OpenAIJudge, OpenAIJudgeSettings
+from evals.judges.pairwise import PairwiseJudge
 from evals.judges.pairwise_prompt import ask_for_token, candidate_is_first
 from evals.judging import Match
 from evals.prompts import EvaluationPrompt, Message
@@ -76,11 +77,11 @@ def test_a_real_server_judges_with_both_protocols(model_b: Path, tmp_path: Path,
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     matches = [Match(EvaluationPrompt(str(n), (Message("user", f"question {n}"),)), f"one {n}", f"two {n}") for n in range(6)]
     with served(model_b, tmp_path / "log") as url:
-        settings = OpenAIJudgeSettings("judge", url, top_logprobs=EVERY_TOKEN)
-        by_tokens = OpenAIJudge(settings).judge(matches)
-        by_text = OpenAIJudge(OpenAIJudgeSettings("judge", url, protocol="text")).judge(matches)
+        model = OpenAIModel(OpenAIModelSettings("judge", url, top_logprobs=EVERY_TOKEN))
+        by_tokens = PairwiseJudge(model).judge(matches)
+        by_text = PairwiseJudge(model, "text").judge(matches)
         with pytest.raises(UserError, match="refuses") as refusal:
-            OpenAIJudge(OpenAIJudgeSettings("another", url)).judge(matches)
+            PairwiseJudge(OpenAIModel(OpenAIModelSettings("another", url))).judge(matches)
     assert "model name" in refusal.value.cure
     for match, verdict in zip(matches, by_tokens, strict=True):
         first = candidate_is_first(match.prompt, 0)

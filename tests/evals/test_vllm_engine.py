@@ -12,10 +12,12 @@ from unittest.mock import patch
 
 import pytest
 
+from evals.asking import Question
+from evals.chat_models.vllm_model import VllmModel
 from evals.errors import ModelError, UserError
 from evals.generation import Decoding, Response
+from evals.judges.pairwise import PairwiseJudge
 from evals.judges.pairwise_prompt import ask_for_token, candidate_is_first
-from evals.judges.vllm_judge import VllmJudge
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt, Message
 from evals.vllm_engine import VllmEngine
@@ -71,11 +73,12 @@ def interrupt(model: Path) -> None:
 
 
 def token_logprobs(model: Path, conversations: list[tuple[Message, ...]], tokens: tuple[str, ...]) -> list[dict[str, float]]:
-    return ENGINE.token_logprobs(str(model), conversations, tokens)
+    questions = [Question(str(number), turns, labels=tokens) for number, turns in enumerate(conversations)]
+    return [dict(reply.logprobs) for reply in ENGINE.answer(str(model), questions)]
 
 
 def judge(model: Path, matches: list[Match]) -> list[Verdict]:
-    return VllmJudge(ENGINE, str(model)).judge(matches)
+    return PairwiseJudge(VllmModel(ENGINE, str(model))).judge(matches)
 
 
 def test_swapping_to_other_weights_and_back_restores_the_exact_answers(in_engine: InEngine, model_a: Path, model_b: Path) -> None:

@@ -1,12 +1,16 @@
 """Scores equal the official ones on the real verdicts; what cannot be read is counted and never crashes."""
 
+import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
-from evals.benchmarks.arena_hard import parse_verdict, score_judgments
+from evals.benchmarks.arena_hard import BASELINES, parse_verdict, score_judgments
 from evals.benchmarks.files import read_csv, read_rows
+from evals.benchmarks.style_control import answer_style
 from evals.errors import DataFormatError, UnreadableVerdictsError
 from tests.evals.benchmarks.official import DATA, needs_data
 
@@ -93,3 +97,99 @@ def test_the_older_files_rows_are_read_and_others_are_refused() -> None:
     assert found.score == 100
     with pytest.raises(DataFormatError, match="row 1 is no judgment"):
         score_judgments([{"uid": "q", "model": "m"}])
+
+
+@needs_data
+def test_the_baselines_are_the_official_ones() -> None:
+    settings = json.loads((ARENA / "judge_settings.json").read_text())
+    assert {category: setting["baseline"] for category, setting in settings.items()} == BASELINES
+
+
+def test_a_row_judged_against_another_baseline_is_refused_by_its_number() -> None:
+    rows = [{**row, "baseline": "gpt-4-0314"} for row in judged(("B>A", "A>B"), ("A>B", "B>A"), ("A=B", "A=B"))]
+    unnamed = {key: value for key, value in rows[1].items() if key != "baseline"}
+    assert score_judgments([rows[0], unnamed, rows[2]]) == score_judgments(rows)
+    with pytest.raises(
+        DataFormatError, match=r"row 3 judges m against gpt-4\.1, and the rows of arena-hard-v0\.1 before it against gpt-4-0314"
+    ):
+        score_judgments([*rows[:2], {**rows[2], "baseline": "gpt-4.1"}])
+    elsewhere = [{**rows[2], "baseline": "gpt-4.1", "model": "other"}, {**rows[2], "baseline": "gpt-4.1", "category": "math"}]
+    assert len(score_judgments([*rows, *elsewhere])) == 3
+
+
+def test_the_shares_of_the_error_add_up_to_it_and_belong_to_questions_that_were_judged() -> None:
+    games = [("B>A", "A=B"), ("A>>B", "B>A"), ("B>A", None), (None, None), ("A=B", "A>B")]
+    (found,) = score_judgments(judged(*games))
+    assert set(found.influence) == {"0", "1", "2", "4"}
+    assert math.sqrt(sum(share**2 for share in found.influence.values())) == pytest.approx(found.standard_error)
+    assert sum(found.influence.values()) == pytest.approx(0)
+    assert "influence" not in found.as_dict()
+    (split,) = score_judgments(judged(("B>A", "A>B"), ("A>B", "B>A")))
+    assert split.influence == pytest.approx({"0": 50 / math.sqrt(2), "1": -50 / math.sqrt(2)})
+
+
+@needs_data
+def test_the_shares_give_the_error_of_a_difference_on_the_same_questions() -> None:
+    rows = read_rows(ARENA / "judgments_v0.1.jsonl.gz")
+    pair = ("gpt-4-0613", "gpt-3.5-turbo-0125")
+    by_model = [{row["uid"]: row for row in rows if row["model"] == model} for model in pair]
+    first, second = (score_judgments(list(of_model.values()))[0] for of_model in by_model)
+    error = math.sqrt(sum((share - second.influence[question]) ** 2 for question, share in first.influence.items()))
+    chance, questions = np.random.default_rng(0), np.array(list(by_model[0]))
+    gaps = []
+    for _ in range(200):
+        drawn = chance.choice(questions, len(questions))
+        resampled = [[{**of_model[uid], "uid": str(n)} for n, uid in enumerate(drawn)] for of_model in by_model]
+        gaps.append(score_judgments(resampled[0])[0].score - score_judgments(resampled[1])[0].score)
+    assert error == pytest.approx(np.std(gaps), rel=0.15)
+    assert error < math.hypot(first.standard_error, second.standard_error)
+
+
+def test_the_details_say_what_the_seats_did() -> None:
+    fair = score_judgments(judged(("B>A", "A>B"), ("A>>B", "B>>A"), ("A=B", "A=B"), ("B>A", "A>>B")))[0].details
+    assert fair["swap_consistency"] == 1
+    seated = score_judgments(judged(("A>B", "A>B"), ("A=B", "A>B"), ("A>B", "B>A"), ("A>B", None)))[0].details
+    assert seated["swap_consistency"] == pytest.approx(1 / 3)
+    assert seated["first_seat"] == pytest.approx(100 * 5.5 / 7)
+    first_only = score_judgments(judged(("A>B", "A>B"), ("A>>B", "A>B")))[0].details
+    assert (first_only["swap_consistency"], first_only["first_seat"]) == (0, 100)
+    assert score_judgments(judged(("A>B", None)))[0].details["swap_consistency"] is None
+
+
+def styled(count: int) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Judgments that go to the longer answer three times of four, and the answers' styles; the candidate's are the longer ones."""
+    chance = np.random.default_rng(0)
+    lengths = {"m": chance.integers(100, 400, count), "gpt-4-0314": chance.integers(50, 300, count)}
+    longer = lengths["m"] > lengths["gpt-4-0314"]
+    wins = np.where(chance.random(count) < 0.75, longer, ~longer)
+    rows = judged(*[("B>A", "A>B" if chance.random() < 0.9 else "A=B") if win else ("A>B", "B>A") for win in wins])
+    answers = {
+        model: {str(n): answer_style("", count_tokens=lambda _, size=size: int(size)) for n, size in enumerate(sizes)}
+        for model, sizes in lengths.items()
+    }
+    return rows, answers
+
+
+def test_with_answers_the_details_have_the_score_at_equal_style_and_all_else_stays() -> None:
+    rows, answers = styled(200)
+    (plain,), (found,) = score_judgments(rows), score_judgments(rows, answers)
+    assert (found.score, found.standard_error, found.influence) == (plain.score, plain.standard_error, plain.influence)
+    details = found.details
+    assert plain.details.items() <= details.items()
+    assert details["style_controlled"] < found.score - 5
+    assert details["style_controlled_low"] < details["style_controlled"] < details["style_controlled_high"]
+    assert 0 < details["style_controlled_standard_error"] < 10
+    assert details["style_coefficients"]["length"] > 0.3
+    assert details["style_controlled_official"] == pytest.approx(found.score, abs=2)
+
+
+def test_an_answer_that_is_missing_is_named() -> None:
+    rows, answers = styled(20)
+    for model in answers:
+        lacking = {**answers, model: {key: style for key, style in answers[model].items() if key != "7"}}
+        with pytest.raises(DataFormatError, match=f"no answer of {model} to question 7"):
+            score_judgments(rows, lacking)
+    with pytest.raises(DataFormatError, match="the rows of mine do not name their baseline"):
+        score_judgments([{**row, "category": "mine"} for row in rows], answers)
+    named = [{**row, "category": "mine", "baseline": "gpt-4-0314"} for row in rows]
+    assert score_judgments(named, answers)[0].details["style_controlled"] > 0

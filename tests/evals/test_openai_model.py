@@ -1,4 +1,4 @@
-"""The judge behind an endpoint: what it makes of good answers, bad answers and none."""
+"""A model behind an endpoint, as a judge: what it makes of good answers, bad answers and none."""
 
 import asyncio
 import math
@@ -10,17 +10,22 @@ from typing import Any
 
 import pytest
 
+from evals.chat_models.openai_model import OpenAIModel, OpenAIModelSettings
 from evals.errors import JudgeUnavailableError, SettingsError, UserError
-from evals.judges.openai_judge import OpenAIJudge, OpenAIJudgeSettings
+from evals.judges.pairwise import PairwiseJudge
 from evals.judges.pairwise_prompt import candidate_is_first
 from evals.judging import Match
 from evals.prompts import EvaluationPrompt, Message
 from tests.evals.fake_server import Answer, FakeServer, completion, failure
 
 
-def settings(server: FakeServer, **changes: Any) -> OpenAIJudgeSettings:
-    quick = OpenAIJudgeSettings("fake", server.url, timeout_s=5, max_attempts=3, first_wait_s=0.01)
+def settings(server: FakeServer, **changes: Any) -> OpenAIModelSettings:
+    quick = OpenAIModelSettings("fake", server.url, timeout_s=5, max_attempts=3, first_wait_s=0.01)
     return replace(quick, **changes)
+
+
+def judge_at(server: FakeServer, protocol: Any = "logprobs", **changes: Any) -> PairwiseJudge:
+    return PairwiseJudge(OpenAIModel(settings(server, **changes)), protocol)
 
 
 def matches(count: int) -> list[Match]:
@@ -48,7 +53,7 @@ def test_the_better_candidate_wins_in_either_order(
 ) -> None:
     server.answer = answer
     asked = matches(12)
-    verdicts = OpenAIJudge(settings(server, protocol=protocol)).judge(asked)
+    verdicts = judge_at(server, protocol=protocol).judge(asked)
     assert [verdict.prompt_id for verdict in verdicts] == [match.prompt.id for match in asked]
     assert [verdict.candidate_score for verdict in verdicts] == pytest.approx([score] * 12)
     assert [verdict.candidate_shown_first for verdict in verdicts] == [candidate_is_first(match.prompt, 0) for match in asked]
@@ -56,7 +61,7 @@ def test_the_better_candidate_wins_in_either_order(
 
 
 def test_equal_texts_tie_and_are_not_asked_about(server: FakeServer) -> None:
-    (verdict,) = OpenAIJudge(settings(server)).judge([replace(matches(1)[0], candidate="same", baseline="same")])
+    (verdict,) = judge_at(server).judge([replace(matches(1)[0], candidate="same", baseline="same")])
     assert verdict.candidate_score == 0.5
     assert server.asked == []
 
@@ -72,7 +77,7 @@ def test_equal_texts_tie_and_are_not_asked_about(server: FakeServer) -> None:
 )
 def test_an_answer_without_a_verdict_is_unreadable_and_no_loss(server: FakeServer, protocol: str, answer: Answer) -> None:
     server.answer = lambda body, number: answer
-    (verdict,) = OpenAIJudge(settings(server, protocol=protocol)).judge(matches(1))
+    (verdict,) = judge_at(server, protocol=protocol).judge(matches(1))
     assert verdict.candidate_score is None
     assert len(server.asked) == 1
 
@@ -94,14 +99,14 @@ HTML = Answer(b"<html>starting</html>", headers={"content-type": "text/html"})
 )
 def test_a_failure_that_passes_is_retried(server: FakeServer, bad: Answer) -> None:
     server.answer = lambda body, number: fair_tokens(body, number) if number else bad
-    (verdict,) = OpenAIJudge(settings(server, timeout_s=0.4)).judge(matches(1))
+    (verdict,) = judge_at(server, timeout_s=0.4).judge(matches(1))
     assert verdict.candidate_score == pytest.approx(0.9)
     assert len(server.asked) == 2
 
 
 def test_the_server_decides_how_long_to_wait(server: FakeServer) -> None:
     server.answer = lambda body, number: fair_tokens(body, number) if number else failure(429, retry_after="0.3")
-    OpenAIJudge(settings(server)).judge(matches(1))
+    judge_at(server).judge(matches(1))
     assert server.times[1] - server.times[0] >= 0.3
 
 
@@ -109,7 +114,7 @@ def test_the_server_decides_how_long_to_wait(server: FakeServer) -> None:
 def test_a_failure_that_stays_is_an_unavailable_judge(server: FakeServer, bad: Answer) -> None:
     server.answer = lambda body, number: bad
     with pytest.raises(JudgeUnavailableError, match="3 attempts") as gone:
-        OpenAIJudge(settings(server, timeout_s=0.2)).judge(matches(1))
+        judge_at(server, timeout_s=0.2).judge(matches(1))
     assert gone.value.where == server.url
     assert "is the server up? is the model name right?" in gone.value.cure
     assert len(server.asked) == 3
@@ -121,7 +126,7 @@ def test_a_server_that_is_down_is_an_unavailable_judge(server: FakeServer) -> No
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
         start = time.monotonic()
         with pytest.raises(JudgeUnavailableError) as gone:
-            OpenAIJudge(settings(server, base_url=url)).judge(matches(40))
+            judge_at(server, base_url=url).judge(matches(40))
     assert gone.value.where == url
     assert time.monotonic() - start < 5
 
@@ -130,19 +135,19 @@ def test_a_server_that_is_down_is_an_unavailable_judge(server: FakeServer) -> No
 def test_a_refusal_is_the_users_to_cure_and_is_not_retried(server: FakeServer, status: int, cure: str) -> None:
     server.answer = lambda body, number: failure(status)
     with pytest.raises(UserError, match=f"failure {status}") as refusal:
-        OpenAIJudge(settings(server)).judge(matches(1))
+        judge_at(server).judge(matches(1))
     assert cure in refusal.value.cure
     assert len(server.asked) == 1
 
 
 def test_no_more_requests_are_under_way_than_allowed(server: FakeServer) -> None:
     server.answer = lambda body, number: replace(fair_tokens(body, number), delay_s=0.03)
-    OpenAIJudge(settings(server, max_concurrency=3)).judge(matches(15))
+    judge_at(server, max_concurrency=3).judge(matches(15))
     assert server.busiest == 3
 
 
 def test_a_budget_that_cannot_suffice_is_refused_before_anything_is_spent(server: FakeServer) -> None:
-    judge = OpenAIJudge(settings(server, max_requests=5))
+    judge = judge_at(server, max_requests=5)
     judge.judge(matches(4))
     with pytest.raises(UserError, match="4 requests are spent and 2 more are wanted"):
         judge.judge(matches(2))
@@ -152,13 +157,13 @@ def test_a_budget_that_cannot_suffice_is_refused_before_anything_is_spent(server
 def test_retries_are_paid_from_the_budget(server: FakeServer) -> None:
     server.answer = lambda body, number: failure(500)
     with pytest.raises(UserError, match="`max_requests` is 2"):
-        OpenAIJudge(settings(server, max_requests=2)).judge(matches(1))
+        judge_at(server, max_requests=2).judge(matches(1))
     assert len(server.asked) == 2
 
 
 def test_a_judge_works_inside_a_running_loop(server: FakeServer) -> None:
     async def inside() -> float | None:
-        return OpenAIJudge(settings(server)).judge(matches(1))[0].candidate_score
+        return judge_at(server).judge(matches(1))[0].candidate_score
 
     assert asyncio.run(inside()) is not None
 
@@ -166,11 +171,16 @@ def test_a_judge_works_inside_a_running_loop(server: FakeServer) -> None:
 def test_the_hosted_judge_without_a_key_is_refused_before_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UserError, match="no API key") as refusal:
-        OpenAIJudge(OpenAIJudgeSettings("gpt-4.1")).judge(matches(1))
+        PairwiseJudge(OpenAIModel(OpenAIModelSettings("gpt-4.1"))).judge(matches(1))
     assert "OPENAI_API_KEY" in refusal.value.where
 
 
-@pytest.mark.parametrize("wrong", [{"protocol": "vote"}, {"max_concurrency": 0}, {"timeout_s": -1.0}, {"max_attempts": 0}])
+@pytest.mark.parametrize("wrong", [{"max_concurrency": 0}, {"timeout_s": -1.0}, {"max_attempts": 0}, {"max_cost": 1.0}])
 def test_impossible_settings_are_refused(server: FakeServer, wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
         settings(server, **wrong)
+
+
+def test_a_judge_with_an_unknown_protocol_is_refused(server: FakeServer) -> None:
+    with pytest.raises(SettingsError, match="vote"):
+        judge_at(server, protocol="vote")

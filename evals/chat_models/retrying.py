@@ -1,5 +1,9 @@
-"""Which failures of a judge's server are worth another attempt, and when."""
+"""Which failures of a model's server are worth another attempt, and when; how fast it may be asked."""
 
+import asyncio
+import re
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -20,13 +24,17 @@ class MalformedAnswerError(Exception):
     """The server answered 200 with something that is no chat completion, as proxies and starting servers do."""
 
 
+class RefusedAnswerError(Exception):
+    """The model, or a filter before it, refuses this one question."""
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same request may succeed later: no connection, time-out, too many requests, a server's own failure."""
     from openai import APIConnectionError, APIStatusError
 
     if isinstance(error, APIStatusError):
         return error.status_code in TRANSIENT_STATUS or error.status_code >= 500
-    return isinstance(error, APIConnectionError | MalformedAnswerError)
+    return isinstance(error, APIConnectionError | MalformedAnswerError | RefusedAnswerError)
 
 
 def retry_after(error: "APIStatusError") -> float:
@@ -54,3 +62,32 @@ class BackOff(wait_base):
         error = retry_state.outcome.exception() if retry_state.outcome else None
         asked = retry_after(error) if isinstance(error, APIStatusError) else 0.0
         return max(asked, self.exponential(retry_state))
+
+
+class Pace:
+    """Waits when the server says that nothing is left of its rate limit, until it says that there is again.
+
+    Read from the headers x-ratelimit-remaining-{requests,tokens} and x-ratelimit-reset-{requests,tokens} of every answer.
+    """
+
+    def __init__(self) -> None:
+        self._open_at = 0.0
+
+    async def wait(self) -> None:
+        """Return when the server may be asked."""
+        while (left := self._open_at - time.monotonic()) > 0:
+            await asyncio.sleep(left)
+
+    def heed(self, headers: Mapping[str, str]) -> None:
+        """Take note of what an answer says about the limit."""
+        for kind in ("requests", "tokens"):
+            if headers.get(f"x-ratelimit-remaining-{kind}", "").strip() == "0":
+                seconds = duration(headers.get(f"x-ratelimit-reset-{kind}", ""))
+                self._open_at = max(self._open_at, time.monotonic() + min(seconds, LONGEST_OBEYED_S))
+
+
+def duration(text: str) -> float:
+    """Seconds in a duration such as "6m0s", "1.5s", "20ms" or "3"; 0 for what is none."""
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "": 1.0}
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s|)", text.strip())
+    return sum(float(number) * units[unit] for number, unit in parts)

@@ -1,0 +1,1 @@
+"""Language models that can be asked: served over HTTP, run in this process, remembered, or replayed."""

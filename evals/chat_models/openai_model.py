@@ -1,0 +1,210 @@
+"""A language model behind any OpenAI-compatible endpoint: the hosted models, or a server of one's own."""
+
+import asyncio
+import os
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from evals.asking import Keep, Question, Reply, forget
+from evals.chat_models.budget import Budget, Prices
+from evals.chat_models.retrying import BackOff, MalformedAnswerError, Pace, RefusedAnswerError, is_transient
+from evals.errors import JudgeUnavailableError, SettingsError, UserError
+
+if TYPE_CHECKING:
+    from openai import APIError, AsyncOpenAI
+    from openai.types.chat import ChatCompletion
+
+OPENAI_URL = "https://api.openai.com/v1"
+# Content that the server's filter stops is a failure of that question, not of the settings.
+FILTERED = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
+TOO_LONG = ("context_length_exceeded", "maximum context length", "max_model_len")
+CURES = {
+    400: "does the model allow `temperature`, `max_tokens` and `top_logprobs`? try another `protocol` or a smaller `top_logprobs`",
+    401: "set a valid key in the environment variable {key}",
+    403: "the key in {key} may not use this model: ask for access, or choose another `model`",
+    404: "is the model name right, and does `base_url` end where the API begins (mostly /v1)?",
+}
+
+
+@dataclass(frozen=True)
+class OpenAIModelSettings:
+    """Which model, where it is, how hard it is asked, and what that may cost.
+
+    `max_requests` and `max_cost` bound the model's whole life, retries included; prices are per million tokens, in any currency.
+    """
+
+    model: str
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    max_concurrency: int = 16
+    timeout_s: float = 60
+    max_attempts: int = 6
+    first_wait_s: float = 0.5
+    top_logprobs: int = 20
+    max_requests: int | None = None
+    max_cost: float | None = None
+    input_price: float = 0.0
+    output_price: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("max_concurrency", "timeout_s", "max_attempts", "top_logprobs"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"`{name}` is {getattr(self, name)}", "the judge's settings", "give a number above 0")
+        if self.max_cost is not None and not (self.input_price or self.output_price):
+            raise SettingsError(
+                "`max_cost` is given and no price", "the judge's settings", "set `input_price` and `output_price`, per million tokens"
+            )
+
+
+class OpenAIModel:
+    """Asks many questions at a time and retries what may pass. Replies that were paid for reach `keep` even when a later one fails."""
+
+    repeats_itself: bool = False
+
+    def __init__(self, settings: OpenAIModelSettings) -> None:
+        self.settings = settings
+        self.budget = Budget(Prices(settings.input_price, settings.output_price), settings.max_requests, settings.max_cost)
+        self._pace = Pace()
+
+    @property
+    def name(self) -> str:
+        return f"openai {self.settings.model}"
+
+    @property
+    def identity(self) -> str:
+        return f"openai {self._url()} {self.settings.model} top_logprobs={self.settings.top_logprobs}"
+
+    def ask(self, questions: Sequence[Question], keep: Keep = forget) -> list[Reply]:
+        """One reply per question.
+
+        Raises JudgeUnavailableError when the server does not answer after all attempts, and UserError when it refuses or when a bound
+        on requests or money is too small.
+        """
+        self.budget.check(len(questions))
+        return _run(self._ask_all(questions, keep))
+
+    async def _ask_all(self, questions: Sequence[Question], keep: Keep) -> list[Reply]:
+        replies: dict[int, Reply] = {}
+        failures: list[BaseException] = []
+        numbers = iter(range(len(questions)))
+
+        async def work(waiting: Iterator[int]) -> None:
+            for number in waiting:
+                try:
+                    replies[number] = await self._reply(client, questions[number], failures)
+                except Exception as error:
+                    failures.append(error)
+                if failures and number not in replies:
+                    return
+                keep(number, replies[number])
+
+        async with self._client() as client:
+            await asyncio.gather(*(work(numbers) for _ in range(min(self.settings.max_concurrency, len(questions)))))
+        if failures:
+            raise failures[0]
+        return [replies[number] for number in range(len(questions))]
+
+    async def _reply(self, client: "AsyncOpenAI", question: Question, failures: Sequence[BaseException]) -> Reply:
+        from openai import APIError
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+
+        retrying = AsyncRetrying(
+            stop=lambda state: bool(failures) or stop_after_attempt(self.settings.max_attempts)(state),
+            wait=BackOff(self.settings.first_wait_s),
+            retry=retry_if_exception(is_transient),
+            reraise=True,
+        )
+        try:
+            return await retrying(self._request, client, question)
+        except RefusedAnswerError as error:
+            return Reply(failure=str(error))
+        except MalformedAnswerError as error:
+            self._give_up(error)
+        except APIError as error:
+            if is_transient(error):
+                self._give_up(error)
+            if any(sign in str(error) for sign in (*FILTERED, *TOO_LONG)):
+                return Reply(failure=str(error)[:300])
+            self._refuse(error)
+
+    async def _request(self, client: "AsyncOpenAI", question: Question) -> Reply:
+        from openai import APIResponseValidationError
+
+        await self._pace.wait()
+        most, cost = await self.budget.take(question), 0.0
+        options: dict[str, Any] = {"logprobs": True, "top_logprobs": self.settings.top_logprobs} if question.labels else {}
+        messages: Any = [message.as_dict() for message in question.messages]
+        decoding = question.decoding
+        try:
+            answer = await client.chat.completions.with_raw_response.create(
+                model=self.settings.model,
+                messages=messages,
+                max_tokens=1 if question.labels else decoding.max_tokens,
+                temperature=decoding.temperature,
+                top_p=decoding.top_p,
+                seed=decoding.seed + question.attempt,
+                **options,
+            )
+            self._pace.heed(answer.headers)
+            completion = answer.parse()
+            usage = getattr(completion, "usage", None)
+            cost = self.budget.prices.of(usage.prompt_tokens, usage.completion_tokens) if usage else most
+            return _read(completion, question, cost)
+        except (ValueError, APIResponseValidationError) as error:
+            raise MalformedAnswerError(f"the answer is no JSON: {error}") from error
+        finally:
+            self.budget.settle(most, cost)
+
+    def _client(self) -> "AsyncOpenAI":
+        from openai import AsyncOpenAI
+
+        key = os.environ.get(self.settings.api_key_env)
+        if not key and self.settings.base_url is None:
+            where = f"environment variable {self.settings.api_key_env}"
+            raise UserError("the judge has no API key", where, "export it, or give `base_url` of a server that needs none")
+        return AsyncOpenAI(api_key=key or "none", base_url=self._url(), timeout=self.settings.timeout_s, max_retries=0)
+
+    def _url(self) -> str:
+        return self.settings.base_url or OPENAI_URL
+
+    def _give_up(self, error: Exception) -> NoReturn:
+        what = f"the model {self.settings.model} did not answer after {self.settings.max_attempts} attempts: {error}"
+        raise JudgeUnavailableError(what, self._url(), "is the server up? is the model name right? is `timeout_s` long enough?") from error
+
+    def _refuse(self, error: "APIError") -> NoReturn:
+        cure = CURES.get(getattr(error, "status_code", 0), "correct the judge's settings").format(key=self.settings.api_key_env)
+        raise UserError(f"the model {self.settings.model} refuses the request: {error}", self._url(), cure) from error
+
+
+def _read(completion: "ChatCompletion", question: Question, cost: float) -> Reply:
+    """The reply in a completion. Raises MalformedAnswerError or RefusedAnswerError when there is none."""
+    choices = getattr(completion, "choices", None)
+    message = getattr(choices[0], "message", None) if choices else None
+    if choices is None or message is None:
+        raise MalformedAnswerError(f"the answer is no chat completion: {str(completion)[:200]}")
+    choice, usage = choices[0], getattr(completion, "usage", None)
+    if getattr(message, "refusal", None) or choice.finish_reason == "content_filter":
+        raise RefusedAnswerError(f"the model refuses to answer: {getattr(message, 'refusal', None) or 'content filter'}")
+    content = (choice.logprobs and choice.logprobs.content) or []
+    told = {top.token: top.logprob for top in content[0].top_logprobs} | {content[0].token: content[0].logprob} if content else {}
+    return Reply(
+        text=message.content or "",
+        logprobs=told if question.labels else {},
+        prompt_tokens=usage.prompt_tokens if usage else 0,
+        tokens=usage.completion_tokens if usage else 0,
+        finished=choice.finish_reason != "length",
+        model=getattr(completion, "model", "") or "",
+        cost=cost,
+    )
+
+
+def _run(replies: Coroutine[Any, Any, list[Reply]]) -> list[Reply]:
+    """Run to the end, also inside an actor whose loop is running already: there in a thread with a loop of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(replies)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, replies).result()

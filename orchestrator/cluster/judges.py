@@ -1,0 +1,75 @@
+"""Settings to judges, and what they hold of the cluster."""
+
+from pathlib import Path
+
+import ray
+
+from evals.asking import ChatModel
+from evals.chat_models.remembering import RememberingModel, ReplayedModel, ReplyFile, remembered
+from evals.judging import Judge
+from orchestrator.settings import (
+    JudgeSettings,
+    OpenAISettings,
+    ReferenceSettings,
+    ReplaySettings,
+    RewardModelSettings,
+    VllmJudgeSettings,
+)
+
+# What these settings say about pairs is not the model's business.
+_OF_PAIRS = {"kind", "protocol", "order", "swap_sample", "seed"}
+
+
+def make_judge(settings: JudgeSettings, replies: Path) -> Judge:
+    """A judge of pairs. Language models remember their replies in the directory `replies`."""
+    if isinstance(settings, OpenAISettings | VllmJudgeSettings | ReplaySettings):
+        from evals.judges.pairwise import PairwiseJudge
+
+        return PairwiseJudge(judge_model(settings, replies), settings.protocol, settings.seed, settings.swapped)
+    if isinstance(settings, RewardModelSettings):
+        from evals.judges.reward_model import RewardModelJudge
+
+        return RewardModelJudge(settings.model, settings.batch_size, settings.max_length)
+    if isinstance(settings, ReferenceSettings):
+        from evals.judges.reference import ReferenceJudge
+
+        return ReferenceJudge(settings.tie_margin)
+    from evals.judges.verifier import VerifierJudge
+
+    return VerifierJudge()
+
+
+def judge_model(settings: OpenAISettings | VllmJudgeSettings | ReplaySettings, replies: Path) -> RememberingModel:
+    """The language model behind a judge, with its memory."""
+    if isinstance(settings, ReplaySettings):
+        return RememberingModel(ReplayedModel(settings.file), ReplyFile(settings.file))
+    return remembered(_asked_model(settings), replies)
+
+
+def _asked_model(settings: OpenAISettings | VllmJudgeSettings) -> ChatModel:
+    if isinstance(settings, OpenAISettings):
+        from evals.chat_models.openai_model import OpenAIModel, OpenAIModelSettings
+
+        return OpenAIModel(OpenAIModelSettings(**settings.model_dump(exclude=_OF_PAIRS)))
+    from evals.chat_models.vllm_model import VllmModel
+    from evals.vllm_engine import VllmEngine
+
+    engine = VllmEngine(settings.max_model_len, settings.gpu_memory_utilization, settings.seed, settings.tensor_parallel)
+    return VllmModel(engine, settings.model)
+
+
+def judge_gpus(settings: JudgeSettings) -> float:
+    """GPUs that the judge's actor holds, once the cluster is joined."""
+    if isinstance(settings, VllmJudgeSettings):
+        return gpus_or_default(settings.gpus) * settings.tensor_parallel
+    return gpus_or_default(settings.gpus) if isinstance(settings, RewardModelSettings) else 0.0
+
+
+def gpus_or_default(given: float | None) -> float:
+    """As many GPUs as given, or else one where the cluster has any."""
+    return min(1.0, ray.cluster_resources().get("GPU", 0.0)) if given is None else given
+
+
+def replies_directory(cache: Path) -> Path:
+    """Where replies are remembered, below a run's cache."""
+    return cache.expanduser().resolve() / "replies"
