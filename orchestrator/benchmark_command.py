@@ -15,7 +15,7 @@ _KINDS = ("openai", "vllm", "reward_model", "replay")
 
 def is_of_a_search(file: Path) -> bool:
     """Whether a settings file is that of a search and not of a benchmark run. Raises SettingsError for no file, or no TOML."""
-    return "benchmarks" not in read_toml(file)[0]
+    return not {"benchmarks", "capability"} & read_toml(file)[0].keys()
 
 
 def benchmark_settings(file: Path | None, given: Mapping[str, Any]) -> BenchmarkSettings:
@@ -25,13 +25,17 @@ def benchmark_settings(file: Path | None, given: Mapping[str, Any]) -> Benchmark
     """
     values, text = read_toml(file) if file is not None else ({}, "")
     answering = {key: given.get(key) for key in ("temperature", "max_tokens", "max_model_len")}
-    told = {key: value for key, value in given.items() if value not in (None, [], ()) and key not in answering}
+    told = {key: value for key, value in given.items() if value not in (None, [], ()) and key not in (*answering, "capability")}
     merged: dict[str, Any] = {**values, **told}
     merged["answering"] = {**values.get("answering", {}), **{key: value for key, value in answering.items() if value is not None}}
-    if "judge" not in merged:
+    if given.get("capability"):
+        merged["capability"] = {**values.get("capability", {}), "tasks": given["capability"]}
+    if "capability" in merged and "limit" in told:
+        merged["capability"] = {**merged["capability"], "limit": told["limit"]}
+    if "judge" not in merged and merged.get("benchmarks"):
         cure = "add --judge vllm:DIR, openai:MODEL, http://host:port/v1#model, reward_model:DIR or replay:FILE, or a [judge] in --settings"
         raise UserError("no judge is named", "daa eval", cure)
-    if isinstance(merged["judge"], str):
+    if isinstance(merged.get("judge"), str):
         named, of_file = judge_values(merged["judge"]), values.get("judge", {})
         merged["judge"] = {**(of_file if of_file.get("kind") == named["kind"] else {}), **named}
     return validated(BenchmarkSettings, merged, str(file or "the command line"), text)

@@ -102,7 +102,10 @@ def evaluate(  # noqa: PLR0913 (the options of the command)
         str | None, typer.Option(help="vllm:DIR, openai:MODEL, http://host:port/v1#model, reward_model:DIR or replay:FILE.")
     ] = None,
     settings_file: Annotated[Path | None, typer.Option("--settings", help="A TOML file: of a benchmark run, or of a search.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only so many prompts of each benchmark, always the same ones.")] = None,
+    capability: Annotated[
+        list[str] | None, typer.Option(help="A task of lm-evaluation-harness that shows what a model knows, such as gsm8k; repeatable.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only so many prompts of each benchmark or task, always the same ones.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="The longest answer, in tokens.")] = None,
     directory: Directory = None,
 ) -> None:
@@ -118,10 +121,10 @@ def evaluate(  # noqa: PLR0913 (the options of the command)
         fetch_data(directory, benchmark)
         return
 
-    if settings_file is not None and not benchmark and is_of_a_search(settings_file):
+    if settings_file is not None and not benchmark and not capability and is_of_a_search(settings_file):
         _evaluate_on_own_prompts(settings_file, models, directory)
         return
-    given = {"benchmarks": benchmark, "judge": judge, "limit": limit, "max_tokens": max_tokens}
+    given = {"benchmarks": benchmark, "judge": judge, "capability": capability, "limit": limit, "max_tokens": max_tokens}
     _evaluate_on_benchmarks(settings_file, given, models, directory)
 
 

@@ -39,9 +39,10 @@ HOMES = {
     "deepspeed": ("orchestrator/training/deepspeed_engine.py",),
     "vllm": ("evals/vllm_engine.py",),
     "openai": ("evals/chat_models/openai_model.py", "evals/chat_models/retrying.py"),
+    "lm_eval": ("evals/capability.py",),
     "alpaca_eval": (),
 }
-HEAVY = ("ray", "deepspeed", "vllm", "alpaca_eval")
+HEAVY = ("ray", "deepspeed", "vllm", "alpaca_eval", "lm_eval")
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 

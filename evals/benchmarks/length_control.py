@@ -72,10 +72,11 @@ class _Problem:
     def _products(self) -> Array:
         return (self.features[:, None] * self.features[None, :]).reshape(9, -1).T
 
-    @cached_property
-    def reach(self) -> Array:
-        """How far a unit of each weight can move a logit, (3,)."""
-        return np.abs(self.features).max(axis=1)
+    def unpenalised_step(self) -> Array:
+        """The first Newton step from zero without a penalty, (K, 3): linear regression."""
+        gradients = self._pull - self.shares @ self.features.T / 2
+        hessians = (self.shares @ self._products / 4).reshape(-1, 3, 3) + _RIDGE
+        return np.linalg.solve(hessians, gradients[:, :, None])[:, :, 0].astype(np.float64)
 
     def losses(self, weights: Array) -> Array:
         """The smooth parts, without c, (K,)."""
@@ -105,7 +106,7 @@ def length_controlled(
     columns = np.ascontiguousarray(np.concatenate([gamed.features, features]).T)
     problem = _Problem(columns, np.concatenate([gamed.targets, preferences]), shares[None])
     chosen = _cross_validated(problem) if c is None else c
-    weights = _fit(problem, chosen, np.zeros((1, 3)))[0]
+    weights = _fit(problem, chosen, problem.unpenalised_step())[0]
     at_equal_length = _sigmoid(features[:, 1:] @ weights[1:])
     influence = 100 * _influence(problem, features, preferences, weights)
     error = float(np.sqrt((influence**2).sum()))
@@ -147,10 +148,9 @@ def _fit(problem: _Problem, c: float, weights: Array) -> Array:
 
 def _lengths(problem: _Problem, weights: Array, steps: Array, penalty: float) -> Array:
     """The share (K,) of each step to take: all of it, or halves of it until it descends."""
-    lengths = np.ones(len(steps))
-    if (np.abs(steps) @ problem.reach <= _SURE).all():
+    lengths, farthest = np.ones(len(steps)), np.abs(steps @ problem.features).max(axis=1)
+    if (farthest <= _SURE).all():
         return lengths
-    farthest = np.abs(steps @ problem.features).max(axis=1)
     before = problem.losses(weights) + penalty * np.abs(weights).sum(axis=1)
     while True:
         trial = weights + steps * lengths[:, None]
@@ -198,7 +198,4 @@ def _influence(problem: _Problem, features: Array, preferences: Array, weights: 
 
 
 def _sigmoid(logits: Array) -> Array:
-    odds = np.minimum(-logits, _LIMIT)
-    np.exp(odds, out=odds)
-    odds += 1
-    return np.reciprocal(odds, out=odds)
+    return np.asarray(1 / (1 + np.exp(np.minimum(-logits, _LIMIT))), dtype=np.float64)

@@ -8,6 +8,7 @@ from typing import Any
 
 from evals.asking import ChatModel, Question, Reply
 from evals.benchmarks.formats import Outputs
+from evals.benchmarks.pins import prompt_set_sha256
 from evals.benchmarks.score import BenchmarkScore
 from evals.errors import UnreadableVerdictsError
 from evals.generation import Decoding
@@ -35,6 +36,7 @@ class Evaluation:
     decoding: Decoding | None
     judge_versions: Sequence[str]
     prompts: int
+    prompts_sha256: str
     mean_length: float
     seconds: float
     cost: float
@@ -46,6 +48,7 @@ class Evaluation:
             "judge_versions": list(self.judge_versions),
             "decoding": None if self.decoding is None else asdict(self.decoding),
             "prompts": self.prompts,
+            "prompts_sha256": self.prompts_sha256,
             "mean_length": self.mean_length,
             "seconds": round(self.seconds, 3),
             "cost": self.cost,
@@ -82,6 +85,7 @@ def evaluate(benchmark: Benchmark, outputs: Outputs, judge: ChatModel | Judge, d
         decoding=decoding,
         judge_versions=versions,
         prompts=len(asked),
+        prompts_sha256=prompt_set_sha256((prompt.id, prompt.turns) for prompt in benchmark.prompts()),
         mean_length=fmean(len(text) for text in texts.values()),
         seconds=time.perf_counter() - started,
         cost=cost,

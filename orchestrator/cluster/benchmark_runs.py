@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +10,21 @@ from typing import Any
 
 from evals.asking import ChatModel, Keep, Question, Reply, forget
 from evals.benchmarks.formats import read_outputs
+from evals.benchmarks.score import BenchmarkScore
+from evals.capability import CapabilityEvaluation, CapabilitySuite, losses
 from evals.chat_models.openai_model import OpenAIModel, OpenAIModelSettings
 from evals.chat_models.remembering import remembered
 from evals.comparison import compare_scores
 from evals.errors import UnreadableVerdictsError
 from evals.judging import Judge, Match, Verdict
-from evals.model_files import adapter_base, check_model
+from evals.model_files import adapter_base
 from evals.protocols import Benchmark, make_benchmark
 from evals.protocols.answering import Candidate, answer, decoding_for
 from evals.protocols.contract import aligned
 from evals.protocols.official_files import save_official
 from evals.protocols.running import Evaluation, check_readable, evaluate
 from orchestrator.cluster.asking import ask
+from orchestrator.cluster.candidates import absolute, check_candidates, is_file, is_served, names_of, served_model
 from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor
 from orchestrator.cluster.judges import gpus_or_default, judge_gpus, judge_model, make_judge, replies_directory
 from orchestrator.cluster.placement import require_gpus
@@ -31,6 +34,7 @@ from orchestrator.report.narration import Narrator, narrated
 from orchestrator.settings import (
     BenchmarkSettings,
     ClusterSettings,
+    JudgeSettings,
     OpenAISettings,
     ReplaySettings,
     RewardModelSettings,
@@ -38,6 +42,8 @@ from orchestrator.settings import (
 )
 
 _CPUS = 0.5
+
+Evaluated = Evaluation | CapabilityEvaluation
 
 
 @dataclass(frozen=True)
@@ -83,15 +89,7 @@ class JudgingActor:
         return ask(self.actor.judge, list(matches))[0]
 
 
-@dataclass(frozen=True)
-class _Served:
-    """A model behind an OpenAI-compatible server."""
-
-    url: str
-    model: str
-
-
-def evaluate_models(settings: BenchmarkSettings, models: Sequence[str], directory: Path) -> list[Evaluation]:
+def evaluate_models(settings: BenchmarkSettings, models: Sequence[str], directory: Path) -> list[Evaluated]:
     """Score models, files of outputs or served models on the settings' benchmarks; everything is written below `directory`.
 
     A model is a Hugging Face directory or hub identifier, a LoRA adapter's directory, a file of outputs in any official format, or a
@@ -102,38 +100,67 @@ def evaluate_models(settings: BenchmarkSettings, models: Sequence[str], director
     benchmarks = [_benchmark(settings, name) for name in settings.benchmarks]
     for benchmark in benchmarks:
         benchmark.prompts(), benchmark.baseline()
-    for model in models:
-        if not _is_served(model) and not Path(model).is_file() and adapter_base(Path(model)) is None:
-            check_model(model)
-    evaluations: list[Evaluation] = []
-    refused: list[UnreadableVerdictsError] = []
+    check_candidates(models)
+    suite = _suite(settings, models)
+    run = _Run(settings, models, directory)
     with narrated(directory / "logs" / "driver.log") as story, _people(settings, models, directory) as (engine, judge):
         story.say_path("everything goes to", directory)
         for benchmark in benchmarks:
-            decoding = decoding_for(benchmark, settings.answering.temperature, settings.answering.top_p, settings.answering.max_tokens)
-            for outputs, made in _answers(benchmark, models, engine, settings, story):
-                with story.waiting(f"{benchmark.name}: judging {outputs.model}"):
-                    evaluation = evaluate(benchmark, outputs, judge, decoding if made else None)
-                save_official(benchmark, evaluation, directory)
-                try:
-                    check_readable(evaluation, settings.max_unreadable)
-                except UnreadableVerdictsError as error:
-                    refused.append(error)
-                    story.say_path(f"{benchmark.name}: no score for {outputs.model}:", error.what)
-                    continue
-                evaluations.append(evaluation)
-                _save_cards(evaluations, directory)
-                for score in evaluation.scores:
-                    category = score.details.get("category", "")
-                    story.say(f"{benchmark.name} {category} {score.model}: {score.score:.2f} (95 % {score.low:.2f}–{score.high:.2f})")
-                for finding in evaluation.findings:
-                    story.say(f"[bold]guard {finding.guard}[/bold]: {finding.detail}")
-    if refused:
-        raise refused[0]
-    return evaluations
+            run.benchmark(benchmark, engine, judge, story)
+        if suite is not None:
+            run.capability(suite, engine, story)
+    if run.refused:
+        raise run.refused[0]
+    return run.evaluations
 
 
-def comparisons(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
+class _Run:
+    """One call of `evaluate_models`: what it has found so far is on the disk."""
+
+    def __init__(self, settings: BenchmarkSettings, models: Sequence[str], directory: Path) -> None:
+        self._settings, self._models, self._directory = settings, models, directory
+        self.evaluations: list[Evaluated] = []
+        self.refused: list[UnreadableVerdictsError] = []
+
+    def benchmark(self, benchmark: Benchmark, engine: Any, judge: ChatModel | Judge, story: Narrator) -> None:
+        """Answer, judge and save for every model."""
+        answering = self._settings.answering
+        decoding = decoding_for(benchmark, answering.temperature, answering.top_p, answering.max_tokens)
+        for outputs, made in _answers(benchmark, self._models, engine, self._settings, story):
+            with story.waiting(f"{benchmark.name}: judging {outputs.model}"):
+                evaluation = evaluate(benchmark, outputs, judge, decoding if made else None)
+            save_official(benchmark, evaluation, self._directory)
+            try:
+                check_readable(evaluation, self._settings.max_unreadable)
+            except UnreadableVerdictsError as error:
+                self.refused.append(error)
+                story.say_path(f"{benchmark.name}: no score for {outputs.model}:", error.what)
+                continue
+            self._take(evaluation, story)
+
+    def capability(self, suite: CapabilitySuite, engine: Any, story: Narrator) -> None:
+        """Put the suite's questions to every model; each is held against the first one."""
+        replies, names = replies_directory(self._settings.cache), names_of(self._models)
+        first: Sequence[BenchmarkScore] = ()
+        for model in self._models:
+            base = None if is_served(model) else adapter_base(Path(model))
+            chat = _chat_model(base or model, engine, self._settings, replies)
+            with story.waiting(f"capability: {names[model]} answers"):
+                scores = suite.measure(chat, Candidate(names[model], str(Path(model).resolve()) if base else None))
+            first = first or scores
+            self._take(CapabilityEvaluation(scores, losses(scores, first)), story)
+
+    def _take(self, evaluation: Evaluated, story: Narrator) -> None:
+        self.evaluations.append(evaluation)
+        _save_cards(self.evaluations, self._directory)
+        for score in evaluation.scores:
+            name = " ".join(filter(None, (score.benchmark, score.details.get("category"), score.model)))
+            story.say(f"{name}: {score.score:.2f} (95 % {score.low:.2f}–{score.high:.2f})")
+        for finding in evaluation.findings:
+            story.say(f"[bold]guard {finding.guard}[/bold]: {finding.detail}")
+
+
+def comparisons(evaluations: Sequence[Evaluated]) -> list[dict[str, Any]]:
     """Each model against the first one, benchmark by benchmark and category by category."""
     first: dict[tuple[str, str], Any] = {}
     rows = []
@@ -146,11 +173,24 @@ def comparisons(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
     return rows
 
 
-def _save_cards(evaluations: Sequence[Evaluation], directory: Path) -> None:
+def _save_cards(evaluations: Sequence[Evaluated], directory: Path) -> None:
     content = {"scorecards": [card for e in evaluations for card in e.cards()], "comparisons": comparisons(evaluations)}
     partial = directory / "scorecards.json.partial"
     partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     os.replace(partial, directory / "scorecards.json")
+
+
+def _suite(settings: BenchmarkSettings, models: Sequence[str]) -> CapabilitySuite | None:
+    """The suite to ask, if any. Raises UserError for one that cannot be asked."""
+    asked = settings.capability
+    if asked is None:
+        return None
+    files = [model for model in models if is_file(model)]
+    if files:
+        raise UserError("a file of outputs cannot be asked what it knows", files[0], "give the model itself, or leave out `capability`")
+    suite = CapabilitySuite(asked.tasks, asked.limit, asked.task_files)
+    suite.check()
+    return suite
 
 
 def _benchmark(settings: BenchmarkSettings, name: str) -> Benchmark:
@@ -167,10 +207,10 @@ def _answers(
     replies = replies_directory(settings.cache)
     adapters: dict[str, list[str]] = {}
     for model in models:
-        base = None if _is_served(model) else adapter_base(Path(model))
+        base = None if is_served(model) else adapter_base(Path(model))
         if base is not None:
             adapters.setdefault(base, []).append(model)
-        elif Path(model).is_file():
+        elif is_file(model):
             outputs = read_outputs(Path(model))
             yield aligned(benchmark.prompts(), outputs, model), False
         else:
@@ -179,79 +219,45 @@ def _answers(
                 (outputs,) = answer(benchmark, chat, [Candidate(names[model])], decoding)
             yield outputs, True
     for base, group in adapters.items():
-        chat = ServedByActor(engine, _absolute(base), str(replies))
+        chat = ServedByActor(engine, absolute(base), str(replies))
         with story.waiting(f"{benchmark.name}: {len(group)} adapters of {base} answer in one batch"):
             several = answer(benchmark, chat, [Candidate(names[model], str(Path(model).resolve())) for model in group], decoding)
         yield from ((outputs, True) for outputs in several)
 
 
 def _chat_model(model: str, engine: Any, settings: BenchmarkSettings, replies: Path) -> ChatModel:
-    if not _is_served(model):
-        return ServedByActor(engine, _absolute(model), str(replies))
+    if not is_served(model):
+        return ServedByActor(engine, absolute(model), str(replies))
     served = served_model(model)
     return remembered(OpenAIModel(OpenAIModelSettings(served.model, served.url, timeout_s=600)), replies)
 
 
 @contextmanager
-def _people(settings: BenchmarkSettings, models: Sequence[str], directory: Path) -> Iterator[tuple[Any, ChatModel | Judge]]:
-    """The engine that answers and the judge; Ray is started only when one of them lives in an actor."""
-    needs_engine = any(not _is_served(model) and not Path(model).is_file() for model in models)
+def _people(settings: BenchmarkSettings, models: Sequence[str], directory: Path) -> Iterator[tuple[Any, Any]]:
+    """The engine that answers and the judge, where they are needed; Ray is started only when one of them lives in an actor."""
+    needs_engine = any(not is_served(model) and not is_file(model) for model in models)
     judge_lives_here = not isinstance(settings.judge, VllmJudgeSettings | RewardModelSettings)
     replies, logs = replies_directory(settings.cache), directory / "logs"
     with ExitStack() as stack:
         if not needs_engine and judge_lives_here:
-            yield None, _judge(settings, str(logs / "judge.log"), replies)
+            yield None, settings.judge and _judge(settings.judge, str(logs / "judge.log"), replies)
             return
         stack.enter_context(ray_session(ClusterSettings(cpus_per_worker=0), directory))
         gpus = gpus_or_default(settings.answering.engine_gpus) if needs_engine else 0.0
-        require_gpus(gpus + judge_gpus(settings.judge))
+        require_gpus(gpus + (judge_gpus(settings.judge) if settings.judge else 0.0))
         options = EngineActor.options(num_cpus=_CPUS, num_gpus=gpus)
         engine = options.remote(settings.answering, str(logs / "engine.log"), max(1, int(gpus))) if needs_engine else None
-        yield engine, _judge(settings, str(logs / "judge.log"), replies)
+        yield engine, settings.judge and _judge(settings.judge, str(logs / "judge.log"), replies)
 
 
-def _judge(settings: BenchmarkSettings, log: str, replies: Path) -> ChatModel | Judge:
-    judge = settings.judge
+def _judge(judge: JudgeSettings, log: str, replies: Path) -> ChatModel | Judge:
     if isinstance(judge, VllmJudgeSettings):
         # An engine of its own: the answering one is swapped from model to model.
         actor = EngineActor.options(num_cpus=_CPUS, num_gpus=judge_gpus(judge)).remote(judge, log, judge.tensor_parallel)
-        return ServedByActor(actor, _absolute(judge.model), str(replies))
+        return ServedByActor(actor, absolute(judge.model), str(replies))
     if isinstance(judge, RewardModelSettings):
         actor = JudgeActor.options(num_cpus=_CPUS, num_gpus=judge_gpus(judge)).remote(judge, log, str(replies))
         return JudgingActor(actor)
     if isinstance(judge, OpenAISettings | ReplaySettings):
         return judge_model(judge, replies)
     return make_judge(judge, replies)
-
-
-def _absolute(model: str) -> str:
-    """A local model's path from anywhere; a hub identifier as it is."""
-    local = Path(model).expanduser()
-    return str(local.resolve()) if local.exists() else model
-
-
-def served_model(address: str) -> _Served:
-    """Split `http://host:port/v1#model`. Raises UserError without a model's name."""
-    url, _, model = address.partition("#")
-    if not model:
-        raise UserError("the address names no model", address, "write http://host:port/v1#model")
-    return _Served(url, model)
-
-
-def names_of(models: Sequence[str]) -> Mapping[str, str]:
-    """A name for each model: the last part of its path that tells it from the others, "model" and "step-000096" being none."""
-    return {model: _name(model) for model in models}
-
-
-def _name(model: str) -> str:
-    if _is_served(model):
-        return served_model(model).model
-    parts = list(Path(model).resolve().parts) if Path(model).exists() else model.split("/")
-    kept = [parts[-1]]
-    while len(parts) > len(kept) and (kept[0] == "model" or kept[0].startswith(("step-", "checkpoint"))):
-        kept.insert(0, parts[-len(kept) - 1])
-    return "-".join(kept[:-1] if kept[-1] == "model" and len(kept) > 1 else kept)
-
-
-def _is_served(model: str) -> bool:
-    return model.startswith(("http://", "https://"))

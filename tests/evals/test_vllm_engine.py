@@ -1,5 +1,7 @@
 """The real vLLM engine, warm in a process of its own, so that its threads and process groups do not reach other tests."""
 
+import itertools
+import json
 import math
 import multiprocessing
 import os
@@ -30,6 +32,7 @@ GREEDY = Decoding(max_tokens=12)
 # Longer than a block of the prefix cache (128 tokens on CPU), which stores whole blocks only.
 PROMPTS = [EvaluationPrompt(str(n), (Message("user", "the quick brown fox " * 60 + str(n)),)) for n in range(3)]
 ENGINE = VllmEngine(max_model_len=CONTEXT)
+NUMBERS = itertools.count()
 
 InEngine = Callable[..., Any]
 
@@ -41,6 +44,31 @@ def in_engine() -> Iterator[InEngine]:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         yield lambda function, *arguments: process.submit(function, *arguments).result(timeout=240)
         process.submit(close).result(timeout=60)
+
+
+def make_adapter(directory: Path, base: Path, seed: int, scale: float) -> str:
+    """A LoRA adapter of rank 4 on the tiny model's queries and values; at `scale` 0 it changes nothing."""
+    import torch
+    from safetensors.torch import save_file
+
+    directory.mkdir()
+    torch.manual_seed(seed)
+    weights: dict[str, torch.Tensor] = {}
+    for layer in range(2):
+        for projection in ("q_proj", "v_proj"):
+            place = f"base_model.model.model.layers.{layer}.self_attn.{projection}"
+            weights[f"{place}.lora_A.weight"] = torch.randn(4, 64)
+            weights[f"{place}.lora_B.weight"] = scale * torch.randn(64, 4)
+    save_file(weights, directory / "adapter_model.safetensors")
+    settings = {"peft_type": "LORA", "base_model_name_or_path": str(base), "r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"]}
+    (directory / "adapter_config.json").write_text(json.dumps(settings))
+    return str(directory)
+
+
+def answer_with(model: Path, adapters: list[str]) -> list[list[str]]:
+    questions = [Question(p.id, p.messages, GREEDY, adapter=adapter) for adapter in adapters for p in PROMPTS]
+    texts = [reply.text for reply in ENGINE.answer(str(model), questions)]
+    return [texts[start : start + len(PROMPTS)] for start in range(0, len(texts), len(PROMPTS))]
 
 
 def close() -> None:
@@ -57,7 +85,10 @@ def answer_with_a_stale_cache(model: Path) -> list[Response]:
 
 
 def engine_number() -> int:
-    return id(ENGINE._llm)
+    """Number the engines that were built; an address may come back."""
+    if not hasattr(ENGINE._llm, "number"):
+        setattr(ENGINE._llm, "number", next(NUMBERS))  # noqa: B010 (an attribute that the class does not have)
+    return getattr(ENGINE._llm, "number")  # noqa: B009
 
 
 def fail_to_swap(model: Path) -> None:
@@ -192,3 +223,14 @@ def test_the_local_judge_gives_the_candidates_share_by_transformers(in_engine: I
         logprobs = next_token_logprobs(model_b, ask_for_token(match, first), ("m", "M"))
         ours, theirs = ("m", "M") if first else ("M", "m")
         assert verdict.candidate_score == pytest.approx(1 / (1 + math.exp(logprobs[theirs] - logprobs[ours])), abs=1e-3)
+
+
+def test_adapters_of_one_base_answer_in_one_batch_each_as_itself(in_engine: InEngine, model_a: Path, tmp_path: Path) -> None:
+    plain = [response.text for response in in_engine(answer, model_a)]
+    adapters = [make_adapter(tmp_path / str(n), model_a, seed=n, scale=float(n > 0)) for n in range(3)]
+    nothing, one, other = in_engine(answer_with, model_a, adapters)
+    assert nothing == plain
+    assert one != plain != other != one
+    engine = in_engine(engine_number)
+    assert in_engine(answer_with, model_a, [adapters[2]]) == [other]
+    assert in_engine(engine_number) == engine

@@ -1,0 +1,69 @@
+"""What `daa eval` makes of its words: who answers, under which name, who judges."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.benchmark_command import benchmark_settings, judge_values
+from orchestrator.cluster.candidates import names_of, served_model
+from orchestrator.errors import SettingsError, UserError
+from orchestrator.settings import OpenAISettings, VllmJudgeSettings
+
+
+@pytest.mark.parametrize(
+    ("word", "values"),
+    [
+        ("vllm:/models/judge", {"kind": "vllm", "model": "/models/judge"}),
+        ("openai:gpt-4.1", {"kind": "openai", "model": "gpt-4.1"}),
+        ("http://h:1/v1#m", {"kind": "openai", "base_url": "http://h:1/v1", "model": "m"}),
+        ("replay:replies/a.jsonl", {"kind": "replay", "file": "replies/a.jsonl"}),
+    ],
+)
+def test_a_judge_in_one_word(word: str, values: dict[str, str]) -> None:
+    assert judge_values(word) == values
+
+
+def test_the_command_line_overrules_the_file_and_a_judge_of_another_kind_keeps_nothing_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('benchmarks = ["mt_bench"]\nlimit = 9\n[judge]\nkind = "openai"\nmodel = "a"\nmax_concurrency = 3\n')
+    same = benchmark_settings(file, {"judge": "openai:b", "limit": 4})
+    assert isinstance(same.judge, OpenAISettings)
+    assert (same.limit, same.judge.model, same.judge.max_concurrency) == (4, "b", 3)
+    assert isinstance(benchmark_settings(file, {"judge": "vllm:c"}).judge, VllmJudgeSettings)
+    with pytest.raises(SettingsError, match="limits"):
+        file.write_text(file.read_text().replace("limit", "limits"))
+        benchmark_settings(file, {})
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("org/llama", "llama"),
+        ("http://h/v1#served", "served"),
+        ("runs/checkpoints/001-dpo/step-000096/model", "001-dpo-step-000096"),
+        ("runs/mine", "mine"),
+    ],
+)
+def test_a_models_name_is_the_part_of_its_path_that_says_something(model: str, name: str) -> None:
+    assert names_of([model]) == {model: name}
+
+
+def test_an_address_without_a_model_is_refused() -> None:
+    with pytest.raises(UserError, match="names no model"):
+        served_model("http://h/v1")
+
+
+def test_models_whose_paths_end_alike_have_names_of_their_own(tmp_path: Path) -> None:
+    models = [str(tmp_path / run / "dpo" / "model") for run in ("first", "second")] + [str(tmp_path / "third" / "simpo" / "model")]
+    for model in models:
+        Path(model).mkdir(parents=True)
+    assert list(names_of(models).values()) == ["first-dpo", "second-dpo", "simpo"]
+
+
+def test_a_capability_run_needs_no_judge_and_takes_the_command_lines_tasks(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('[capability]\ntasks = ["gsm8k"]\nlimit = 50\n')
+    from_file, given = benchmark_settings(file, {}), benchmark_settings(file, {"capability": ["triviaqa"], "limit": 7})
+    assert from_file.capability is not None and given.capability is not None
+    assert (from_file.judge, from_file.capability.tasks, from_file.capability.limit) == (None, ("gsm8k",), 50)
+    assert (given.capability.tasks, given.capability.limit) == (("triviaqa",), 7)

@@ -1,0 +1,105 @@
+"""The capability guard: real tasks of lm-evaluation-harness, their data local, asked of a model made here."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from evals.asking import Keep, Question, Reply, forget
+from evals.capability import CapabilitySuite, losses
+from evals.errors import UserError
+from evals.protocols.answering import Candidate
+
+QUESTIONS = 40
+TASK = """
+task: {name}
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {data}}}}}
+output_type: {kind}
+test_split: test
+doc_to_text: "What is {{{{a}}}} plus {{{{b}}}}?"
+doc_to_target: "{{{{answer}}}}"
+num_fewshot: {shots}
+fewshot_split: test
+generation_kwargs: {{until: ["\\n"], do_sample: false, max_gen_toks: 8}}
+metric_list: [{{metric: {metric}, aggregation: {mean}, higher_is_better: true}}]
+"""
+
+
+@dataclass
+class Calculator:
+    """Adds, but is wrong about every `wrong_every`-th question; goes on after the answer, as models do."""
+
+    wrong_every: int
+    repeats_itself: bool = True
+    name: str = "calculator"
+
+    def __post_init__(self) -> None:
+        self.identity = f"calculator {self.wrong_every}"
+        self.asked: list[Question] = []
+
+    def ask(self, questions: Sequence[Question], keep: Keep = forget) -> list[Reply]:
+        self.asked += questions
+        sums = [[int(word) for word in q.messages[-1].content.strip("?").split() if word.isdigit()] for q in questions]
+        return [Reply(f"{sum(s) + (n % self.wrong_every == 0)}\nWhat is next?") for n, s in enumerate(sums)]
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("tasks")
+    data = directory / "sums.jsonl"
+    data.write_text("".join(json.dumps({"a": n, "b": 2, "answer": str(n + 2)}) + "\n" for n in range(QUESTIONS)))
+
+    def write(name: str, kind: str, metric: str, mean: str, shots: int = 0) -> str:
+        task = TASK.format(name=name, data=data, kind=kind, metric=metric, mean=mean, shots=shots)
+        (directory / f"{name}.yaml").write_text(task)
+        return task
+
+    write("sums", "generate_until", "exact_match", "mean", shots=2)
+    write("chrf_sums", "generate_until", "chrf", "chrf")
+    choice = write("likelier", "multiple_choice", "acc", "mean").replace('"{{answer}}"', '0\ndoc_to_choice: ["1", "2"]')
+    (directory / "likelier.yaml").write_text(choice)
+    return directory
+
+
+def test_right_answers_are_counted_and_few_shot_examples_are_turns_of_a_conversation(tasks: Path) -> None:
+    model = Calculator(wrong_every=4)
+    (score,) = CapabilitySuite(("sums",), 20, tasks).measure(model, Candidate("mine", "adapters/mine"))
+    assert (score.benchmark, score.model, score.score, score.judged) == ("capability sums", "mine", 75.0, 20)
+    assert score.low < 75 < score.high
+    assert sum(share**2 for share in score.influence.values()) ** 0.5 == pytest.approx(score.standard_error)
+    first = model.asked[0]
+    assert [message.role for message in first.messages] == ["user", "assistant", "user", "assistant", "user"]
+    assert first.messages[-1].content == "What is 0 plus 2?"
+    assert (first.decoding.max_tokens, first.decoding.temperature, first.adapter) == (8, 0.0, "adapters/mine")
+
+
+def test_what_was_surely_lost_is_a_finding_and_what_may_be_chance_is_none(tasks: Path) -> None:
+    suite = CapabilitySuite(("sums",), None, tasks)
+    before, worse, same = (suite.measure(Calculator(every), Candidate(name)) for every, name in ((20, "base"), (2, "tuned"), (13, "other")))
+    (finding,) = losses(worse, before)
+    assert finding.guard == "capability"
+    assert finding.share == pytest.approx(0.45)
+    assert finding.detail.startswith("capability sums fell by 45.0 points (95 % ")
+    assert finding.detail.endswith("against base")
+    assert losses(same, before) == losses(before, before) == losses(before, worse) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "what"), [("likelier", "probabilities of given answers"), ("chrf_sums", "no share of right answers"), ("sms", "no task 'sms'")]
+)
+def test_tasks_that_cannot_be_asked_are_refused(tasks: Path, task: str, what: str) -> None:
+    suite = CapabilitySuite((task,), 2, tasks)
+    with pytest.raises(UserError, match=what):
+        suite.check()
+        suite.measure(Calculator(2), Candidate("mine"))
+
+
+def test_data_that_cannot_be_had_are_named(tasks: Path, tmp_path: Path) -> None:
+    (tmp_path / "gone.yaml").write_text(
+        (tasks / "sums.yaml").read_text().replace("sums.jsonl", "gone.jsonl").replace("task: sums", "task: gone")
+    )
+    with pytest.raises(UserError, match="cannot be loaded"):
+        CapabilitySuite(("gone",), 2, tmp_path).measure(Calculator(2), Candidate("mine"))

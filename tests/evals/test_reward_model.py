@@ -1,0 +1,67 @@
+"""A real sequence classifier, made on the spot, as the judge."""
+
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+
+from evals.errors import ModelError
+from evals.judges.reward_model import RewardModelJudge
+from evals.judging import Match
+from evals.prompts import EvaluationPrompt, Message
+
+MATCHES = [Match(EvaluationPrompt(str(n), (Message("user", f"question {n}"),)), "one " * (n + 1), "two " * 3) for n in range(5)]
+
+
+def make_reward_model(directory: Path, chat_model: Path, labels: int = 1) -> Path:
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(chat_model)
+    config = AutoConfig.from_pretrained(chat_model, num_labels=labels)
+    torch.manual_seed(0)
+    AutoModelForSequenceClassification.from_config(config).float().save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
+
+
+def reward(directory: Path, match: Match, text: str) -> float:
+    """One response at a time, without padding."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    model = AutoModelForSequenceClassification.from_pretrained(directory).eval()
+    model.config.pad_token_id = tokenizer.pad_token_id
+    turns = [message.as_dict() for message in match.prompt.messages] + [{"role": "assistant", "content": text}]
+    ids = tokenizer.apply_chat_template(turns, return_dict=False)
+    with torch.no_grad():
+        return float(model(torch.tensor([ids])).logits[0, 0])
+
+
+def test_the_score_is_the_sigmoid_of_the_rewards_difference_whatever_the_batch(model_a: Path, tmp_path: Path) -> None:
+    directory = make_reward_model(tmp_path / "reward", model_a)
+    for verdict, match in zip(RewardModelJudge(str(directory), batch_size=3).judge(MATCHES), MATCHES, strict=True):
+        ours, theirs = (reward(directory, match, text) for text in (match.candidate, match.baseline))
+        assert verdict.candidate_score == pytest.approx(1 / (1 + math.exp(theirs - ours)), abs=1e-4)
+
+
+def test_equal_texts_tie_and_too_long_ones_are_unreadable(model_a: Path, tmp_path: Path) -> None:
+    directory = make_reward_model(tmp_path / "reward", model_a)
+    same = Match(MATCHES[0].prompt, "same", "same")
+    long = Match(MATCHES[1].prompt, "word " * 400, "same")
+    tie, unread = RewardModelJudge(str(directory), max_length=100).judge([same, long])
+    assert tie.candidate_score == 0.5
+    assert unread.candidate_score is None
+
+
+def test_a_classifier_of_several_classes_and_a_changed_model_are_told_apart(model_a: Path, tmp_path: Path) -> None:
+    directory = make_reward_model(tmp_path / "reward", model_a)
+    copy = Path(shutil.copytree(directory, tmp_path / "reward-copy"))
+    version = RewardModelJudge(str(directory)).name.split("(")[1]
+    assert RewardModelJudge(str(copy)).name.split("(")[1] == version
+    two = make_reward_model(tmp_path / "two", model_a, labels=2)
+    assert RewardModelJudge(str(two)).name.split("(")[1] != version
+    with pytest.raises(ModelError, match="2 outputs"):
+        RewardModelJudge(str(two)).judge(MATCHES)
