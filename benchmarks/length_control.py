@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.benchmarks.alpaca_eval2 import difficulties, gamed_rows, score_annotations
-from evals.benchmarks.files import DATA_VARIABLE, read_rows
+from evals.benchmarks.files import DATA_VARIABLE, benchmark_file, read_rows
 from evals.benchmarks.length_control import length_controlled
 
 # Ours, in milliseconds.
@@ -49,7 +49,7 @@ def main(
 ) -> None:
     os.environ |= {DATA_VARIABLE: str(data), "HF_HUB_OFFLINE": "1"}
     started = megabytes()
-    rows = annotations(data, model)
+    rows = annotations(model)
     read = megabytes()
     score_annotations(rows)
     scored = megabytes()
@@ -64,10 +64,10 @@ def main(
     console.print(f"targets missed: {', '.join(late)}" if late else "both targets are met")
 
 
-def annotations(data: Path, model: str) -> Sequence[Row]:
+def annotations(model: str) -> Sequence[Row]:
     """The model's official annotations."""
-    baseline = read_rows(data / "preference_text" / "baseline_outputs.jsonl.gz")
-    outputs = [row for row in read_rows(data / "preference_text" / "alpaca_eval2_raw.jsonl.gz") if row["generator"] == model]
+    baseline = read_rows(benchmark_file("preference_text/baseline_outputs.jsonl"))
+    outputs = [row for row in read_rows(benchmark_file("preference_text/alpaca_eval2_raw.jsonl")) if row["generator"] == model]
     return [
         {
             "instruction": theirs["instruction"],

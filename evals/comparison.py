@@ -8,9 +8,11 @@ from typing import Any
 
 from evals.benchmarks.score import BenchmarkScore
 from evals.errors import UserError
-from evals.statistics import student_p, student_quantile
+from evals.statistics import NO_SPREAD, student_p, student_quantile, wilson_interval
 
 POWER = 0.8
+# From the lowest score to the highest, where that is not from 0 to 100.
+SPANS = {"mt_bench": 9.0}
 _DETECTED = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(POWER)
 
 
@@ -43,7 +45,7 @@ def compare_scores(first: BenchmarkScore, second: BenchmarkScore) -> Comparison:
     for what, one, other in (("benchmarks", first.benchmark, second.benchmark), ("judges", first.judge, second.judge)):
         if one != other:
             raise UserError(f"scores of two {what} cannot be compared: {one} and {other}", "compare", "judge both models alike")
-    return paired(first.score - second.score, first.influence, second.influence)
+    return paired(first.score - second.score, first.influence, second.influence, SPANS.get(first.benchmark, 100.0))
 
 
 def compare_verdicts(first: Mapping[str, float], second: Mapping[str, float]) -> Comparison:
@@ -58,16 +60,21 @@ def compare_verdicts(first: Mapping[str, float], second: Mapping[str, float]) ->
     means = [sum(scores.values()) / len(both) for scores in (ours, theirs)]
     scale = 100 / math.sqrt(len(both) * (len(both) - 1))
     shares = [{prompt: scale * (scores[prompt] - mean) for prompt in both} for scores, mean in zip((ours, theirs), means, strict=True)]
-    return paired(100 * (means[0] - means[1]), *shares)
+    return paired(100 * (means[0] - means[1]), shares[0], shares[1])
 
 
-def paired(difference: float, first: Mapping[str, float], second: Mapping[str, float]) -> Comparison:
-    """Compare by the prompts' influences; a prompt that only one model has a verdict on counts for that one alone."""
+def paired(difference: float, first: Mapping[str, float], second: Mapping[str, float], span: float = 100.0) -> Comparison:
+    """Compare by the prompts' influences; a prompt that only one model has a verdict on counts for that one alone.
+
+    Where no prompt differs from the others there is no spread to see, and yet a doubt about the prompts not asked: up to the share of
+    them that Wilson's bound allows may differ by the scale's whole `span`.
+    """
     if len(first.keys() & second.keys()) < 2:
         raise UserError("the two models have no prompts in common", "compare", "judge both on the same prompts")
     prompts = first.keys() | second.keys()
     error = math.sqrt(sum((first.get(prompt, 0.0) - second.get(prompt, 0.0)) ** 2 for prompt in prompts))
     freedom = len(prompts) - 1
-    half = student_quantile(freedom, 0.95) * error
-    p = student_p(difference / error, freedom) if error > 0 else 1.0 if difference == 0 else 0.0
-    return Comparison(difference, error, difference - half, difference + half, p, _DETECTED * error, len(prompts))
+    quantile = student_quantile(freedom, 0.95)
+    doubt = error if error > NO_SPREAD * span else span * wilson_interval(0.0, len(prompts)).high / quantile
+    low, high = difference - quantile * doubt, difference + quantile * doubt
+    return Comparison(difference, error, low, high, student_p(difference / doubt, freedom), _DETECTED * doubt, len(prompts))

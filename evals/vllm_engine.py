@@ -54,9 +54,17 @@ class VllmEngine:
     """
 
     def __init__(
-        self, max_model_len: int | None = None, gpu_memory_utilization: float = 0.6, seed: int = 0, tensor_parallel_size: int = 1
+        self,
+        max_model_len: int | None = None,
+        gpu_memory_utilization: float = 0.6,
+        seed: int = 0,
+        tensor_parallel_size: int = 1,
+        lora_rank: int = 0,
     ) -> None:
-        """`max_model_len` bounds prompt plus response, in tokens (None: by the model); the memory fraction counts on GPU only."""
+        """`max_model_len` bounds prompt plus response, in tokens (None: by the model); the memory fraction counts on GPU only.
+
+        LoRA adapters up to `lora_rank` find room from the start; a larger one has the engine built anew.
+        """
         self.max_model_len = max_model_len
         self.gpu_memory_utilization = gpu_memory_utilization
         self.seed = seed
@@ -65,7 +73,7 @@ class VllmEngine:
         self._shape = ""
         # The directory whose weights the engine certainly holds; None while it works on them, so a failure leaves None behind.
         self._holds: tuple[Path, Stamp] | None = None
-        self._rank = 0
+        self._rank = lora_rank
         self._adapters: dict[str, int] = {}
 
     def warm_up(self) -> None:

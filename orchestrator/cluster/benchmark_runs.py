@@ -24,7 +24,7 @@ from evals.protocols.contract import aligned
 from evals.protocols.official_files import save_official
 from evals.protocols.running import Evaluation, check_readable, evaluate
 from orchestrator.cluster.asking import ask
-from orchestrator.cluster.candidates import absolute, check_candidates, is_file, is_served, names_of, served_model
+from orchestrator.cluster.candidates import absolute, check_candidates, is_file, is_served, largest_rank, names_of, served_model
 from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor
 from orchestrator.cluster.judges import gpus_or_default, judge_gpus, judge_model, make_judge, replies_directory
 from orchestrator.cluster.placement import require_gpus
@@ -246,7 +246,8 @@ def _people(settings: BenchmarkSettings, models: Sequence[str], directory: Path)
         gpus = gpus_or_default(settings.answering.engine_gpus) if needs_engine else 0.0
         require_gpus(gpus + (judge_gpus(settings.judge) if settings.judge else 0.0))
         options = EngineActor.options(num_cpus=_CPUS, num_gpus=gpus)
-        engine = options.remote(settings.answering, str(logs / "engine.log"), max(1, int(gpus))) if needs_engine else None
+        log, rank = str(logs / "engine.log"), largest_rank(models)
+        engine = options.remote(settings.answering, log, max(1, int(gpus)), rank) if needs_engine else None
         yield engine, settings.judge and _judge(settings.judge, str(logs / "judge.log"), replies)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evals.model_files import adapter_base, check_model
+from evals.model_files import adapter_base, adapter_rank, check_model
 from orchestrator.errors import UserError
 
 
@@ -38,6 +38,12 @@ def absolute(model: str) -> str:
     """A local model's path from anywhere; a hub identifier as it is."""
     local = Path(model).expanduser()
     return str(local.resolve()) if local.exists() else model
+
+
+def largest_rank(models: Sequence[str]) -> int:
+    """The largest rank of the LoRA adapters among the models; 0 without one."""
+    local = [Path(model) for model in models if not is_served(model)]
+    return max((adapter_rank(path) for path in local if adapter_base(path) is not None), default=0)
 
 
 def served_model(address: str) -> ServedModel:

@@ -65,7 +65,7 @@ def write_small_search(root: Path, model: Path, trials: int, steps: int, methods
     return settings
 
 
-class RunningSearch:
+class RunningCommand:
     """A `daa` process and everything it starts, told apart by a mark in their environment."""
 
     def __init__(self, *arguments: str, directory: Path | None = None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.small_search import RunningSearch, read_events, wait_until, write_small_search
+from tests.cluster.small_search import RunningCommand, read_events, wait_until, write_small_search
 from tests.search.events import LEADERBOARD_KEYS
 from tests.test_docs import block
 
@@ -21,7 +21,7 @@ def scores(directory: Path) -> list[tuple[str, int]]:
     return [(event["trial"], event["step"]) for event in read_events(directory) if event["event"] == "score"]
 
 
-def kill(running: RunningSearch, title: str) -> None:
+def kill(running: RunningCommand, title: str) -> None:
     victims = running.processes(title)
     assert victims, f"no process is called {title}"
     victims[0].send_signal(signal.SIGKILL)
@@ -31,7 +31,7 @@ def test_a_search_goes_on_when_a_worker_an_engine_and_at_last_the_driver_are_kil
     settings = write_small_search(tmp_path, tiny_model, TRIALS, steps=120, methods=METHODS)
     (tmp_path / "my_po.py").write_text(block("python"))
     directory = tmp_path / "run"
-    first = RunningSearch("search", str(settings), "--dir", str(directory), directory=tmp_path)
+    first = RunningCommand("search", str(settings), "--dir", str(directory), directory=tmp_path)
     wait_until(lambda: len(scores(directory)) >= 2, 240, "two scores")
     kill(first, "ray::RayTrainWorker")
     kill(first, "ray::EngineActor")
@@ -40,7 +40,7 @@ def test_a_search_goes_on_when_a_worker_an_engine_and_at_last_the_driver_are_kil
     first.process.send_signal(signal.SIGKILL)
     wait_until(lambda: not first.processes(), 60, "nothing is left of the killed driver's processes")
 
-    second = RunningSearch("search", "--resume", str(directory), directory=tmp_path)
+    second = RunningCommand("search", "--resume", str(directory), directory=tmp_path)
     output = second.wait(400)
 
     assert "Traceback" not in output

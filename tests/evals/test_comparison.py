@@ -65,9 +65,16 @@ def test_the_detectable_difference_is_detected_in_four_of_five_repetitions() -> 
     assert fmean(claimed) == pytest.approx(detectable, rel=0.05)
 
 
-def test_a_model_beside_itself_differs_by_nothing_at_all() -> None:
-    compared = compare_verdicts(verdicts([0.0, 1.0, 0.4]), verdicts([0.0, 1.0, 0.4]))
-    assert (compared.difference, compared.standard_error, compared.p) == (0.0, 0.0, 1.0)
+def test_models_that_agree_on_every_prompt_are_not_surely_equal() -> None:
+    few, many = ([0.0, 1.0, 0.4] * times for times in (1, 300))
+    narrow = compare_verdicts(verdicts(many), verdicts(many))
+    wide = compare_verdicts(verdicts(few), verdicts(few))
+    assert (narrow.difference, narrow.standard_error, narrow.p) == (0.0, 0.0, 1.0)
+    assert 0 < narrow.high == -narrow.low < 0.5
+    assert wide.high > 40
+    always_ahead = compare_verdicts(verdicts([1.0] * 3), verdicts([0.0] * 3))
+    assert always_ahead.low < 100 < always_ahead.high
+    assert 0.01 < always_ahead.p < 0.1
 
 
 def test_only_prompts_that_both_have_are_compared_and_too_few_are_refused() -> None:
