@@ -6,17 +6,41 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from evals.asking import ChatModel, Keep, Question, Reply, forget
 from evals.errors import ModelError, UserError
 from evals.judging import Match, Verdict
 from evals.model_files import fingerprint, local_model
-from evals.prompts import EvaluationPrompt
+from evals.prompts import EvaluationPrompt, Message
 
 
 @dataclass(frozen=True)
 class RewardModelJudge:
-    """The candidate's score is its chance of being preferred, sigmoid of the difference of the two rewards (Bradley & Terry 1952).
+    """The candidate's score is its chance of being preferred, sigmoid of the difference of the two rewards (Bradley & Terry 1952)."""
 
-    Loads with transformers, on a GPU where there is one. `batch_size` responses are scored at a time, of similar length.
+    model: ChatModel
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    def judge(self, matches: Sequence[Match]) -> list[Verdict]:
+        """One verdict per match. A response that does not fit makes its match unreadable. Raises what the reward model raises."""
+        questions = [response_question(match.prompt, text) for match in matches for text in (match.candidate, match.baseline)]
+        replies = self.model.ask(questions)
+        return [_verdict(match, *pair) for match, pair in zip(matches, zip(replies[::2], replies[1::2], strict=True), strict=True)]
+
+
+def response_question(prompt: EvaluationPrompt, text: str) -> Question:
+    """What a reward model is asked: the conversation with the response at its end."""
+    return Question(prompt.id, (*prompt.messages, Message("assistant", text)))
+
+
+@dataclass(frozen=True)
+class RewardModel:
+    """Answers a conversation that ends with a response with that response's reward, a number in text.
+
+    Loads with transformers, on a GPU where there is one. `batch_size` responses are scored at a time, of similar length; one that does not
+    fit in `max_length` tokens is a failure in its reply.
     """
 
     model: str
@@ -24,32 +48,31 @@ class RewardModelJudge:
     max_length: int = 4096
 
     @property
-    def name(self) -> str:
-        return f"reward model {self.model} ({fingerprint(local_model(self.model))})"
+    def repeats_itself(self) -> bool:
+        return True
 
-    def judge(self, matches: Sequence[Match]) -> list[Verdict]:
-        """One verdict per match. A response that does not fit in `max_length` tokens makes its match unreadable.
+    @property
+    def name(self) -> str:
+        return f"reward model {self.model} ({self._version})"
+
+    @property
+    def identity(self) -> str:
+        return f"reward model {self._version} max_length={self.max_length}"
+
+    @cached_property
+    def _version(self) -> str:
+        return fingerprint(local_model(self.model))
+
+    def ask(self, questions: Sequence[Question], keep: Keep = forget) -> list[Reply]:
+        """One reply per question, in order; each is handed to `keep` with its batch.
 
         Raises ModelError for a model that cannot be loaded or has more than one output, UserError for one without a chat template.
         """
-        pairs = [(match, text) for match in matches for text in (match.candidate, match.baseline)]
-        rewards = dict(zip([(m.prompt.id, text) for m, text in pairs], self.rewards([(m.prompt, text) for m, text in pairs]), strict=True))
-        verdicts = []
-        for match in matches:
-            ours, theirs = rewards[match.prompt.id, match.candidate], rewards[match.prompt.id, match.baseline]
-            if math.isnan(ours) or math.isnan(theirs):
-                verdicts.append(Verdict(match.prompt.id, None, reason=f"longer than {self.max_length} tokens"))
-            else:
-                verdicts.append(Verdict(match.prompt.id, _sigmoid(ours - theirs), reason=f"reward {ours:.3f} against {theirs:.3f}"))
-        return verdicts
-
-    def rewards(self, responses: Sequence[tuple[EvaluationPrompt, str]]) -> list[float]:
-        """Score each response to its prompt; NaN for one that is too long."""
         import torch
 
         tokenizer, model = self._loaded
-        encoded = [self._encode(tokenizer, prompt, text) for prompt, text in responses]
-        rewards = [math.nan] * len(encoded)
+        encoded = [self._encode(tokenizer, question) for question in questions]
+        replies = [Reply(failure=f"longer than {self.max_length} tokens")] * len(encoded)
         order = sorted((n for n, tokens in enumerate(encoded) if len(tokens) <= self.max_length), key=lambda n: len(encoded[n]))
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
@@ -57,12 +80,12 @@ class RewardModelJudge:
             with torch.inference_mode():
                 scores = model(**batch).logits.float().squeeze(-1).tolist()
             for number, score in zip(chosen, scores, strict=True):
-                rewards[number] = score
-        return rewards
+                replies[number] = Reply(repr(score), prompt_tokens=len(encoded[number]))
+                keep(number, replies[number])
+        return replies
 
-    def _encode(self, tokenizer: Any, prompt: EvaluationPrompt, text: str) -> list[int]:
-        turns = [message.as_dict() for message in prompt.messages] + [{"role": "assistant", "content": text}]
-        return list(tokenizer.apply_chat_template(turns, return_dict=False))
+    def _encode(self, tokenizer: Any, question: Question) -> list[int]:
+        return list(tokenizer.apply_chat_template([message.as_dict() for message in question.messages], return_dict=False))
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
@@ -84,6 +107,14 @@ class RewardModelJudge:
             tokenizer.pad_token = tokenizer.eos_token
         model.config.pad_token_id = tokenizer.pad_token_id
         return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def _verdict(match: Match, ours: Reply, theirs: Reply) -> Verdict:
+    failure = ours.failure or theirs.failure
+    if failure:
+        return Verdict(match.prompt.id, None, reason=failure)
+    rewards = float(ours.text), float(theirs.text)
+    return Verdict(match.prompt.id, _sigmoid(rewards[0] - rewards[1]), reason=f"reward {rewards[0]:.3f} against {rewards[1]:.3f}")
 
 
 def _sigmoid(difference: float) -> float:

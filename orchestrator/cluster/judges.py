@@ -27,9 +27,9 @@ def make_judge(settings: JudgeSettings, replies: Path) -> Judge:
 
         return PairwiseJudge(judge_model(settings, replies), settings.protocol, settings.seed, settings.swapped)
     if isinstance(settings, RewardModelSettings):
-        from evals.judges.reward_model import RewardModelJudge
+        from evals.judges.reward_model import RewardModel, RewardModelJudge
 
-        return RewardModelJudge(settings.model, settings.batch_size, settings.max_length)
+        return RewardModelJudge(remembered(RewardModel(settings.model, settings.batch_size, settings.max_length), replies))
     if isinstance(settings, ReferenceSettings):
         from evals.judges.reference import ReferenceJudge
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from evals.chat_models.remembering import remembered
 from evals.errors import ModelError
-from evals.judges.reward_model import RewardModelJudge
+from evals.judges.reward_model import RewardModel, RewardModelJudge
 from evals.judging import Match
 from evals.prompts import EvaluationPrompt, Message
 
@@ -42,7 +43,7 @@ def reward(directory: Path, match: Match, text: str) -> float:
 
 def test_the_score_is_the_sigmoid_of_the_rewards_difference_whatever_the_batch(model_a: Path, tmp_path: Path) -> None:
     directory = make_reward_model(tmp_path / "reward", model_a)
-    for verdict, match in zip(RewardModelJudge(str(directory), batch_size=3).judge(MATCHES), MATCHES, strict=True):
+    for verdict, match in zip(RewardModelJudge(RewardModel(str(directory), batch_size=3)).judge(MATCHES), MATCHES, strict=True):
         ours, theirs = (reward(directory, match, text) for text in (match.candidate, match.baseline))
         assert verdict.candidate_score == pytest.approx(1 / (1 + math.exp(theirs - ours)), abs=1e-4)
 
@@ -51,7 +52,7 @@ def test_equal_texts_tie_and_too_long_ones_are_unreadable(model_a: Path, tmp_pat
     directory = make_reward_model(tmp_path / "reward", model_a)
     same = Match(MATCHES[0].prompt, "same", "same")
     long = Match(MATCHES[1].prompt, "word " * 400, "same")
-    tie, unread = RewardModelJudge(str(directory), max_length=100).judge([same, long])
+    tie, unread = RewardModelJudge(RewardModel(str(directory), max_length=100)).judge([same, long])
     assert tie.candidate_score == 0.5
     assert unread.candidate_score is None
 
@@ -59,9 +60,18 @@ def test_equal_texts_tie_and_too_long_ones_are_unreadable(model_a: Path, tmp_pat
 def test_a_classifier_of_several_classes_and_a_changed_model_are_told_apart(model_a: Path, tmp_path: Path) -> None:
     directory = make_reward_model(tmp_path / "reward", model_a)
     copy = Path(shutil.copytree(directory, tmp_path / "reward-copy"))
-    version = RewardModelJudge(str(directory)).name.split("(")[1]
-    assert RewardModelJudge(str(copy)).name.split("(")[1] == version
+    version = RewardModel(str(directory)).name.split("(")[1]
+    assert RewardModel(str(copy)).name.split("(")[1] == version
     two = make_reward_model(tmp_path / "two", model_a, labels=2)
-    assert RewardModelJudge(str(two)).name.split("(")[1] != version
+    assert RewardModel(str(two)).name.split("(")[1] != version
     with pytest.raises(ModelError, match="2 outputs"):
-        RewardModelJudge(str(two)).judge(MATCHES)
+        RewardModelJudge(RewardModel(str(two))).judge(MATCHES)
+
+
+def test_rewards_are_remembered_and_equal_texts_scored_once(model_a: Path, tmp_path: Path) -> None:
+    model = RewardModel(str(make_reward_model(tmp_path / "reward", model_a)))
+    first = remembered(model, tmp_path / "replies")
+    verdicts = RewardModelJudge(first).judge(MATCHES)
+    again = remembered(model, tmp_path / "replies")
+    assert RewardModelJudge(again).judge(MATCHES) == verdicts
+    assert (first.asked, again.asked, again.remembered) == (2 * len(MATCHES), 0, 2 * len(MATCHES))
