@@ -9,8 +9,9 @@ INSTALLED := .venv/.installed
 demo: install
 	$(BIN)/daa demo $(ARGS)
 
+# Two processes: the tests that start Ray wait much, and the others fill the time.
 test: install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 check: install
 	$(BIN)/ruff check .
