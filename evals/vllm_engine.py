@@ -161,6 +161,8 @@ class VllmEngine:
         from vllm.platforms import current_platform
 
         on_cpu = current_platform.is_cpu()
+        # On a processor vLLM 0.32 cannot take back the random number that a prompt drew when only a part of it was read: read them whole.
+        whole = {"enable_chunked_prefill": False} if on_cpu else {}
         lora = {"enable_lora": True, "max_lora_rank": _allowed_rank(self._rank), "max_loras": LORAS_AT_ONCE} if self._rank else {}
         try:
             return LLM(
@@ -173,6 +175,7 @@ class VllmEngine:
                 seed=self.seed,
                 enforce_eager=on_cpu,
                 use_tqdm_on_load=False,
+                **whole,
                 **lora,
             )
         except (OSError, ValueError) as error:

@@ -234,3 +234,12 @@ def test_adapters_of_one_base_answer_in_one_batch_each_as_itself(in_engine: InEn
     engine = in_engine(engine_number)
     assert in_engine(answer_with, model_a, [adapters[2]]) == [other]
     assert in_engine(engine_number) == engine
+
+
+def test_sampled_prompts_that_do_not_fit_into_one_pass_are_all_answered(in_engine: InEngine, model_a: Path) -> None:
+    texts = [f"{n} " + "the quick brown fox " * 55 for n in range(60)]
+    prompts = [EvaluationPrompt(str(n), (Message("user", text),)) for n, text in enumerate(texts)]
+    several = in_engine(answer, model_a, prompts, Decoding(temperature=0.7, max_tokens=4))
+    assert [response.prompt_id for response in several] == [prompt.id for prompt in prompts]
+    alone = in_engine(answer, model_a, prompts[-3:], Decoding(temperature=0.7, max_tokens=4))
+    assert [response.text for response in several[-3:]] == [response.text for response in alone]
