@@ -25,13 +25,6 @@ def make_pairs(count: int, seed: int = 0) -> list[PreferencePair]:
     return pairs
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes, one takes the tests that start Ray, one after another, and a file's fixtures are made in one process only."""
-    for item in items:
-        is_ray = "cluster" in item.path.parts and item.get_closest_marker("cluster") is not None
-        item.add_marker(pytest.mark.xdist_group("ray" if is_ray else str(item.path)))
-
-
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Llama of two layers, as a Hugging Face directory."""
