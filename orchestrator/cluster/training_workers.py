@@ -105,7 +105,7 @@ def training_run(settings: Settings, trial: Trial, directory: Path) -> Any:
         model=settings.model.base,
         tokenizer=inputs.tokenizer,
         directory=directory / "checkpoints" / trial.id,
-        reference_cache=settings.cache.expanduser() / "reference",
+        reference_cache=settings.reference_cache or str(settings.cache.expanduser() / "reference"),
         references=settings.model.references,
     )
 

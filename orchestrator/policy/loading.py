@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 
 from evals.model_files import check_model
 from orchestrator.errors import ModelError
-from orchestrator.policy.scoring import ScoringModel
+from orchestrator.policy.scoring_model import ScoringModel
 
 _CURE = "give a Hugging Face directory (config.json, *.safetensors, tokenizer files) or a hub identifier"
 
@@ -20,7 +20,7 @@ def load_policy(path: str, precision: torch.dtype, gradient_checkpointing: bool 
     check_model(path)
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=precision, attn_implementation="sdpa")
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=precision)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"the model cannot be loaded: {str(error).splitlines()[0]}", path, _CURE) from error
     model.config.use_cache = False

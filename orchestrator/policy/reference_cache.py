@@ -1,31 +1,53 @@
-"""Reference log-probabilities, computed once for a base model and a tokenised data set and shared by every trial."""
+"""Reference log-probabilities of every token, computed once for a base model and a tokenised data set and shared by every trial."""
 
 import hashlib
 import json
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from orchestrator.policy.scoring import ReferenceScores
 from orchestrator.preferences.pairs import TokenizedPair
 
-# Raised when the layout of batches or the scoring itself changes, so that scores of another code path are never mixed in.
-_LAYOUT = "padded-pairs-2"
+# Raised when batches are laid out or scored otherwise, so that scores of another code path are never mixed in.
+_CODE = "tokens-1"
+_COMPLETE = "complete.json"
+
+
+@dataclass(frozen=True)
+class ReferenceTable:
+    """Log-probabilities of all response tokens of N pairs, end to end: pair n's are `tokens[ends[n - 1] : ends[n]]`, response by response.
+
+    `mismatched` (N,) sums over each pair's mismatched response, where it was asked for.
+    """
+
+    tokens: Tensor
+    ends: Sequence[int]
+    mismatched: Tensor | None = None
+
+    def of(self, pairs: Sequence[int]) -> ReferenceScores:
+        """The scores of some pairs, as a batch of them has them."""
+        starts = [self.ends[pair - 1] if pair else 0 for pair in pairs]
+        found = [self.tokens[start : self.ends[pair]] for start, pair in zip(starts, pairs, strict=True)]
+        return ReferenceScores(torch.cat(found), None if self.mismatched is None else self.mismatched[list(pairs)])
 
 
 def reference_key(
-    model: str, pairs: Sequence[TokenizedPair], precision: torch.dtype, others: bool = False, mismatched: bool = False
+    model: str, pairs: Sequence[TokenizedPair], precision: torch.dtype, layout: str, others: bool = False, mismatched: bool = False
 ) -> str:
     """A name for the scores of `pairs` under `model`: equal content gives the same name, whatever the method.
 
     `others` and `mismatched` say whether these responses are scored too.
     """
-    digest = hashlib.sha256(f"{_LAYOUT} {precision} {model_fingerprint(model)}".encode())
+    digest = hashlib.sha256(f"{_CODE} {layout} {precision} {model_fingerprint(model)}".encode())
     for pair in pairs:
         further = (pair.others if others else (), pair.mismatched if mismatched else ())
         digest.update(json.dumps((pair.prompt, pair.chosen, pair.rejected, *(part for part in further if part))).encode())
@@ -37,30 +59,80 @@ def model_fingerprint(model: str) -> str:
     directory = Path(model)
     if not directory.is_dir():
         return model
+    files = sorted((*directory.glob("*.json"), *directory.glob("*.safetensors")))
+    return _fingerprint(tuple((str(file), (status := file.stat()).st_size, status.st_mtime_ns) for file in files))
+
+
+@lru_cache(maxsize=8)
+def _fingerprint(files: tuple[tuple[str, int, int], ...]) -> str:
     digest = hashlib.sha256()
-    for file in sorted((*directory.glob("*.json"), *directory.glob("*.safetensors"))):
-        with file.open("rb") as content:
-            digest.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}".encode())
+    for name, _, _ in files:
+        with open(name, "rb") as content:
+            digest.update(f"{Path(name).name} {hashlib.file_digest(content, 'sha256').hexdigest()}".encode())
     return digest.hexdigest()
 
 
-def read_reference(cache: Path, key: str) -> ReferenceScores | None:
+@contextmanager
+def writing_alone(cache: str, key: str) -> Iterator[None]:
+    """Hold the right to compute the scores under `key`; who asks meanwhile waits. On remote file systems it is everybody's right."""
+    _, root = _opened(cache)
+    if "://" in cache:
+        yield
+        return
+    from filelock import FileLock
+
+    os.makedirs(root, exist_ok=True)
+    with FileLock(f"{root}/{key}.lock"):
+        yield
+
+
+def keep_share(cache: str, key: str, scores: Mapping[int, ReferenceScores]) -> str:
+    """Write some pairs' scores, by pair, below `key`; returns the file's name, for `complete`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files, root = _opened(cache)
+    files.makedirs(f"{root}/{key}", exist_ok=True)
+    columns: dict[str, Any] = {
+        "pair": list(scores),
+        "logps": pa.array([found.tokens.tolist() for found in scores.values()], pa.list_(pa.float64())),
+    }
+    mismatched = [None if found.mismatched is None else float(found.mismatched) for found in scores.values()]
+    columns["mismatched"] = pa.array(mismatched, pa.float64())
+    name = f"{uuid.uuid4().hex}.parquet"
+    with files.open(f"{root}/{key}/{name}", "wb") as content:
+        pq.write_table(pa.table(columns), content)
+    return name
+
+
+def complete(cache: str, key: str, names: Sequence[str]) -> None:
+    """Say which files hold all scores. Before this they are not there for anybody; several writers may say so, each of their own."""
+    files, root = _opened(cache)
+    partial = f"{root}/{key}/.{uuid.uuid4().hex}"
+    files.pipe_file(partial, json.dumps(list(names)).encode())
+    files.mv(partial, f"{root}/{key}/{_COMPLETE}")
+
+
+def read_reference(cache: str, key: str, dtype: torch.dtype = torch.float32) -> ReferenceTable | None:
     """The scores kept under `key`, or None."""
-    file = cache / f"{key}.safetensors"
-    return ReferenceScores(**load_file(file)) if file.is_file() else None
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files, root = _opened(cache)
+    if not files.exists(f"{root}/{key}/{_COMPLETE}"):
+        return None
+    names = json.loads(files.cat_file(f"{root}/{key}/{_COMPLETE}"))
+    table = pa.concat_tables(pq.read_table(f"{root}/{key}/{name}", filesystem=files, memory_map=True) for name in names)
+    table = table.take(pa.array(np.argsort(table["pair"].to_numpy()))).combine_chunks()
+    column = table["logps"].combine_chunks()
+    mismatched = None if table["mismatched"].null_count else torch.tensor(table["mismatched"].to_numpy(), dtype=dtype)
+    return ReferenceTable(torch.tensor(column.flatten().to_numpy(), dtype=dtype), column.offsets.to_numpy()[1:].tolist(), mismatched)
 
 
-def keep_reference(cache: Path, key: str, scores: ReferenceScores) -> None:
-    """Keep scores under `key`. The file appears whole or not at all: several processes may do this at the same time."""
-    cache.mkdir(parents=True, exist_ok=True)
-    partial = cache / f".{key}-{uuid.uuid4().hex}"
-    save_file({name: value for name, value in vars(scores).items() if value is not None}, partial)
-    os.replace(partial, cache / f"{key}.safetensors")
+def _opened(cache: str) -> tuple[Any, str]:
+    """The file system of a path or URL, and the path in it."""
+    from fsspec.core import url_to_fs
 
-
-def merge_shares(shares: Sequence[Tensor]) -> Tensor:
-    """Interleave what each of W ranks computed for the pairs rank, rank + W, rank + 2W, ... into the data's order."""
-    merged = torch.empty(sum(len(share) for share in shares), *shares[0].shape[1:], dtype=shares[0].dtype)
-    for rank, share in enumerate(shares):
-        merged[rank :: len(shares)] = share
-    return merged
+    files, root = url_to_fs(cache)
+    return files, str(root).rstrip("/")

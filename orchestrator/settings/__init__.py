@@ -59,6 +59,7 @@ class ClusterSettings(Section):
 class Settings(Section):
     """A whole run. `world` makes a model and its data; without it, `model`, `data` and the evaluation's prompts are given.
 
+    `reference_cache` is where reference scores are kept, a path or any URL that fsspec opens; by default below `cache`.
     `method` and `hyperparameters` are what `daa train` trains unless its command line says otherwise; a search has its own list.
     """
 
@@ -74,6 +75,7 @@ class Settings(Section):
     search: SearchSettings = SearchSettings()
     cluster: ClusterSettings = ClusterSettings()
     cache: Path = Path("~/.cache/daa-orchestrator")
+    reference_cache: str | None = None
 
     @property
     def made_by_world(self) -> dict[str, object]:
@@ -102,7 +104,7 @@ class Settings(Section):
             raise ValueError("hyperparameters are given and no method: set `method`")
         if len(set(self.search.methods)) < len(self.search.methods):
             raise ValueError("search.methods names a method twice")
-        self.training.accumulation(self.cluster.workers)
+        self.training.check_workers(self.cluster.workers)
         self._check_searched_training()
         return self
 
@@ -113,7 +115,7 @@ class Settings(Section):
                 continue
             for value in searched.options if searched.options is not None else (searched.low, searched.high):
                 try:
-                    TrainingSettings.model_validate(self.training.model_dump() | {key: value}).accumulation(self.cluster.workers)
+                    TrainingSettings.model_validate(self.training.model_dump() | {key: value}).check_workers(self.cluster.workers)
                 except (ValidationError, SettingsError) as error:
                     reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.what
                     raise ValueError(f"search.space.training.{key} may not be {value}: {reason}") from error

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 
 class TrainingSettings(Section):
-    """How every trial trains. `batch_size` counts pairs per optimiser step over all workers; without `steps`, `epochs` decides."""
+    """How every trial trains. `batch_size` counts pairs per optimiser step over all workers; without `steps`, `epochs` decides.
+
+    `micro_batch_tokens` bounds the tokens that a worker holds at a time, a pair's prompt counting once; it decides memory, and no result.
+    """
 
     learning_rate: PositiveFloat = 5e-7
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     batch_size: PositiveInt = 128
-    micro_batch_size: PositiveInt = 2
+    micro_batch_tokens: PositiveInt = 8192
     epochs: PositiveFloat = 1.0
     steps: PositiveInt | None = None
     checkpoints: PositiveInt = 4
@@ -40,17 +43,11 @@ class TrainingSettings(Section):
 
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
 
-    def accumulation(self, world_size: int) -> int:
-        """Micro-batches per worker and step. Raises SettingsError when `batch_size` does not divide."""
-        per_round = world_size * self.micro_batch_size
-        if self.batch_size % per_round:
-            nearest = max(1, round(self.batch_size / per_round)) * per_round
-            raise SettingsError(
-                f"a batch of {self.batch_size} pairs cannot be split into micro-batches of {self.micro_batch_size} on {world_size} workers",
-                "training.batch_size",
-                f"use batch_size = {nearest}, or another micro_batch_size",
-            )
-        return self.batch_size // per_round
+    def check_workers(self, workers: int) -> None:
+        """Refuse more workers than a batch has pairs. Raises SettingsError."""
+        if workers > self.batch_size:
+            what = f"a batch of {self.batch_size} pairs leaves some of {workers} workers without any"
+            raise SettingsError(what, "training.batch_size", f"use batch_size = {workers} or more, or fewer workers")
 
     def total_steps(self, pairs: int) -> int:
         """Optimiser steps for a data set of `pairs`. Raises DataFormatError when there is not one whole batch."""

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from orchestrator.errors import CheckpointError
-from orchestrator.policy.scoring import ScoringModel
+from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.engine import Shared
 
@@ -41,14 +41,14 @@ class DeepSpeedEngine:
 
         self.rank = dist.get_rank()
         self.world_size = dist.get_world_size()
-        self.accumulation = settings.accumulation(self.world_size)
+        settings.check_workers(self.world_size)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self._stage = settings.zero_stage
         self._is_plain = settings.zero_stage == 0 and settings.precision == "fp32"
         engine: Any = deepspeed.initialize(
             model=model,
             model_parameters=list(model.parameters()),  # pyright: ignore[reportArgumentType]
-            config=deepspeed_config(settings, self.world_size),
+            config=deepspeed_config(settings),
         )[0]
         self._engine = engine
         self._engine.train()
@@ -59,11 +59,10 @@ class DeepSpeedEngine:
         """DeepSpeed's wrapper of the scoring model."""
         return self._engine
 
-    def backward(self, loss: Tensor) -> None:
-        """Add gradients; the last micro-batch of a step also takes it, at the learning rate that `update` set before."""
+    def backward(self, loss: Tensor, is_last: bool) -> None:
+        """Add gradients. Micro-batches are as many as a step's tokens need, hence DeepSpeed is told of the last one."""
+        self._engine.set_gradient_accumulation_boundary(is_last)
         self._engine.backward(loss)
-        if not self._engine.is_gradient_accumulation_boundary():
-            self._engine.step()
 
     def update(self, learning_rate: float) -> float:
         """Clip, step, clear."""
@@ -123,12 +122,12 @@ class DeepSpeedEngine:
 _LOAD_CURE = "resume with the same number of workers and the same ZeRO stage, or delete the checkpoint to start again"
 
 
-def deepspeed_config(settings: TrainingSettings, world_size: int) -> dict[str, Any]:
-    """DeepSpeed's configuration. Clipping is always written: left out, it would be 1.0."""
+def deepspeed_config(settings: TrainingSettings) -> dict[str, Any]:
+    """DeepSpeed's configuration. Clipping is always written: left out, it would be 1.0. Batches are the loop's business."""
     adam = {"torch_adam": True, "lr": settings.learning_rate, "betas": settings.adam_betas, "weight_decay": settings.weight_decay}
     return {
-        "train_micro_batch_size_per_gpu": settings.micro_batch_size,
-        "gradient_accumulation_steps": settings.accumulation(world_size),
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
         "gradient_clipping": settings.gradient_clipping or 0.0,
         "optimizer": {"type": "AdamW", "params": adam},
         "zero_optimization": {"stage": settings.zero_stage, "stage3_gather_16bit_weights_on_model_save": settings.zero_stage == 3},

@@ -16,16 +16,15 @@ class Engine(Protocol):
     rank: int
     world_size: int
     device: torch.device
-    accumulation: int
     parameters: int
 
     @property
     def policy(self) -> Any:
-        """Called with a PairBatch, returns ResponseLogits whose gradients reach the weights."""
+        """Called as a ScoringModel is; the gradients of what it returns reach the weights."""
         ...
 
-    def backward(self, loss: Tensor) -> None:
-        """Add the gradients of one micro-batch's mean loss; the engine divides by `accumulation` and by the ranks."""
+    def backward(self, loss: Tensor, is_last: bool) -> None:
+        """Add the gradients of one micro-batch, the mean over ranks being taken; `is_last` tells the last one of a step."""
         ...
 
     def update(self, learning_rate: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from orchestrator.policy.scoring import ScoringModel
+from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.engine import Shared
 
@@ -20,7 +20,6 @@ class LocalEngine:
 
     def __init__(self, model: ScoringModel, settings: TrainingSettings, device: torch.device | None = None) -> None:
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.accumulation = settings.accumulation(world_size=1)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self._model = model.to(self.device).train()
         self._clip = settings.gradient_clipping
@@ -31,9 +30,9 @@ class LocalEngine:
         """The scoring model."""
         return self._model
 
-    def backward(self, loss: Tensor) -> None:
+    def backward(self, loss: Tensor, is_last: bool) -> None:
         """Add gradients."""
-        (loss / self.accumulation).backward()
+        loss.backward()
 
     def update(self, learning_rate: float) -> float:
         """Clip, step, clear."""

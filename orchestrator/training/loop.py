@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import torch
 
 from orchestrator.objectives.contract import Objective
 from orchestrator.policy.loading import load_reference
-from orchestrator.policy.reference_cache import keep_reference, merge_shares, read_reference, reference_key
-from orchestrator.policy.scoring import ReferenceScores, ScoringModel, reference_scores
-from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate
+from orchestrator.policy.reference_cache import ReferenceTable, complete, keep_share, read_reference, reference_key, writing_alone
+from orchestrator.policy.scoring import ReferenceScores, reference_scores
+from orchestrator.policy.scoring_model import ScoringModel
+from orchestrator.preferences.packing import split_evenly
+from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate, tokens_of
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.checkpoint import Checkpoint, Progress, forget_optimizer, latest_checkpoint, restore, save_checkpoint
 from orchestrator.training.engine import Engine
@@ -35,7 +38,7 @@ class TrainingRun:
     model: str
     tokenizer: Any
     directory: Path
-    reference_cache: Path
+    reference_cache: str
     references: tuple[str, ...] = ()
 
     @property
@@ -59,7 +62,7 @@ def train(run: TrainingRun, engine: Engine, on_checkpoint: Callable[[Checkpoint]
         started = time.perf_counter()
         micro_batches = _micro_batches(run, engine, step, references)
         rate = learning_rate(run.settings, step, run.steps)
-        result = train_step(engine, run.objective, progress.state, micro_batches, rate)
+        result = train_step(engine, run.objective, progress.state, micro_batches, run.settings.batch_size, rate)
         progress = Progress(step + 1, run.objective.name, result.state, engine.world_size)
         _record(run.directory, engine.rank, progress.step, result, time.perf_counter() - started)
         if progress.step in checkpoint_steps:
@@ -94,8 +97,8 @@ def _begin(run: TrainingRun, engine: Engine) -> tuple[Progress, Checkpoint | Non
 class _References:
     """What the policy is compared with: None, all pairs' scores, or the frozen model where the objective compares logits."""
 
-    main: ReferenceScores | ScoringModel | None
-    extra: tuple[ReferenceScores, ...]
+    main: ReferenceTable | ScoringModel | None
+    extra: tuple[ReferenceTable, ...]
 
 
 def _references(run: TrainingRun, engine: Engine) -> _References:
@@ -105,61 +108,70 @@ def _references(run: TrainingRun, engine: Engine) -> _References:
     if needs.reference_logits:
         main = load_reference(run.model, run.settings.dtype, engine.device)
     elif needs.reference:
-        main = _reference_scores(run, engine, run.model)
-    return _References(main, tuple(_reference_scores(run, engine, model) for model in run.references) if needs.extra_references else ())
+        main = _reference_table(run, engine, run.model)
+    return _References(main, tuple(_reference_table(run, engine, model) for model in run.references) if needs.extra_references else ())
 
 
-def _reference_scores(run: TrainingRun, engine: Engine, model: str) -> ReferenceScores:
-    """All pairs' scores under `model`, from the cache or computed by all ranks together."""
-    needs = run.objective.needs
-    key = reference_key(model, run.pairs, run.settings.dtype, needs.candidates, needs.mismatched)
-    kept = read_reference(run.reference_cache, key)
-    # Computing is a collective: the ranks go either way together, also when the file appears while they look.
-    if engine.average({"kept": float(kept is not None)})["kept"] == 1 and kept is not None:
-        return kept
-    scores = _compute_reference(run, engine, model)
-    if engine.rank == 0:
-        keep_reference(run.reference_cache, key, scores)
-    return scores
-
-
-def _compute_reference(run: TrainingRun, engine: Engine, name: str) -> ReferenceScores:
-    """Each rank scores every world_size-th pair; all ranks get all scores."""
+def _reference_table(run: TrainingRun, engine: Engine, name: str) -> ReferenceTable:
+    """All pairs' scores under a model, from the cache; the ranks compute them together when they are not there."""
+    needs, cache = run.objective.needs, run.reference_cache
     model = load_reference(name, run.settings.dtype, engine.device)
-    mine = range(engine.rank, len(run.pairs), engine.world_size)
-    parts = [
-        reference_scores(model, _collate(run, indices).to(engine.device)) for indices in _slices(mine, 4 * run.settings.micro_batch_size)
-    ]
-    columns = 2 + (max(len(pair.others) for pair in run.pairs) if run.objective.needs.candidates else 0)
-    wide = [torch.nn.functional.pad(part.logp, (0, columns - part.logp.shape[1])) for part in parts]
-    share: dict[str, list[torch.Tensor]] = {"logp": wide, "prefix_logp": [part.prefix_logp for part in parts]}
-    if run.objective.needs.mismatched:
-        share["mismatched_logp"] = [part.mismatched_logp for part in parts if part.mismatched_logp is not None]
-    return ReferenceScores(**{field: merge_shares(engine.gather(torch.cat(values).cpu())) for field, values in share.items()})
+    key = reference_key(name, run.pairs, run.settings.dtype, model.layout, needs.candidates, needs.mismatched)
+    precision = torch.promote_types(run.settings.dtype, torch.float32)
+    with writing_alone(cache, key) if engine.rank == 0 else nullcontext():
+        kept = read_reference(cache, key, precision)
+        # Computing is a collective: the ranks go either way together, also when the scores appear while they look.
+        if engine.average({"kept": float(kept is not None)})["kept"] == 1 and kept is not None:
+            return kept
+        name_of_share = keep_share(cache, key, _compute_share(run, engine, model))
+        names = engine.gather(name_of_share)
+        if engine.rank == 0:
+            complete(cache, key, names)
+        engine.gather(True)
+    computed = read_reference(cache, key, precision)
+    assert computed is not None
+    return computed
+
+
+def _compute_share(run: TrainingRun, engine: Engine, model: ScoringModel) -> dict[int, ReferenceScores]:
+    """Each rank scores every world_size-th pair."""
+    needs = run.objective.needs
+    mine = list(range(engine.rank, len(run.pairs), engine.world_size))
+    costs = [_tokens_of(run, pair) for pair in mine]
+    found: dict[int, ReferenceScores] = {}
+    for numbers in split_evenly(costs, 1, run.settings.micro_batch_tokens)[0] if mine else []:
+        batch = _collate(run, [mine[number] for number in numbers])
+        scores = reference_scores(model, batch.to(engine.device))
+        start = 0
+        for place, end in enumerate(batch.responses.ends):
+            mismatched = None if scores.mismatched is None else scores.mismatched[place].cpu()
+            found[mine[numbers[place]]] = ReferenceScores(scores.tokens[start:end].cpu(), mismatched if needs.mismatched else None)
+            start = end
+    return found
 
 
 def _micro_batches(run: TrainingRun, engine: Engine, step: int, references: _References) -> list[MicroBatch]:
     """The share of the global batch that falls to this rank."""
     batch = global_batch(len(run.pairs), run.settings.batch_size, step, run.settings.seed)
-    share = len(batch) // engine.world_size
-    mine = batch[engine.rank * share : (engine.rank + 1) * share]
+    costs = [_tokens_of(run, pair) for pair in batch]
     micro_batches = []
-    for indices in _slices(mine, run.settings.micro_batch_size):
-        pairs = _collate(run, indices)
+    for numbers in split_evenly(costs, engine.world_size, run.settings.micro_batch_tokens)[engine.rank]:
+        indices = [batch[number] for number in numbers]
         main = references.main
-        reference = main.select(pairs.indices, engine.device) if isinstance(main, ReferenceScores) else main
-        extra = tuple(scores.select(pairs.indices, engine.device) for scores in references.extra)
-        micro_batches.append(MicroBatch(pairs, reference, extra))
+        reference = main.of(indices).to(engine.device) if isinstance(main, ReferenceTable) else main
+        extra = tuple(table.of(indices).to(engine.device) for table in references.extra)
+        micro_batches.append(MicroBatch(_collate(run, indices), reference, extra))
     return micro_batches
 
 
 def _collate(run: TrainingRun, indices: Sequence[int]) -> PairBatch:
     needs = run.objective.needs
-    return collate(run.pairs, indices, run.tokenizer.pad_token_id, others=needs.candidates, mismatched=needs.mismatched)
+    return collate(run.pairs, indices, others=needs.candidates, mismatched=needs.mismatched)
 
 
-def _slices(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    return (indices[start : start + size] for start in range(0, len(indices), size))
+def _tokens_of(run: TrainingRun, pair: int) -> int:
+    needs = run.objective.needs
+    return tokens_of(run.pairs[pair], others=needs.candidates, mismatched=needs.mismatched)
 
 
 def _all_go_on(engine: Engine, checkpoint: Checkpoint, on_checkpoint: Callable[[Checkpoint], bool]) -> bool:

@@ -11,7 +11,8 @@ from torch import Tensor
 from orchestrator.errors import TrainingDivergedError
 from orchestrator.objectives.contract import Objective, PairLoss, State
 from orchestrator.policy.scores import Needs, PairScores, join_pairs, map_tensors, policy_measurements
-from orchestrator.policy.scoring import ReferenceScores, ScoringModel, score_pairs
+from orchestrator.policy.scoring import Losses, ReferenceScores, score_pairs
+from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.preferences.pairs import PairBatch
 from orchestrator.training.engine import Engine
 
@@ -45,10 +46,17 @@ class StepResult:
         return asdict(self)
 
 
-def train_step(engine: Engine, objective: Objective, state: State, micro_batches: Sequence[MicroBatch], learning_rate: float) -> StepResult:
-    """Train on one global batch. Raises TrainingDivergedError, on all ranks alike, before a loss that is not finite reaches the weights."""
-    backward = _backward_whole if objective.needs.whole_batch else _backward_each
-    averaged = engine.average(backward(engine, objective, state, micro_batches))
+def train_step(
+    engine: Engine, objective: Objective, state: State, micro_batches: Sequence[MicroBatch], pairs: int, learning_rate: float
+) -> StepResult:
+    """Train on one global batch of `pairs`, of which this rank has the micro-batches.
+
+    Raises TrainingDivergedError, on all ranks alike, before a loss that is not finite reaches the weights.
+    """
+    if objective.needs.whole_batch:
+        averaged = engine.average(_backward_whole(engine, objective, state, micro_batches))
+    else:
+        averaged = engine.average(_backward_each(engine, objective, state, micro_batches, pairs))
     if not torch.isfinite(torch.tensor(averaged["loss"])):
         raise TrainingDivergedError(
             f"the loss of {objective.name} is {averaged['loss']}",
@@ -61,15 +69,16 @@ def train_step(engine: Engine, objective: Objective, state: State, micro_batches
     return StepResult(**measured, gradient_norm=gradient_norm, learning_rate=learning_rate, state=next_state)
 
 
-def _backward_each(engine: Engine, objective: Objective, state: State, micro_batches: Sequence[MicroBatch]) -> dict[str, float]:
-    """Every micro-batch by itself; returns the means over this rank's pairs."""
+def _backward_each(engine: Engine, objective: Objective, state: State, micro_batches: Sequence[MicroBatch], pairs: int) -> dict[str, float]:
+    """Every micro-batch by itself; returns this rank's part of the means, which their mean over ranks makes whole."""
     totals: Counter[str] = Counter()
-    for micro in micro_batches:
-        scores = _scored(engine, micro, objective.needs)
+    for number, micro in enumerate(micro_batches, 1):
+        scores = _scored(engine, micro, objective.needs, lambda few: objective(few, state).loss)
         outcome = objective(scores, state)
-        engine.backward(outcome.loss.mean())
-        totals.update(_summary(scores, outcome))
-    return {key: value / len(micro_batches) for key, value in totals.items()}
+        share = engine.world_size * len(micro.pairs) / pairs
+        engine.backward(outcome.loss.mean() * share, number == len(micro_batches))
+        totals.update({key: share * value for key, value in _summary(scores, outcome).items()})
+    return dict(totals)
 
 
 def _backward_whole(engine: Engine, objective: Objective, state: State, micro_batches: Sequence[MicroBatch]) -> dict[str, float]:
@@ -82,17 +91,21 @@ def _backward_whole(engine: Engine, objective: Objective, state: State, micro_ba
     with torch.set_grad_enabled(in_one):
         own = [_scored(engine, micro, objective.needs) for micro in micro_batches]
     shares = engine.gather([map_tensors(lambda values: values.detach().cpu(), scores) for scores in own])
-    whole = map_tensors(lambda values: values.to(engine.device), join_pairs([scores for share in shares for scores in share]))
+    order = torch.cat(engine.gather(torch.cat([micro.pairs.indices for micro in micro_batches]))).argsort()
+    # In the order of the data, however they were dealt: objectives that choose among pairs break ties by it.
+    whole = map_tensors(lambda values: values[order].to(engine.device), join_pairs([scores for share in shares for scores in share]))
     leaves = {place: value.requires_grad_() for place, value in policy_measurements(whole).items()}
     outcome = objective(whole, state)
     gradients = torch.autograd.grad(outcome.loss.mean(), list(leaves.values()), allow_unused=True)
-    by_place = {place: gradient for place, gradient in zip(leaves, gradients, strict=True) if gradient is not None}
+    dealt = order.argsort().to(engine.device)
+    by_place = {place: gradient[dealt] for place, gradient in zip(leaves, gradients, strict=True) if gradient is not None}
     start = sum(len(scores.chosen.logp) for share in shares[: engine.rank] for scores in share)
     again = replace(objective.needs, mismatched=False)
-    for micro, scores in zip(micro_batches, own, strict=True):
+    for number, (micro, scores) in enumerate(zip(micro_batches, own, strict=True), 1):
         stop = start + len(micro.pairs)
         rows = {place: gradient[start:stop] for place, gradient in by_place.items()}
-        engine.backward(_through(scores if in_one else _scored(engine, micro, again), rows) * engine.world_size * len(micro_batches))
+        through = _through(scores if in_one else _scored(engine, micro, again), rows)
+        engine.backward(through * engine.world_size, number == len(micro_batches))
         start = stop
     return _summary(whole, outcome)
 
@@ -108,8 +121,8 @@ def _through(scores: PairScores, gradients: Mapping[tuple[str, str], Tensor]) ->
     return torch.stack(products).sum()
 
 
-def _scored(engine: Engine, micro: MicroBatch, needs: Needs) -> PairScores:
-    return score_pairs(engine.policy, micro.reference, micro.pairs.to(engine.device), needs, micro.extra)
+def _scored(engine: Engine, micro: MicroBatch, needs: Needs, losses: Losses | None = None) -> PairScores:
+    return score_pairs(engine.policy, micro.reference, micro.pairs.to(engine.device), needs, micro.extra, losses)
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ context = 64
 [training]
 learning_rate = 2e-3
 batch_size = 16
-micro_batch_size = 8
+micro_batch_tokens = 130
 steps = {steps}
 checkpoints = 4
 precision = "fp32"

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from orchestrator.objectives import METHODS, Objective
+from orchestrator.policy.head import ResponseHead, Wanted
 from orchestrator.policy.scores import PairScores, ResponseScores, map_tensors
-from orchestrator.policy.scoring import ResponseLogits, neighbour_step
+from orchestrator.policy.scoring import beta_step
 from orchestrator.selection.alignment_potential import alignment_potential, top_pairs
 from tests.objectives.scores import after
 
@@ -163,10 +164,15 @@ def test_length_desensitised_losses_and_token_gradients_equal_the_authors(case: 
 @pytest.mark.parametrize("case", cases("epsilon_dpo"))
 def test_epsilon_dpo_takes_the_authors_steps_losses_gradients_and_beta(case: dict[str, Any]) -> None:
     inputs, objective, state = case["inputs"], objective_of(case), {"beta": case["hyperparameters"]["beta"]}
-    policy, reference = (response_logits(inputs, f"{which}_logits") for which in ("policy", "reference"))
-    steps = neighbour_step(policy, reference, case["hyperparameters"]["epsilon"])
+    counts = torch.tensor(inputs["completion_mask"]).bool()[:, 1:]
+    policy, reference = (torch.tensor(inputs[f"{which}_logits"], dtype=torch.float64)[:, :-1] for which in ("policy", "reference"))
+    policy.requires_grad_()
+    found = measured(policy, reference, torch.tensor(inputs["input_ids"])[:, 1:], counts, case["hyperparameters"]["epsilon"])
+    sums = {name: torch.zeros(counts.shape, dtype=torch.float64).masked_scatter(counts, values).sum(-1) for name, values in found.items()}
+    separations = [torch.sub(*sums[name].detach().chunk(2)) for name in ("logp", "smaller", "larger")]
+    steps = beta_step(*separations)
     assert steps.tolist() == case["steps"]
-    sides = [halves(policy.logps()), halves(reference.logps().detach()), halves(policy.counts.sum(-1))]
+    sides = [halves(sums["logp"]), halves(sums["reference"]), halves(counts.sum(-1))]
     chosen, rejected = (ResponseScores(logp, length, known) for logp, known, length in zip(*sides, strict=True))
     agree(chosen.logp, case, "policy_chosen_logps")
     agree(rejected.known_reference_logp, case, "reference_rejected_logps")
@@ -182,11 +188,14 @@ def test_losses_of_several_responses_equal_the_authors(case: dict[str, Any]) -> 
     inputs, objective = case["inputs"], objective_of(case)
     counts = torch.tensor(inputs["attention_mask"]).bool()
     counts[:, : inputs["prompt_len"]] = False
-    policy = response_logits(inputs | {"completion_mask": counts.tolist()}, "policy_logits")
+    counts = counts[:, 1:]
+    policy = torch.tensor(inputs["policy_logits"], dtype=torch.float64)[:, :-1].clone().requires_grad_()
+    logps = measured(policy, policy.detach(), torch.tensor(inputs["input_ids"])[:, 1:], counts, 0.1)["logp"]
+    sums = torch.zeros(counts.shape, dtype=torch.float64).masked_scatter(counts, logps).sum(-1)
     rewards = torch.tensor(inputs["rewards"], dtype=torch.float64)
     order = rewards.argsort(descending=True) if case["method"] == "exo_exo-pref" else torch.arange(len(rewards))
     reference = torch.tensor(inputs["reference_logps"], dtype=torch.float64)
-    responses = ResponseScores(policy.logps(), policy.counts.sum(-1), reference, rewards)
+    responses = ResponseScores(sums, counts.sum(-1), reference, rewards)
     scores = PairScores.of_candidates(map_tensors(lambda values: values[order][None], responses))
     outcome = objective(scores, {})
     outcome.loss.sum().backward()
@@ -254,18 +263,23 @@ def agree(found: torch.Tensor, case: Mapping[str, Any], *path: str) -> None:
             assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-300)
 
 
-def agree_on_logits(policy: ResponseLogits, case: Mapping[str, Any]) -> None:
+def agree_on_logits(policy: torch.Tensor, case: Mapping[str, Any]) -> None:
     """Gradients by logits, (rows, positions, vocabulary), equal to a relative 1e-9 of the largest."""
     wanted = torch.tensor(case["grads"]["policy_logits"], dtype=torch.float64)[:, :-1]
-    assert policy.logits.grad is not None
-    assert torch.allclose(policy.logits.grad, wanted, rtol=1e-9, atol=1e-9 * float(wanted.abs().max()))
+    assert policy.grad is not None
+    assert torch.allclose(policy.grad, wanted, rtol=1e-9, atol=1e-9 * float(wanted.abs().max()))
 
 
-def response_logits(inputs: Mapping[str, Any], which: str) -> ResponseLogits:
-    """The vector's logits at the positions that predict a token."""
-    logits = torch.tensor(inputs[which], dtype=torch.float64)[:, :-1].clone().requires_grad_()
-    tokens, counts = torch.tensor(inputs["input_ids"]), torch.tensor(inputs["completion_mask"]).bool()
-    return ResponseLogits(logits, tokens[:, 1:], counts[:, 1:])
+def measured(
+    policy: torch.Tensor, reference: torch.Tensor, labels: torch.Tensor, counts: torch.Tensor, epsilon: float
+) -> dict[str, torch.Tensor]:
+    """What the head measures of the tokens that count, its weights being such that states are logits."""
+    plain = torch.nn.Linear(policy.shape[-1], policy.shape[-1], bias=False, dtype=torch.float64)
+    plain.weight.data = torch.eye(policy.shape[-1], dtype=torch.float64)
+    head = ResponseHead(plain.requires_grad_(False))
+    wanted = Wanted(labels[counts], [int(counts.sum())], epsilon, reference=(reference[counts], head))
+    known = head(reference[counts], Wanted(labels[counts], [int(counts.sum())]))["logp"]
+    return {**head(policy[counts], wanted), "reference": known}
 
 
 def halves(rows: torch.Tensor) -> list[torch.Tensor]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from orchestrator.policy.loading import load_policy, load_reference
-from orchestrator.policy.scoring import ScoringModel
+from orchestrator.policy.scoring_model import ScoringModel
 from tests.evals.tiny_model import make_tiny_model
 from tests.policy.plain import plain_model
 

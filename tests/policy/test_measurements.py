@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from orchestrator.policy.head import ResponseHead, Wanted
 from orchestrator.policy.loading import load_policy
+from orchestrator.policy.reference_cache import ReferenceTable
 from orchestrator.policy.scores import Needs, PairScores, ResponseScores
-from orchestrator.policy.scoring import ReferenceScores, ResponseLogits, ScoringModel, position_kl, reference_scores, score_pairs
+from orchestrator.policy.scoring import ReferenceScores, reference_scores, score_pairs
+from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate
 from tests.policy.plain import (
     GROUPS,
@@ -24,8 +27,7 @@ from tests.policy.plain import (
     uneven_pairs,
 )
 
-CPU = torch.device("cpu")
-TABLE = ReferenceScores(torch.arange(20.0).view(5, 4), torch.arange(10.0).view(5, 2), torch.arange(5.0))
+TABLE = ReferenceTable(torch.arange(12.0), [3, 5, 6, 10, 12], torch.arange(5.0))
 ASKED_FOR = {
     "reference_logp": ("reference=True", Needs(reference=True)),
     "reward": ("reward=True", Needs(reward=True)),
@@ -55,16 +57,22 @@ def measured(
 ) -> Iterator[tuple[list[TokenizedPair], PairScores]]:
     """The pairs and the scores of each micro-batch; scores that are computed before are those of all pairs in one table."""
     pairs = uneven_pairs(others=needs.candidates)
-    table = None if as_model else reference_scores(reference, _collated(pairs, range(len(pairs)), needs))
+    table = None if as_model else table_of(reference, _collated(pairs, range(len(pairs)), needs))
     for indices in groups:
         batch = _collated(pairs, indices, needs)
         with torch.no_grad():
-            known = reference if table is None else table.select(batch.indices, CPU)
+            known = reference if table is None else table.of(batch.indices.tolist())
             yield [pairs[index] for index in indices], score_pairs(policy, known, batch, needs)
 
 
+def table_of(model: ScoringModel, batch: PairBatch) -> ReferenceTable:
+    """The scores of all pairs of a batch."""
+    scores = reference_scores(model, batch)
+    return ReferenceTable(scores.tokens, batch.responses.ends, scores.mismatched)
+
+
 def _collated(pairs: Sequence[TokenizedPair], indices: Sequence[int], needs: Needs) -> PairBatch:
-    return collate(pairs, indices, 0, others=needs.candidates, mismatched=needs.mismatched)
+    return collate(pairs, indices, others=needs.candidates, mismatched=needs.mismatched)
 
 
 @pytest.mark.parametrize("others", [False, True], ids=["pairs", "with other responses"])
@@ -98,13 +106,15 @@ def test_the_divergence_of_every_position_is_summed_over_each_response(
                 close(scores.others.known("position_kl")[row, place], expected)  # pyright: ignore[reportArgumentType]
 
 
-def test_the_divergence_has_the_gradient_of_its_brute_force_and_the_reference_none(sharp_model: Path, reference: ScoringModel) -> None:
+def test_the_divergence_has_the_gradient_of_its_brute_force_and_the_reference_none(
+    sharp_model: Path, reference: ScoringModel, plain_reference: Any
+) -> None:
     policy, plain, pairs = load_policy(str(sharp_model), torch.float32).eval(), plain_model(sharp_model), uneven_pairs()
-    scores = score_pairs(policy, reference, collate(pairs, range(5), 0), Needs(position_kl=True))
+    scores = score_pairs(policy, reference, collate(pairs, range(5)), Needs(position_kl=True))
     weights = torch.tensor([1.0, -2.0, 0.5, 3.0, -1.0])
     (weights * scores.chosen.known("position_kl") - scores.rejected.known("position_kl")).sum().backward()
     for weight, pair in zip(weights.tolist(), pairs, strict=True):
-        chosen, rejected = (plain_kl(plain, reference.model, pair.prompt, text) for text in (pair.chosen, pair.rejected))
+        chosen, rejected = (plain_kl(plain, plain_reference, pair.prompt, text) for text in (pair.chosen, pair.rejected))
         (weight * chosen - rejected).backward()
     for ours, expected in zip(policy.model.parameters(), plain.parameters(), strict=True):
         assert ours.grad is not None and expected.grad is not None
@@ -112,14 +122,9 @@ def test_the_divergence_has_the_gradient_of_its_brute_force_and_the_reference_no
     assert all(parameter.grad is None for parameter in reference.parameters())
 
 
-def test_a_policy_does_not_diverge_from_itself_and_padding_does_not_count() -> None:
-    logits = torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(0))
-    ours = ResponseLogits(logits, torch.zeros(2, 3, dtype=torch.long), torch.tensor([[True, True, False], [True, False, False]]))
-    assert position_kl(ours, ours).tolist() == [0.0, 0.0]
-    louder = logits.clone()
-    louder[0, 2] *= 50
-    louder[1, 1:] *= 50
-    assert position_kl(ours, replace(ours, logits=louder)).tolist() == [0.0, 0.0]
+def test_a_policy_does_not_diverge_from_itself(reference: ScoringModel) -> None:
+    scores = score_pairs(reference, reference, collate(uneven_pairs(), range(5)), Needs(position_kl=True))
+    assert scores.chosen.known("position_kl").tolist() == scores.rejected.known("position_kl").tolist() == [0.0] * 5
 
 
 @pytest.mark.parametrize("groups", GROUPS)
@@ -128,7 +133,7 @@ def test_the_chance_that_two_draws_agree_is_summed_over_each_response_without_gr
 ) -> None:
     pairs = uneven_pairs()
     for indices in groups:
-        scores = score_pairs(policy, None, collate(pairs, indices, 0), Needs(log_collision=True))
+        scores = score_pairs(policy, None, collate(pairs, indices), Needs(log_collision=True))
         selected = [pairs[index] for index in indices]
         chosen, rejected = per_side(selected, lambda pair, text: plain_log_collision(plain_policy, pair.prompt, text))
         close(scores.chosen.log_collision, chosen)
@@ -182,7 +187,7 @@ def test_mismatched_responses_are_scored_after_the_pairs_own_prompt(
 
 
 def test_mismatched_responses_carry_no_gradient_and_are_scored_without_a_reference_too(policy: ScoringModel) -> None:
-    batch = collate(uneven_pairs(), [1, 3], 0, mismatched=True)
+    batch = collate(uneven_pairs(), [1, 3], mismatched=True)
     scores = score_pairs(policy, None, batch, Needs(mismatched=True))
     assert scores.mismatched is not None and scores.mismatched.reference_logp is None
     assert not scores.mismatched.logp.requires_grad
@@ -195,11 +200,11 @@ def test_further_references_are_the_last_dimension_in_the_order_given(
     groups: Grouped, policy: ScoringModel, reference: ScoringModel, plain_policy: Any, plain_reference: Any
 ) -> None:
     pairs, plain = uneven_pairs(others=True), (plain_reference, plain_policy)
-    whole = collate(pairs, range(5), 0, others=True)
-    tables = [reference_scores(model, whole) for model in (reference, policy)]
+    whole = collate(pairs, range(5), others=True)
+    tables = [table_of(model, whole) for model in (reference, policy)]
     for indices in groups:
-        batch = collate(pairs, indices, 0, others=True)
-        extra = [table.select(batch.indices, CPU) for table in tables]
+        batch = collate(pairs, indices, others=True)
+        extra = [table.of(batch.indices.tolist()) for table in tables]
         scores = score_pairs(policy, None, batch, Needs(extra_references=2), extra)
         selected = [pairs[index] for index in indices]
         for side, name in ((scores.chosen, "chosen"), (scores.rejected, "rejected")):
@@ -213,7 +218,7 @@ def test_further_references_are_the_last_dimension_in_the_order_given(
 
 
 def test_what_was_not_asked_for_is_not_measured(policy: ScoringModel, reference: ScoringModel) -> None:
-    scores = score_pairs(policy, reference, collate(uneven_pairs(), [0, 1], 0), Needs(reference=True))
+    scores = score_pairs(policy, reference, collate(uneven_pairs(), [0, 1]), Needs(reference=True))
     absent = [scores.chosen.reward, scores.chosen.prefix_logp, scores.chosen.reference_prefix_logp, scores.chosen.position_kl]
     assert [*absent, scores.chosen.log_collision, scores.chosen.extra_reference_logp, scores.neighbour_step] == [None] * 7
     assert (scores.others, scores.mismatched) == (None, None)
@@ -221,7 +226,7 @@ def test_what_was_not_asked_for_is_not_measured(policy: ScoringModel, reference:
 
 @pytest.mark.parametrize("name", [item.name for item in fields(ResponseScores) if item.name not in {"logp", "length"}])
 def test_a_measurement_that_was_not_taken_names_the_needs_that_take_it(name: str, policy: ScoringModel, reference: ScoringModel) -> None:
-    batch = collate(uneven_pairs(), [0, 1], 0)
+    batch = collate(uneven_pairs(), [0, 1])
     arguments, needs = ASKED_FOR[name]
     with pytest.raises(ValueError, match=f"^{name} was not measured: declare `needs = Needs\\({arguments}\\)`$"):
         score_pairs(policy, None, batch, Needs()).chosen.known(name)
@@ -229,44 +234,41 @@ def test_a_measurement_that_was_not_taken_names_the_needs_that_take_it(name: str
     assert len(scores.chosen.known(name)) == len(scores.rejected.known(name)) == 2
 
 
-def test_selected_reference_scores_are_the_rows_of_the_pairs_in_their_order() -> None:
-    chosen = TABLE.select(torch.tensor([4, 0]), CPU)
-    assert chosen.logp.tolist() == [[16, 17, 18, 19], [0, 1, 2, 3]]
-    assert chosen.prefix_logp.tolist() == [[8, 9], [0, 1]]
-    assert chosen.mismatched_logp is not None and chosen.mismatched_logp.tolist() == [4, 0]
-    assert replace(TABLE, mismatched_logp=None).select(torch.tensor([1]), CPU).mismatched_logp is None
+def test_a_tables_scores_of_some_pairs_are_their_tokens_in_their_order() -> None:
+    some = TABLE.of([4, 0])
+    assert some.tokens.tolist() == [10, 11, 0, 1, 2]
+    assert some.mismatched is not None and some.mismatched.tolist() == [4, 0]
+    assert replace(TABLE, mismatched=None).of([1]).mismatched is None
+    assert {value.device.type for value in vars(some.to(torch.device("meta"))).values()} == {"meta"}
 
 
-def test_selected_reference_scores_lie_on_the_device_asked_for() -> None:
-    moved = TABLE.select(torch.tensor([4, 0]), torch.device("meta"))
-    assert {value.device.type for value in vars(moved).values()} == {"meta"}
-
-
-@pytest.mark.parametrize("reference", [None, TABLE.select(torch.tensor([0]), CPU)], ids=["nothing", "scores only"])
+@pytest.mark.parametrize("reference", [None, TABLE.of([0])], ids=["nothing", "scores only"])
 @pytest.mark.parametrize("needs", [Needs(position_kl=True), Needs(neighbour_step=0.01)])
 def test_what_compares_logits_is_refused_without_the_reference_model(
     needs: Needs, reference: ReferenceScores | None, policy: ScoringModel
 ) -> None:
     with pytest.raises(ValueError, match="needs the reference model itself, not its log-probabilities"):
-        score_pairs(policy, reference, collate(uneven_pairs(), [0], 0), needs)
+        score_pairs(policy, reference, collate(uneven_pairs(), [0]), needs)
 
 
 @pytest.mark.parametrize(("given_count", "needed"), [(0, 1), (1, 2)])
 def test_too_few_further_references_are_refused_with_both_counts(given_count: int, needed: int, policy: ScoringModel) -> None:
-    extra = [TABLE.select(torch.tensor([0]), CPU)] * given_count
+    extra = [TABLE.of([0])] * given_count
     with pytest.raises(ValueError, match=f"needs {needed} further references and {given_count} were given"):
-        score_pairs(policy, None, collate(uneven_pairs(), [0], 0), Needs(extra_references=needed), extra)
+        score_pairs(policy, None, collate(uneven_pairs(), [0]), Needs(extra_references=needed), extra)
 
 
 def test_mismatched_responses_that_were_not_collated_are_refused_with_the_cure(policy: ScoringModel) -> None:
     with pytest.raises(ValueError, match="collate with mismatched=True"):
-        score_pairs(policy, None, collate(uneven_pairs(), [0], 0), Needs(mismatched=True))
+        score_pairs(policy, None, collate(uneven_pairs(), [0]), Needs(mismatched=True))
 
 
 def test_logits_of_half_precision_are_measured_in_single_precision() -> None:
-    half = torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(0)).bfloat16()
-    low = ResponseLogits(half, torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 3, dtype=torch.bool))
-    full = replace(low, logits=half.float())
-    for measure in (ResponseLogits.logps, lambda logits: position_kl(logits, replace(logits, logits=-logits.logits))):
-        assert measure(low).dtype == torch.float32
-        assert torch.equal(measure(low), measure(full))
+    head = ResponseHead(torch.nn.Linear(7, 9, bias=False).bfloat16())
+    states = torch.randn(3, 7, generator=torch.Generator().manual_seed(0)).bfloat16()
+    wanted = Wanted(torch.tensor([0, 1, 2]), [3], 0.1, divergence=True, collision=True, reference=(-states, head))
+    found, expected = head(states, wanted), head(states, Wanted(torch.tensor([0, 1, 2]), [3]))["logp"]
+    assert {value.dtype for value in found.values()} == {torch.float32}
+    logits = (states @ head.weight.T).float()
+    assert torch.equal(expected, logits.gather(1, torch.tensor([[0], [1], [2]])).squeeze(1) - logits.logsumexp(-1))
+    assert torch.equal(found["logp"], expected)

@@ -1,29 +1,33 @@
 """Reference scores are found by what they were computed from, computed once, and never read half-written."""
 
 import dataclasses
+import multiprocessing
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from orchestrator.policy import reference_cache
-from orchestrator.policy.reference_cache import keep_reference, merge_shares, read_reference, reference_key
+from orchestrator.policy.reference_cache import complete, keep_share, read_reference, reference_key, writing_alone
 from orchestrator.policy.scoring import ReferenceScores
+from orchestrator.policy.scoring_model import LAYOUTS
 from orchestrator.preferences.pairs import TokenizedPair
 from tests.evals.tiny_model import make_tiny_model
 
-SCORES = ReferenceScores(torch.tensor([[-1.5, -2.0, -4.0], [-3.0, -0.25, 0.0]]), torch.tensor([[-1.0, -2.0], [-3.0, -0.25]]))
+SCORES = {0: ReferenceScores(torch.tensor([-1.5, -2.0, -4.0])), 2: ReferenceScores(torch.tensor([-0.25]))}
+OTHER_SCORES = {1: ReferenceScores(torch.tensor([-3.0, -0.125]))}
 PAIRS = (TokenizedPair((1, 2), (3,), (4, 5)), TokenizedPair((6,), (7,), (8,)))
 FURTHER = (dataclasses.replace(PAIRS[0], others=((9,), (5, 6)), other_rewards=(0.5, 0.25), mismatched=(7,)), PAIRS[1])
 
 
 def key(model: Path, pairs: Sequence[TokenizedPair] = PAIRS, precision: torch.dtype = torch.float32) -> str:
     """The name of the scores."""
-    return reference_key(str(model), pairs, precision)
+    return reference_key(str(model), pairs, precision, "shared")
 
 
 def test_equal_content_elsewhere_has_the_same_key(tiny_model: Path, tmp_path: Path) -> None:
@@ -49,7 +53,7 @@ def test_other_tokens_have_another_key(pairs: Sequence[TokenizedPair], tiny_mode
 
 def further_key(pairs: Sequence[TokenizedPair], others: bool, mismatched: bool) -> str:
     """The name of the scores of further responses too."""
-    return reference_key("owner/one", pairs, torch.float32, others, mismatched)
+    return reference_key("owner/one", pairs, torch.float32, "shared", others, mismatched)
 
 
 def test_further_responses_have_another_key_only_where_they_are_asked_for() -> None:
@@ -93,43 +97,68 @@ def test_other_weights_of_the_same_shape_have_another_key(tiny_model: Path, tmp_
     assert key(make_tiny_model(tmp_path / "other", seed=1, scale=0.05)) != key(tiny_model)
 
 
+def test_another_layout_has_another_key() -> None:
+    assert len({reference_key("owner/one", PAIRS, torch.float32, layout) for layout in LAYOUTS}) == 3
+
+
 def test_a_hub_identifier_stands_for_itself() -> None:
-    assert reference_key("owner/one", PAIRS, torch.float32) == reference_key("owner/one", PAIRS, torch.float32)
-    assert reference_key("owner/one", PAIRS, torch.float32) != reference_key("owner/two", PAIRS, torch.float32)
+    one, again, two = (reference_key(f"owner/{name}", PAIRS, torch.float32, "shared") for name in ("one", "one", "two"))
+    assert one == again != two
 
 
-@pytest.mark.parametrize("mismatched", [None, torch.tensor([-7.0, -8.5])])
-def test_what_was_kept_is_read_by_whoever_asks(mismatched: Tensor | None, tmp_path: Path) -> None:
-    scores = dataclasses.replace(SCORES, mismatched_logp=mismatched)
-    assert read_reference(tmp_path / "cache", "key") is None
-    keep_reference(tmp_path / "cache", "key", scores)
-    kept = read_reference(tmp_path / "cache", "key")
+def keep(cache: str, *shares: Mapping[int, ReferenceScores]) -> None:
+    """What the ranks of a run do."""
+    complete(cache, "key", [keep_share(cache, "key", share) for share in shares])
+
+
+@pytest.fixture(params=["a path", "a URL"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path) if request.param == "a path" else f"memory://{tmp_path.name}"
+
+
+def test_what_was_kept_is_read_by_whoever_asks(cache: str) -> None:
+    assert read_reference(cache, "key") is None
+    keep(cache, SCORES, OTHER_SCORES)
+    kept = read_reference(cache, "key")
+    assert kept is not None and kept.mismatched is None
+    assert kept.tokens.tolist() == [-1.5, -2.0, -4.0, -3.0, -0.125, -0.25]
+    assert kept.of([2, 0]).tokens.tolist() == [-0.25, -1.5, -2.0, -4.0]
+    assert read_reference(cache, "other") is None
+
+
+def test_scores_of_mismatched_responses_are_kept_beside(tmp_path: Path) -> None:
+    keep(str(tmp_path), {n: replace(scores, mismatched=torch.tensor(-7.0 - n)) for n, scores in {**SCORES, **OTHER_SCORES}.items()})
+    kept = read_reference(str(tmp_path), "key")
+    assert kept is not None and kept.mismatched is not None
+    assert kept.mismatched.tolist() == [-7, -8, -9]
+
+
+def test_shares_that_are_not_complete_are_never_taken_and_who_comes_later_completes_his_own(tmp_path: Path) -> None:
+    keep_share(str(tmp_path), "key", SCORES)
+    assert read_reference(str(tmp_path), "key") is None
+    keep(str(tmp_path), OTHER_SCORES, {n: replace(scores, tokens=scores.tokens - 1) for n, scores in SCORES.items()})
+    kept = read_reference(str(tmp_path), "key")
     assert kept is not None
-    assert torch.equal(kept.logp, scores.logp) and torch.equal(kept.prefix_logp, scores.prefix_logp)
-    if mismatched is None:
-        assert kept.mismatched_logp is None
-    else:
-        assert kept.mismatched_logp is not None and torch.equal(kept.mismatched_logp, mismatched)
-    assert read_reference(tmp_path / "cache", "other") is None
+    assert kept.tokens.tolist() == [-2.5, -3.0, -5.0, -3.0, -0.125, -1.25]
 
 
-def test_a_half_written_file_is_never_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def dies(tensors: object, file: Path) -> NoReturn:
-        file.write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as broken:
-        broken.setattr(reference_cache, "save_file", dies)
-        with pytest.raises(KeyboardInterrupt):
-            keep_reference(tmp_path, "key", SCORES)
-    assert read_reference(tmp_path, "key") is None
-    keep_reference(tmp_path, "key", SCORES)
-    assert read_reference(tmp_path, "key") is not None
+def compute_once(cache: str) -> int:
+    """Compute unless somebody has; says whether it computed."""
+    with writing_alone(cache, "key"):
+        if read_reference(cache, "key") is not None:
+            return 0
+        time.sleep(0.2)
+        keep(cache, SCORES, OTHER_SCORES)
+        return 1
 
 
-@pytest.mark.parametrize(("count", "ranks"), [(8, 2), (7, 3), (5, 1), (2, 4)])
-@pytest.mark.parametrize("columns", [(), (4,)], ids=["one number for each pair", "a row for each pair"])
-def test_merged_shares_are_in_the_order_of_the_data(columns: tuple[int, ...], count: int, ranks: int) -> None:
-    data = torch.randn(count, *columns, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    assert merge_shares([data[rank::ranks] for rank in range(ranks)]).dtype == data.dtype
-    assert torch.equal(merge_shares([data[rank::ranks] for rank in range(ranks)]), data)
+def test_of_several_processes_that_ask_at_the_same_time_one_computes(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as processes:
+        assert sum(processes.map(compute_once, [str(tmp_path)] * 4)) == 1
+
+
+def test_a_model_written_anew_has_another_fingerprint(tmp_path: Path) -> None:
+    model = make_tiny_model(tmp_path / "model", seed=1, scale=0.05)
+    before = key(model)
+    make_tiny_model(model, seed=2, scale=0.05)
+    assert key(model) != before

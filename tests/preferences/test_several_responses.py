@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from evals.prompts import Message
-from orchestrator.preferences.pairs import PreferencePair, ResponseBatch, ScoredResponse, TokenizedPair, collate
+from orchestrator.preferences.packing import PackedResponses
+from orchestrator.preferences.pairs import PreferencePair, ScoredResponse, TokenizedPair, collate
 from orchestrator.preferences.tokenization import Lengths, prompt_ids, tokenize
 
-PAD = 9
 PAIRS = (
     TokenizedPair((1, 2), (3, 4), (6,), 2.0, 1.0, ((5, 5, 5), (8,)), (1.75, 1.5), mismatched=(2,)),
     TokenizedPair((1,), (2,), (3, 4), mismatched=(5, 6, 7, 8, 4, 3)),
@@ -20,16 +20,11 @@ WIDE = Lengths(context=64)
 LONG = "fox " * 20
 
 
-def shown(side: ResponseBatch | None) -> list[list[int]]:
-    """The tokens of each row, without padding."""
-    assert side is not None
-    return [tokens[is_token].tolist() for tokens, is_token in zip(side.tokens, side.is_token, strict=True)]
-
-
-def responses(side: ResponseBatch | None) -> list[list[int]]:
-    """The response tokens of each row."""
-    assert side is not None
-    return [tokens[is_response].tolist() for tokens, is_response in zip(side.tokens, side.is_response, strict=True)]
+def shown(packed: PackedResponses | None) -> list[list[int]]:
+    """Every prompt and every response, as they lie."""
+    assert packed is not None
+    parts = [length for unit in packed.units for length in (unit.prompt, *unit.responses)]
+    return [part.tolist() for part in packed.tokens.split(parts)]
 
 
 def asked(texts: Sequence[str], prompt: str = "say fox", others: Sequence[str] = ()) -> PreferencePair:
@@ -43,65 +38,53 @@ def whole(tokenizer: Any, text: str) -> tuple[int, ...]:
     return (*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id)
 
 
-def test_others_follow_pair_by_pair_and_absent_ones_keep_the_prompt_and_have_no_response() -> None:
-    batch = collate(PAIRS, [0, 1, 2], PAD, others=True)
-    assert shown(batch.others) == [[1, 2, 5, 5, 5], [1, 2, 8], [1], [1], [7, 7, 4], [7, 7]]
-    assert responses(batch.others) == [[5, 5, 5], [8], [], [], [4], []]
+def test_others_follow_the_pair_and_absent_ones_have_no_token() -> None:
+    batch = collate(PAIRS, [0, 1, 2], others=True)
+    first, second, third = [[1, 2], [3, 4], [6], [5, 5, 5], [8]], [[1], [2], [3, 4], [], []], [[7, 7], [5], [6, 6], [4], []]
+    assert shown(batch.responses) == [*first, *second, *third]
+    assert batch.responses.lengths.tolist() == [[2, 1, 3, 1], [1, 2, 0, 0], [1, 2, 1, 0]]
 
 
-def test_rewards_of_others_are_a_row_for_each_pair_and_zero_where_there_is_none() -> None:
-    batch = collate(PAIRS, [2, 0, 1], PAD, others=True)
-    assert batch.other_rewards is not None and batch.other_rewards.dtype == torch.float32
-    assert batch.other_rewards.tolist() == [[0.25, 0.0], [1.75, 1.5], [0.0, 0.0]]
+def test_rewards_of_others_are_beside_the_pairs_and_zero_where_there_is_none() -> None:
+    rewards = collate(PAIRS, [2, 0, 1], others=True).rewards
+    assert rewards.dtype == torch.float32
+    assert rewards[:, 2:].tolist() == [[0.25, 0.0], [1.75, 1.5], [0.0, 0.0]]
+    assert rewards[:2, :2].tolist() == [[0.0, 0.5], [2.0, 1.0]]
 
 
 def test_there_are_as_many_others_as_the_pair_of_this_batch_that_has_most() -> None:
-    batch = collate(PAIRS, [2, 1], PAD, others=True)
-    assert shown(batch.others) == [[7, 7, 4], [1]]
-    assert batch.other_rewards is not None and batch.other_rewards.shape == (2, 1)
+    batch = collate(PAIRS, [2, 1], others=True)
+    assert batch.responses.lengths.tolist() == [[1, 2, 1], [1, 2, 0]]
+    assert batch.rewards.shape == (2, 3)
 
 
 @pytest.mark.parametrize(("indices", "others"), [([0, 2], False), ([1], True)])
 def test_without_others_to_give_or_unasked_there_are_none(indices: list[int], others: bool) -> None:
-    batch = collate(PAIRS, indices, PAD, others=others)
-    assert (batch.others, batch.other_rewards, batch.mismatched) == (None, None, None)
-    assert len(batch.rows().tokens) == 2 * len(indices)
+    batch = collate(PAIRS, indices, others=others)
+    assert batch.responses.lengths.shape == batch.rewards.shape == (len(indices), 2)
+    assert batch.mismatched is None
 
 
 def test_the_mismatched_response_follows_the_pairs_own_prompt_only_where_it_is_asked_for() -> None:
-    batch = collate(PAIRS, [1, 0], PAD, mismatched=True)
-    assert shown(batch.mismatched) == [[1, 5, 6, 7, 8, 4, 3], [1, 2, 2]]
-    assert responses(batch.mismatched) == [[5, 6, 7, 8, 4, 3], [2]]
-    assert collate(PAIRS, [1, 0], PAD, others=True).mismatched is None
+    assert shown(collate(PAIRS, [1, 0], mismatched=True).mismatched) == [[1], [5, 6, 7, 8, 4, 3], [1, 2], [2]]
+    assert collate(PAIRS, [1, 0], others=True).mismatched is None
 
 
-@pytest.mark.parametrize(("others", "mismatched", "length"), [(False, False, 4), (True, False, 5), (False, True, 7), (True, True, 7)])
-def test_all_sides_are_padded_on_the_right_to_the_longest_sequence_that_is_asked_for(others: bool, mismatched: bool, length: int) -> None:
-    batch = collate(PAIRS, [0, 1, 2], PAD, others, mismatched)
-    for side in (batch.chosen, batch.rejected, batch.others, batch.mismatched):
-        if side is not None:
-            assert side.tokens.shape == side.is_token.shape == side.is_response.shape == (len(side.tokens), length)
-            assert side.tokens[~side.is_token].tolist() == [PAD] * int((~side.is_token).sum())
-            assert not (side.is_response & ~side.is_token).any()
-            assert (side.is_token.int().diff(dim=1) <= 0).all()
-    assert responses(batch.chosen) == [[3, 4], [2], [5]]
+def test_unshared_responses_stand_behind_copies_of_their_prompts_and_mean_the_same() -> None:
+    packed = collate(PAIRS, [0, 1], others=True).responses
+    apart = packed.unshared()
+    assert shown(apart) == [[1, 2], [3, 4], [1, 2], [6], [1, 2], [5, 5, 5], [1, 2], [8], [1], [2], [1], [3, 4]]
+    assert apart.positions.tolist() == [position for length in (4, 3, 5, 3, 2, 3) for position in range(length)]
+    assert (apart.tokens[apart.predicting + 1] == apart.labels).all()
+    for name in ("labels", "response", "lengths"):
+        assert torch.equal(getattr(apart, name), getattr(packed, name))
 
 
-def test_the_rows_are_all_chosen_then_all_rejected_then_the_others_and_no_mismatched() -> None:
-    batch = collate(PAIRS, [0, 2], PAD, others=True, mismatched=True)
-    rows = batch.rows()
-    assert shown(rows) == [[1, 2, 3, 4], [7, 7, 5], [1, 2, 6], [7, 7, 6, 6], [1, 2, 5, 5, 5], [1, 2, 8], [7, 7, 4], [7, 7]]
-    assert responses(rows) == [[3, 4], [5], [6], [6, 6], [5, 5, 5], [8], [4], []]
-
-
-def test_moving_a_batch_moves_its_others_and_mismatched_too() -> None:
-    moved = collate(PAIRS, [0, 1], PAD, others=True, mismatched=True).to(torch.device("meta"))
-    assert moved.others is not None and moved.mismatched is not None and moved.other_rewards is not None
-    sides = (moved.chosen, moved.rejected, moved.others, moved.mismatched)
-    tensors = [moved.indices, moved.chosen_reward, moved.other_rewards, *(value for side in sides for value in vars(side).values())]
+def test_moving_a_batch_moves_its_mismatched_responses_too() -> None:
+    moved = collate(PAIRS, [0, 1], others=True, mismatched=True).to(torch.device("meta"))
+    assert moved.mismatched is not None
+    tensors = [value for value in vars(moved.mismatched).values() if isinstance(value, torch.Tensor)]
     assert {tensor.device.type for tensor in tensors} == {"meta"}
-    bare = collate(PAIRS, [0, 1], PAD).to(torch.device("meta"))
-    assert (bare.others, bare.other_rewards, bare.mismatched) == (None, None, None)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])

@@ -30,7 +30,6 @@ class PlainEngine:
         self.rank = dist.get_rank() if world_size > 1 else 0
         self.world_size = world_size
         self.device = torch.device("cpu")
-        self.accumulation = run.settings.accumulation(world_size)
         self.gradients: list[Tensor] = []
         self._model = load_policy(run.model, torch.float64).train()
         self._weights = list(self._model.parameters())
@@ -41,9 +40,9 @@ class PlainEngine:
         """The scoring model."""
         return self._model
 
-    def backward(self, loss: Tensor) -> None:
+    def backward(self, loss: Tensor, is_last: bool) -> None:
         """Add gradients."""
-        (loss / self.accumulation / self.world_size).backward()
+        (loss / self.world_size).backward()
 
     def update(self, learning_rate: float) -> float:
         """Sum gradients over ranks, keep them, step, clear."""

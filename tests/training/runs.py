@@ -18,7 +18,7 @@ from orchestrator.training.local_engine import LocalEngine
 from orchestrator.training.loop import TrainingRun, train
 
 FAST = TrainingSettings(
-    learning_rate=2e-3, batch_size=16, micro_batch_size=8, steps=12, checkpoints=3, precision="fp32", warmup=0.0, zero_stage=0
+    learning_rate=2e-3, batch_size=16, micro_batch_tokens=130, steps=12, checkpoints=3, precision="fp32", warmup=0.0, zero_stage=0
 )
 # With the published beta, WPO's weight grows faster than its logistic loss falls in a run as short as these.
 LEARNING: Mapping[str, Objective] = {name: WPO(beta=0.3) if name == "wpo" else method() for name, method in METHODS.items()}
@@ -35,7 +35,7 @@ def tiny_run(
 ) -> TrainingRun:
     """A run on the tiny model that writes below `directory`."""
     others = tuple(map(str, references))
-    return TrainingRun(objective, settings, pairs, str(model), tokenizer, directory / "run", directory / "cache", others)
+    return TrainingRun(objective, settings, pairs, str(model), tokenizer, directory / "run", str(directory / "cache"), others)
 
 
 def train_locally(run: TrainingRun, stop_after: int | None = None) -> None:

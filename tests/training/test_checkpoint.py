@@ -1,6 +1,7 @@
 """Checkpoints resume exactly, and are whole or absent."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ from tests.training.runs import FAST, metrics, tiny_run, train_locally, weights
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     name: str, tiny_model: Path, other_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
 ) -> None:
-    objective, settings = method_named(name)(), FAST.model_copy(update={"steps": 6, "checkpoints": 2, "micro_batch_size": 4})
+    objective, settings = method_named(name)(), FAST.model_copy(update={"steps": 6, "checkpoints": 2, "micro_batch_tokens": 64})
 
     def run_in(directory: str) -> TrainingRun:
         return tiny_run(objective, tiny_model, tokenizer, tokenized_pairs, tmp_path / directory, settings, [other_model])
@@ -36,6 +37,16 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     assert all(torch.equal(expected[key], resumed[key]) for key in expected)
     without_time = [[{**step, "seconds": 0} for step in metrics(run)] for run in (whole, broken)]
     assert without_time[0] == without_time[1]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_first_loss_of_dpo_is_log_two_since_the_reference_is_scored_by_the_same_code(
+    precision: str, tiny_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
+) -> None:
+    settings = FAST.model_copy(update={"steps": 1, "checkpoints": 1, "precision": precision, "micro_batch_tokens": 64})
+    run = tiny_run(METHODS["dpo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path, settings)
+    train_locally(run)
+    assert metrics(run)[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
 
 
 def test_a_checkpoint_is_a_model_that_transformers_loads(

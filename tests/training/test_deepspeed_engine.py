@@ -14,7 +14,7 @@ from orchestrator.training.loop import TrainingRun
 from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_locally, train_with_deepspeed, weights
 
 pytestmark = pytest.mark.cluster
-CASES = {"dpo": (0, 8), "alpha_dpo": (1, 4), "epsilon_dpo": (2, 4), "rpo_bwd": (3, 8)}
+CASES = {"dpo": (0, 130), "alpha_dpo": (1, 64), "epsilon_dpo": (2, 64), "rpo_bwd": (3, 130)}
 RESUMED = "bf16, checkpointing, resumed"
 
 
@@ -25,8 +25,8 @@ def runs(
     """One run for each ZeRO stage and one in bf16 that is interrupted; all trained by the same two processes."""
     root = tmp_path_factory.mktemp("together")
     made = {}
-    for name, (stage, micro) in CASES.items():
-        settings = FAST.model_copy(update={"zero_stage": stage, "micro_batch_size": micro})
+    for name, (stage, tokens) in CASES.items():
+        settings = FAST.model_copy(update={"zero_stage": stage, "micro_batch_tokens": tokens})
         made[name] = tiny_run(METHODS[name](), tiny_model, tokenizer, tokenized_pairs, root / name, settings)
     bf16 = FAST.model_copy(update={"zero_stage": 2, "precision": "bf16", "gradient_checkpointing": True, "schedule": "cosine"})
     made[RESUMED] = tiny_run(METHODS["dpo"](), tiny_model, tokenizer, tokenized_pairs, root / "bf16", bf16)

@@ -22,10 +22,10 @@ def runs(
     """Every method's run by number of ranks; ZeRO stages in turn, two micro-batches to a rank where there are two."""
     root = tmp_path_factory.mktemp("methods")
     made: dict[int, dict[str, TrainingRun]] = {}
-    for ranks, micro in ((1, 8), (2, 4)):
+    for ranks, tokens in ((1, 130), (2, 64)):
         made[ranks] = {}
         for number, (name, objective) in enumerate(LEARNING.items()):
-            changes = {"zero_stage": number % 4, "micro_batch_size": micro, "steps": STEPS.get(name, 8), "checkpoints": 1}
+            changes = {"zero_stage": number % 4, "micro_batch_tokens": tokens, "steps": STEPS.get(name, 8), "checkpoints": 1}
             settings = FAST.model_copy(update=changes)
             place = root / str(ranks) / name
             made[ranks][name] = tiny_run(objective, tiny_model, tokenizer, tokenized_pairs, place, settings, [other_model])

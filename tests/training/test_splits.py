@@ -20,7 +20,8 @@ from tests.training.runs import metrics, on_ranks, tiny_run
 
 STEPS = 3
 # One after another, so that what the first computes of the reference is what the others find in the cache.
-SPLITS = {"1 rank x 8": (1, 8), "1 rank x 2 x 4": (1, 4), "2 ranks x 4": (2, 4), "2 ranks x 2 x 2": (2, 2)}
+# A pair has about fifteen tokens.
+SPLITS = {"1 rank x 8": (1, 1000), "1 rank x 2 x 4": (1, 64), "2 ranks x 4": (2, 1000), "2 ranks x 2 x 2": (2, 32)}
 
 
 def variants() -> dict[str, Objective]:
@@ -36,8 +37,7 @@ def variants() -> dict[str, Objective]:
 
 def runs_of(split: str, objective: Objective, base: TrainingRun) -> TrainingRun:
     """The same run, split another way."""
-    micro = SPLITS[split][1]
-    settings = base.settings.model_copy(update={"micro_batch_size": micro})
+    settings = base.settings.model_copy(update={"micro_batch_tokens": SPLITS[split][1]})
     return replace(base, objective=objective, settings=settings, directory=base.directory / split.replace(" ", "-"))
 
 
@@ -60,7 +60,7 @@ def trained(
     made: dict[str, dict[str, TrainingRun]] = {}
     for number, (name, objective) in enumerate(variants().items()):
         base = tiny_run(objective, tiny_model, tokenizer, tokenized_pairs[:20], root / str(number), settings, [other_model])
-        base = replace(base, reference_cache=root / "cache")
+        base = replace(base, reference_cache=str(root / "cache"))
         made[name] = {split: runs_of(split, objective, base) for split in SPLITS}
     for split, (ranks, _) in SPLITS.items():
         runs = [of_method[split] for of_method in made.values()]
