@@ -43,6 +43,7 @@ class DeepSpeedEngine:
         self.world_size = dist.get_world_size()
         settings.check_workers(self.world_size)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        self.layout = model.layout
         self._stage = settings.zero_stage
         self._is_plain = settings.zero_stage == 0 and settings.precision == "fp32"
         engine: Any = deepspeed.initialize(

@@ -11,12 +11,16 @@ Shared = TypeVar("Shared")
 
 
 class Engine(Protocol):
-    """Holds the policy on one of `world_size` ranks. Every method but `policy` is called by all ranks in the same order."""
+    """Holds the policy on one of `world_size` ranks. Every method but `policy` is called by all ranks in the same order.
+
+    `layout` is how the policy lays responses out (see ScoringModel).
+    """
 
     rank: int
     world_size: int
     device: torch.device
     parameters: int
+    layout: str
 
     @property
     def policy(self) -> Any:

@@ -21,6 +21,7 @@ class LocalEngine:
     def __init__(self, model: ScoringModel, settings: TrainingSettings, device: torch.device | None = None) -> None:
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        self.layout = model.layout
         self._model = model.to(self.device).train()
         self._clip = settings.gradient_clipping
         self._optimizer = torch.optim.AdamW(model.parameters(), betas=settings.adam_betas, weight_decay=settings.weight_decay)

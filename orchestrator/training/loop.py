@@ -115,16 +115,14 @@ def _references(run: TrainingRun, engine: Engine) -> _References:
 def _reference_table(run: TrainingRun, engine: Engine, name: str) -> ReferenceTable:
     """All pairs' scores under a model, from the cache; the ranks compute them together when they are not there."""
     needs, cache = run.objective.needs, run.reference_cache
-    model = load_reference(name, run.settings.dtype, engine.device)
-    key = reference_key(name, run.pairs, run.settings.dtype, model.layout, needs.candidates, needs.mismatched)
+    key = reference_key(name, run.pairs, run.settings.dtype, engine.layout, needs.candidates, needs.mismatched)
     precision = torch.promote_types(run.settings.dtype, torch.float32)
     with writing_alone(cache, key) if engine.rank == 0 else nullcontext():
         kept = read_reference(cache, key, precision)
         # Computing is a collective: the ranks go either way together, also when the scores appear while they look.
         if engine.average({"kept": float(kept is not None)})["kept"] == 1 and kept is not None:
             return kept
-        name_of_share = keep_share(cache, key, _compute_share(run, engine, model))
-        names = engine.gather(name_of_share)
+        names = engine.gather(keep_share(cache, key, _compute_share(run, engine, name)))
         if engine.rank == 0:
             complete(cache, key, names)
         engine.gather(True)
@@ -133,9 +131,9 @@ def _reference_table(run: TrainingRun, engine: Engine, name: str) -> ReferenceTa
     return computed
 
 
-def _compute_share(run: TrainingRun, engine: Engine, model: ScoringModel) -> dict[int, ReferenceScores]:
+def _compute_share(run: TrainingRun, engine: Engine, name: str) -> dict[int, ReferenceScores]:
     """Each rank scores every world_size-th pair."""
-    needs = run.objective.needs
+    needs, model = run.objective.needs, load_reference(name, run.settings.dtype, engine.device)
     mine = list(range(engine.rank, len(run.pairs), engine.world_size))
     costs = [_tokens_of(run, pair) for pair in mine]
     found: dict[int, ReferenceScores] = {}

@@ -34,6 +34,7 @@ class PlainEngine:
         self._model = load_policy(run.model, torch.float64).train()
         self._weights = list(self._model.parameters())
         self.parameters = sum(weight.numel() for weight in self._weights)
+        self.layout = self._model.layout
 
     @property
     def policy(self) -> Any:
