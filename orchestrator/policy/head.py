@@ -185,7 +185,7 @@ class _Gradients:
 
     def __init__(self, hidden: Tensor, weight: Tensor, bias: Tensor | None, needed: Sequence[bool]) -> None:
         self.kinds = (hidden.dtype, weight.dtype, None if bias is None else bias.dtype)
-        self.hidden, self.weights = hidden, weight
+        self.hidden = hidden
         self.by_hidden = torch.empty_like(hidden) if needed[0] else None
         self.by_weight: Tensor | None = None
         self.by_bias: Tensor | None = None

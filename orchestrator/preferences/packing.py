@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from heapq import heapreplace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -50,12 +52,12 @@ class PackedResponses:
         moved: dict[str, Any] = {name: getattr(self, name).to(device) for name in names}
         return replace(self, **moved)
 
-    @property
+    @cached_property
     def ends(self) -> list[int]:
         """Where each pair's response tokens end among the R, B numbers."""
         return self.lengths.sum(dim=1).cumsum(dim=0).tolist()
 
-    @property
+    @cached_property
     def ordinal(self) -> Tensor:
         """Which token of its response each of the R is, from 0, (R,)."""
         lengths = self.lengths.flatten()
@@ -134,9 +136,22 @@ def split_evenly(costs: Sequence[int], ranks: int, budget: int) -> list[list[lis
 def _lightest_first(share: Sequence[int], costs: Sequence[int], count: int) -> list[list[int]]:
     """The longest pairs first, each to the bin that holds the least."""
     bins: list[list[int]] = [[] for _ in range(count)]
-    weights = [0] * count
+    by_weight = [(0, number) for number in range(count)]
     for pair in share:
-        lightest = min(range(count), key=lambda number: (weights[number], number))
+        weight, lightest = by_weight[0]
         bins[lightest].append(pair)
-        weights[lightest] += costs[pair]
+        heapreplace(by_weight, (weight + costs[pair], lightest))
     return [sorted(held) for held in bins]
+
+
+def split_in_order(costs: Sequence[int], budget: int) -> list[list[int]]:
+    """Micro-batches of one rank by itself: numbers into `costs` one after another, up to `budget` tokens or one pair that is longer."""
+    made: list[list[int]] = []
+    held = budget
+    for pair, cost in enumerate(costs):
+        if held + cost > budget:
+            made.append([])
+            held = 0
+        made[-1].append(pair)
+        held += cost
+    return made

@@ -15,7 +15,7 @@ from orchestrator.policy.loading import load_reference
 from orchestrator.policy.reference_cache import ReferenceTable, complete, keep_share, read_reference, reference_key, writing_alone
 from orchestrator.policy.scoring import ReferenceScores, reference_scores
 from orchestrator.policy.scoring_model import ScoringModel
-from orchestrator.preferences.packing import split_evenly
+from orchestrator.preferences.packing import split_evenly, split_in_order
 from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate, tokens_of
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.checkpoint import Checkpoint, Progress, forget_optimizer, latest_checkpoint, restore, save_checkpoint
@@ -137,7 +137,7 @@ def _compute_share(run: TrainingRun, engine: Engine, name: str) -> dict[int, Ref
     mine = list(range(engine.rank, len(run.pairs), engine.world_size))
     costs = [_tokens_of(run, pair) for pair in mine]
     found: dict[int, ReferenceScores] = {}
-    for numbers in split_evenly(costs, 1, run.settings.micro_batch_tokens)[0] if mine else []:
+    for numbers in split_in_order(costs, run.settings.micro_batch_tokens):
         batch = _collate(run, [mine[number] for number in numbers])
         scores = reference_scores(model, batch.to(engine.device))
         start = 0
