@@ -14,7 +14,7 @@ from typing import Any
 
 from evals.asking import ChatModel, Question
 from evals.benchmarks.score import BenchmarkScore
-from evals.comparison import compare_scores
+from evals.comparison import compare_scores, mean_influence
 from evals.errors import UserError
 from evals.generation import Decoding
 from evals.guards import Finding
@@ -157,8 +157,7 @@ def _score(task: str, rows: Sequence[Mapping[str, Any]], model: str) -> Benchmar
         )
     bounds = mean_interval(list(right.values()))
     count = len(right)
-    scale = 100 / (count * max(count - 1, 1)) ** 0.5
-    influence = {question: scale * (value - bounds.mean) for question, value in right.items()}
+    influence = mean_influence(right)
     error = sum(share**2 for share in influence.values()) ** 0.5
     judge = f"lm-eval {_harness()} {measure},{reading}"
     low, high = 100 * bounds.low, 100 * bounds.high

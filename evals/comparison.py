@@ -58,9 +58,13 @@ def compare_verdicts(first: Mapping[str, float], second: Mapping[str, float]) ->
         raise UserError(f"{len(both)} prompts have verdicts on both models", "compare", "score both on the same prompts")
     ours, theirs = ({prompt: scores[prompt] for prompt in both} for scores in (first, second))
     means = [sum(scores.values()) / len(both) for scores in (ours, theirs)]
-    scale = 100 / math.sqrt(len(both) * (len(both) - 1))
-    shares = [{prompt: scale * (scores[prompt] - mean) for prompt in both} for scores, mean in zip((ours, theirs), means, strict=True)]
-    return paired(100 * (means[0] - means[1]), shares[0], shares[1])
+    return paired(100 * (means[0] - means[1]), mean_influence(ours), mean_influence(theirs))
+
+
+def mean_influence(scores: Mapping[str, float]) -> dict[str, float]:
+    """Each prompt's share of the error of the mean of scores in [0, 1], in percent: the sum of the squares is the squared error."""
+    mean, scale = sum(scores.values()) / len(scores), 100 / math.sqrt(len(scores) * max(len(scores) - 1, 1))
+    return {prompt: scale * (score - mean) for prompt, score in scores.items()}
 
 
 def paired(difference: float, first: Mapping[str, float], second: Mapping[str, float], span: float = 100.0) -> Comparison:

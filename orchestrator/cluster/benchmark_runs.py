@@ -16,15 +16,24 @@ from evals.chat_models.openai_model import OpenAIModel, OpenAIModelSettings
 from evals.chat_models.remembering import remembered
 from evals.comparison import compare_scores
 from evals.errors import UnreadableVerdictsError
+from evals.generation import Decoding
 from evals.judging import Judge, Match, Verdict
-from evals.model_files import adapter_base
 from evals.protocols import Benchmark, make_benchmark
 from evals.protocols.answering import Candidate, answer, decoding_for
 from evals.protocols.contract import aligned
 from evals.protocols.official_files import save_official
 from evals.protocols.running import Evaluation, check_readable, evaluate
 from orchestrator.cluster.asking import ask
-from orchestrator.cluster.candidates import absolute, check_candidates, is_file, is_served, largest_rank, names_of, served_model
+from orchestrator.cluster.candidates import (
+    absolute,
+    base_of_adapter,
+    check_candidates,
+    is_file,
+    is_served,
+    largest_rank,
+    names_of,
+    served_model,
+)
 from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor
 from orchestrator.cluster.judges import gpus_or_default, judge_gpus, judge_model, make_judge, replies_directory
 from orchestrator.cluster.placement import require_gpus
@@ -126,7 +135,7 @@ class _Run:
         """Answer, judge and save for every model."""
         answering = self._settings.answering
         decoding = decoding_for(benchmark, answering.temperature, answering.top_p, answering.max_tokens)
-        for outputs, made in _answers(benchmark, self._models, engine, self._settings, story):
+        for outputs, made in _answers(benchmark, self._models, engine, self._settings, decoding, story):
             with story.waiting(f"{benchmark.name}: judging {outputs.model}"):
                 evaluation = evaluate(benchmark, outputs, judge, decoding if made else None)
             save_official(benchmark, evaluation, self._directory)
@@ -143,7 +152,7 @@ class _Run:
         replies, names = replies_directory(self._settings.cache), names_of(self._models)
         first: Sequence[BenchmarkScore] = ()
         for model in self._models:
-            base = None if is_served(model) else adapter_base(Path(model))
+            base = base_of_adapter(model)
             chat = _chat_model(base or model, engine, self._settings, replies)
             with story.waiting(f"capability: {names[model]} answers"):
                 scores = suite.measure(chat, Candidate(names[model], str(Path(model).resolve()) if base else None))
@@ -199,15 +208,14 @@ def _benchmark(settings: BenchmarkSettings, name: str) -> Benchmark:
 
 
 def _answers(
-    benchmark: Benchmark, models: Sequence[str], engine: Any, settings: BenchmarkSettings, story: Narrator
+    benchmark: Benchmark, models: Sequence[str], engine: Any, settings: BenchmarkSettings, decoding: Decoding, story: Narrator
 ) -> Iterator[tuple[Any, bool]]:
     """The models' outputs, keyed by prompt id, and whether they were made here; adapters of one base answer together."""
-    decoding = decoding_for(benchmark, settings.answering.temperature, settings.answering.top_p, settings.answering.max_tokens)
     names = names_of(models)
     replies = replies_directory(settings.cache)
     adapters: dict[str, list[str]] = {}
     for model in models:
-        base = None if is_served(model) else adapter_base(Path(model))
+        base = base_of_adapter(model)
         if base is not None:
             adapters.setdefault(base, []).append(model)
         elif is_file(model):

@@ -20,7 +20,7 @@ class ServedModel:
 def check_candidates(models: Sequence[str]) -> None:
     """Refuse words that name nothing. Raises ModelError."""
     for model in models:
-        if not is_served(model) and not is_file(model) and adapter_base(Path(model)) is None:
+        if not is_served(model) and not is_file(model) and base_of_adapter(model) is None:
             check_model(model)
 
 
@@ -34,6 +34,11 @@ def is_file(model: str) -> bool:
     return not is_served(model) and Path(model).is_file()
 
 
+def base_of_adapter(model: str) -> str | None:
+    """The base model of a LoRA adapter's directory; None for anything else."""
+    return None if is_served(model) else adapter_base(Path(model))
+
+
 def absolute(model: str) -> str:
     """A local model's path from anywhere; a hub identifier as it is."""
     local = Path(model).expanduser()
@@ -42,8 +47,7 @@ def absolute(model: str) -> str:
 
 def largest_rank(models: Sequence[str]) -> int:
     """The largest rank of the LoRA adapters among the models; 0 without one."""
-    local = [Path(model) for model in models if not is_served(model)]
-    return max((adapter_rank(path) for path in local if adapter_base(path) is not None), default=0)
+    return max((adapter_rank(Path(model)) for model in models if base_of_adapter(model) is not None), default=0)
 
 
 def served_model(address: str) -> ServedModel:
