@@ -111,7 +111,7 @@ def _names(wanted: Wanted) -> list[str]:
 
 def _pieces(wanted: Wanted, weight: Tensor) -> list[tuple[slice, tuple[int, int]]]:
     """Rows of whole pairs, as many as LOGITS_AT_ONCE allows, with the numbers of the first pair and of the one behind the last."""
-    most = max(FEWEST_ROWS, LOGITS_AT_ONCE // vocabulary(weight))
+    most = max(FEWEST_ROWS, LOGITS_AT_ONCE // len(weight))
     pieces: list[tuple[slice, tuple[int, int]]] = []
     start, first = 0, 0
     for pair, end in enumerate(wanted.ends):
@@ -120,11 +120,6 @@ def _pieces(wanted: Wanted, weight: Tensor) -> list[tuple[slice, tuple[int, int]
             pieces.append((slice(start, end), (first, pair + 1)))
             start, first = end, pair + 1
     return pieces
-
-
-def vocabulary(weight: Tensor) -> int:
-    """How many tokens the head knows; a parameter that is spread over ranks tells it, too."""
-    return int(getattr(weight, "ds_shape", weight.shape)[0])
 
 
 def _sliced(wanted: Wanted, rows: slice) -> Wanted:
