@@ -72,29 +72,14 @@ def make_checkpoints(folder: Path, texts: Sequence[str], count: int) -> list[Pat
 
 
 def make_adapter(directory: Path, base: Path, seed: int) -> Path:
-    """A LoRA adapter of the model's queries and values."""
+    """A LoRA adapter of the model's queries and values, which says other things than the base."""
     import torch
-    from safetensors.torch import save_file
-    from transformers import AutoConfig
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
 
-    shape = AutoConfig.from_pretrained(base)
-    chance = torch.Generator().manual_seed(seed)
-    weights: dict[str, torch.Tensor] = {}
-    for layer in range(shape.num_hidden_layers):
-        for projection in ("q_proj", "v_proj"):
-            place = f"base_model.model.model.layers.{layer}.self_attn.{projection}"
-            weights[f"{place}.lora_A.weight"] = torch.randn(RANK, shape.hidden_size, generator=chance)
-            weights[f"{place}.lora_B.weight"] = torch.randn(shape.hidden_size, RANK, generator=chance)
-    directory.mkdir()
-    save_file(weights, directory / "adapter_model.safetensors")
-    settings = {
-        "peft_type": "LORA",
-        "base_model_name_or_path": str(base),
-        "r": RANK,
-        "lora_alpha": 16,
-        "target_modules": ["q_proj", "v_proj"],
-    }
-    (directory / "adapter_config.json").write_text(json.dumps(settings))
+    torch.manual_seed(seed)
+    shape = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(base), shape).save_pretrained(str(directory))
     return directory
 
 

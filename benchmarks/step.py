@@ -231,22 +231,7 @@ def theirs(variant: str, directory: Path, pairs: Sequence[Pair], folder: Path) -
         def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             figures.update(clock.stop())
 
-    options: dict[str, Any] = {
-        "output_dir": str(folder / "out"),
-        "per_device_train_batch_size": min(AT_ONCE, len(pairs)),
-        "max_length": LONGEST,
-        "learning_rate": 1e-6,
-        "lr_scheduler_type": "constant",
-        "max_steps": 2 * steps,
-        "save_strategy": "no",
-        "report_to": "none",
-        "use_cpu": True,
-        "bf16": True,
-        "disable_tqdm": True,
-        "train_sampling_strategy": "sequential",
-    }
-    if "best" in variant:
-        options |= {"gradient_checkpointing": False, "precompute_ref_log_probs": True}
+    options = their_options(variant, len(pairs), folder)
     if variant == "trl_simpo":
         return their_simpo(options, directory, pairs, Timed, figures)
     data = Dataset.from_list([dict(pair) for pair in pairs])
@@ -258,6 +243,27 @@ def theirs(variant: str, directory: Path, pairs: Sequence[Pair], folder: Path) -
         given = {"args": settings, "train_dataset": data, "processing_class": tokenizer, "callbacks": [Timed()]}
         dpo_trainer.DPOTrainer(model, reference, **given).train()
     return figures
+
+
+def their_options(variant: str, count: int, folder: Path) -> dict[str, Any]:
+    """TRL's settings: two passes over `count` pairs at a constant rate, in their order; its defaults else, or its best."""
+    options: dict[str, Any] = {
+        "output_dir": str(folder / "out"),
+        "per_device_train_batch_size": min(AT_ONCE, count),
+        "max_length": LONGEST,
+        "learning_rate": 1e-6,
+        "lr_scheduler_type": "constant",
+        "max_steps": 2 * (count // min(AT_ONCE, count)),
+        "save_strategy": "no",
+        "report_to": "none",
+        "use_cpu": True,
+        "bf16": True,
+        "disable_tqdm": True,
+        "train_sampling_strategy": "sequential",
+    }
+    if "best" in variant:
+        options |= {"gradient_checkpointing": False, "precompute_ref_log_probs": True}
+    return options
 
 
 def as_on_gpu(variant: str, dpo_trainer: Any, utils: Any) -> None:

@@ -36,22 +36,6 @@ def make_judge(directory: Path, texts: list[str]) -> Path:
     return directory
 
 
-def make_adapter(directory: Path, base: Path, seed: int) -> Path:
-    """A LoRA adapter of the base's queries and values."""
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), LoraConfig(r=4, target_modules=["q_proj", "v_proj"]))
-    import torch
-
-    torch.manual_seed(seed)
-    for name, weight in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(weight)
-    model.save_pretrained(str(directory))
-    return directory
-
-
 def _made(texts: list[str], seed: int) -> tuple[Any, Any]:
     from orchestrator.worlds.small_model import make_model, make_tokenizer
 

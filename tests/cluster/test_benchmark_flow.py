@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from evals.benchmarks.files import DATA_VARIABLE, read_rows
-from tests.cluster.judge_model import make_adapter, make_candidate, make_judge
+from tests.cluster.judge_model import make_candidate, make_judge
 from tests.cluster.small_search import RunningCommand, wait_until
 from tests.evals.benchmarks.official import DATA, needs_data
+from tests.evals.tiny_model import make_adapter
 
 pytestmark = [needs_data, pytest.mark.cluster, pytest.mark.timeout(600)]
 BENCHMARKS = ("alpaca_eval2", "arena_hard_v0.1", "mt_bench")

@@ -1,7 +1,6 @@
 """The real vLLM engine, warm in a process of its own, so that its threads and process groups do not reach other tests."""
 
 import itertools
-import json
 import math
 import multiprocessing
 import os
@@ -23,7 +22,7 @@ from evals.judges.pairwise_prompt import ask_for_token, candidate_is_first
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt, Message
 from evals.vllm_engine import VllmEngine
-from tests.evals.tiny_model import next_token_logprobs
+from tests.evals.tiny_model import make_adapter, next_token_logprobs
 
 pytestmark = pytest.mark.cluster
 
@@ -44,25 +43,6 @@ def in_engine() -> Iterator[InEngine]:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         yield lambda function, *arguments: process.submit(function, *arguments).result(timeout=240)
         process.submit(close).result(timeout=60)
-
-
-def make_adapter(directory: Path, base: Path, seed: int, scale: float) -> str:
-    """A LoRA adapter of rank 4 on the tiny model's queries and values; at `scale` 0 it changes nothing."""
-    import torch
-    from safetensors.torch import save_file
-
-    directory.mkdir()
-    torch.manual_seed(seed)
-    weights: dict[str, torch.Tensor] = {}
-    for layer in range(2):
-        for projection in ("q_proj", "v_proj"):
-            place = f"base_model.model.model.layers.{layer}.self_attn.{projection}"
-            weights[f"{place}.lora_A.weight"] = torch.randn(4, 64)
-            weights[f"{place}.lora_B.weight"] = scale * torch.randn(64, 4)
-    save_file(weights, directory / "adapter_model.safetensors")
-    settings = {"peft_type": "LORA", "base_model_name_or_path": str(base), "r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"]}
-    (directory / "adapter_config.json").write_text(json.dumps(settings))
-    return str(directory)
 
 
 def answer_with(model: Path, adapters: list[str]) -> list[list[str]]:
@@ -227,7 +207,7 @@ def test_the_local_judge_gives_the_candidates_share_by_transformers(in_engine: I
 
 def test_adapters_of_one_base_answer_in_one_batch_each_as_itself(in_engine: InEngine, model_a: Path, tmp_path: Path) -> None:
     plain = [response.text for response in in_engine(answer, model_a)]
-    adapters = [make_adapter(tmp_path / str(n), model_a, seed=n, scale=float(n > 0)) for n in range(3)]
+    adapters = [str(make_adapter(tmp_path / str(n), model_a, seed=n, scale=float(n > 0))) for n in range(3)]
     nothing, one, other = in_engine(answer_with, model_a, adapters)
     assert nothing == plain
     assert one != plain != other != one

@@ -45,6 +45,22 @@ def make_tiny_model(directory: Path, seed: int, hidden: int = 64, scale: float =
     return directory
 
 
+def make_adapter(directory: Path, base: Path, seed: int, scale: float = 1.0) -> Path:
+    """A LoRA adapter of rank 4 on the base's queries and values; at `scale` 0 it changes nothing."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    shape = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"])
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), shape)
+    for name, weight in model.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(weight, std=scale if "lora_B" in name else 1.0)
+    model.save_pretrained(str(directory))
+    return directory
+
+
 def _tokenizer() -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
