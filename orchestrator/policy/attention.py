@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from orchestrator.policy.blocked_attention import ROWS, BlockedAttention
 from orchestrator.preferences.packing import Unit
 
 PACKED = "daa_packed"
+# The largest head that flash attention takes.
+LARGEST_FUSED_HEAD = 256
 
 
 class UnsupportedAttentionError(Exception):
@@ -43,40 +48,76 @@ def packed_attention(  # noqa: PLR0913 (transformers' signature)
     """
     if not units or dropout or more.get("softcap") or more.get("s_aux") is not None:
         raise UnsupportedAttentionError(f"{type(module).__name__} does not attend as packed responses can")
-    repeated = query.shape[1] // key.shape[1]
-    if repeated > 1:
-        key, value = (states.repeat_interleave(repeated, dim=1) for states in (key, value))
+    if torch.is_autocast_enabled(query.device.type):
+        query, key, value = (states.to(torch.get_autocast_dtype(query.device.type)) for states in (query, key, value))
+    attend = _fused if _has_fused_kernel(query) else _one_by_one
+    return attend(query, key, value, units, scaling, sliding_window), None
+
+
+def _has_fused_kernel(query: Tensor) -> bool:
+    return query.is_cuda and query.dtype.itemsize == 2 and query.shape[3] <= LARGEST_FUSED_HEAD
+
+
+def _fused(query: Tensor, key: Tensor, value: Tensor, units: Sequence[Unit], scaling: float | None, window: int | None) -> Tensor:
+    """All responses in one call: queries lie as they are, keys with a copy of the prompt before each response but the first."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    lengths, seen = _lengths(units), _seen(units)
+    keys, values = (states if seen == lengths else torch.cat(_with_prompts(states, units), dim=2) for states in (key, value))
+    query, keys, values = (states[0].transpose(0, 1) for states in (query, keys, values))
+    boundaries = (_boundaries(lengths, query.device), _boundaries(seen, query.device))
+    before = -1 if window is None else window - 1
+    options: dict[str, Any] = {"scale": scaling, "window_size": (before, 0), "enable_gqa": query.shape[1] != keys.shape[1]}
+    output: Any = varlen_attn(query, keys, values, *boundaries, max(lengths), max(seen), **options)
+    return output[None]
+
+
+def _one_by_one(query: Tensor, key: Tensor, value: Tensor, units: Sequence[Unit], scaling: float | None, window: int | None) -> Tensor:
+    """Response by response, where no kernel takes sequences of many lengths."""
+    queries = query.split(list(_lengths(units)), dim=2)
+    parts = zip(queries, _with_prompts(key, units), _with_prompts(value, units), strict=True)
+    return torch.cat([_causal(*states, scaling, window) for states in parts], dim=2).transpose(1, 2)
+
+
+def _with_prompts(states: Tensor, units: Sequence[Unit]) -> list[Tensor]:
+    """What each response's tokens see, (1, G, S, D): the prompt with the first response, and for each further one the prompt and itself."""
     # Autograd of one split is one concatenation; of slices it would be a tensor as long as all of them for each.
-    lengths = [length for unit in units for length in (unit.prompt + unit.responses[0], *unit.responses[1:])]
-    parts = [states.split(lengths, dim=2) for states in (query, key, value)]
-    outputs: list[Tensor] = []
-    place = 0
+    parts = iter(states.split(list(_lengths(units)), dim=2))
+    seen: list[Tensor] = []
     for unit in units:
-        queries, keys, values = (part[place : place + len(unit.responses)] for part in parts)
-        outputs += _unit_attention(unit.prompt, queries, keys, values, scaling, sliding_window)
-        place += len(unit.responses)
-    return torch.cat(outputs, dim=2).transpose(1, 2), None
+        first = next(parts)
+        seen.append(first)
+        seen += [torch.cat([first[:, :, : unit.prompt], next(parts)], dim=2) for length in unit.responses[1:] if length]
+    return seen
 
 
-def _unit_attention(
-    prompt: int, queries: Sequence[Tensor], keys: Sequence[Tensor], values: Sequence[Tensor], scaling: float | None, window: int | None
-) -> list[Tensor]:
-    """The prompt with its first response is a plain causal sequence; each further response sees the prompt and itself."""
-    outputs = [_causal(queries[0], keys[0], values[0], scaling, window)]
-    for query, key, value in zip(queries[1:], keys[1:], values[1:], strict=True):
-        if query.shape[2]:
-            seen, seen_values = (torch.cat([first[:, :, :prompt], own], dim=2) for first, own in ((keys[0], key), (values[0], value)))
-            outputs.append(_causal(query, seen, seen_values, scaling, window))
-    return outputs
+def _lengths(units: Sequence[Unit]) -> tuple[int, ...]:
+    """Of what is one sequence of queries: the prompt with the first response, each further response."""
+    return tuple(length for unit in units for length in (unit.prompt + unit.responses[0], *unit.responses[1:]) if length)
+
+
+def _seen(units: Sequence[Unit]) -> tuple[int, ...]:
+    """How many tokens the last of each sequence sees."""
+    return tuple(unit.prompt + length for unit in units for place, length in enumerate(unit.responses) if length or not place)
+
+
+@lru_cache(maxsize=8)
+def _boundaries(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+    """Where sequences of these lengths begin and end; kept, since every layer asks."""
+    return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, scaling: float | None, window: int | None) -> Tensor:
     """Causal attention of the last tokens: query i of L sees the keys up to S - L + i, at most `window` of them."""
     length, seen = query.shape[2], key.shape[2]
+    if query.device.type == "cpu" and query.dtype.itemsize == 2 and length >= ROWS:
+        scale = query.shape[3] ** -0.5 if scaling is None else scaling
+        return BlockedAttention.apply(query[0], key[0], value[0], scale, window)[None]
+    grouped = query.shape[1] != key.shape[1]
     narrow = window is not None and seen > window
     if length == seen and not narrow:
-        return F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling)
+        return F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped)
     mask = torch.ones(length, seen, dtype=torch.bool, device=query.device).tril(seen - length)
     if narrow and window is not None:
         mask = mask.triu(seen - length - window + 1)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling, enable_gqa=grouped)
