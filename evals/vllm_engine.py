@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from evals.asking import Keep, Question, Reply, forget
 from evals.errors import ModelError, UserError
 from evals.generation import Decoding, Response
-from evals.model_files import Stamp, adapter_rank, engine_shape, fingerprint, local_model, model_stamp, read_config
+from evals.model_files import Stamp, adapter_base, adapter_rank, engine_shape, fingerprint, local_model, model_stamp, read_config
 from evals.prompts import EvaluationPrompt
 from evals.rendering import TooLongError, encode_conversation, single_tokens
 
@@ -85,9 +85,12 @@ class VllmEngine:
     def respond(self, model: str, prompts: Sequence[EvaluationPrompt], decoding: Decoding) -> list[Response]:
         """One response per prompt, in order; each is sampled with its own seed, so that it does not depend on the other prompts.
 
-        Raises ModelError for a directory that cannot be loaded and UserError for a prompt longer than the context.
+            `model` may be a LoRA adapter, which its base model answers with. Raises ModelError for a directory that cannot be loaded and
+        UserError for a prompt longer than the context.
         """
-        replies = self.answer(model, [Question(prompt.id, prompt.messages, decoding) for prompt in prompts])
+        base = adapter_base(Path(model))
+        adapter = None if base is None else model
+        replies = self.answer(base or model, [Question(p.id, p.messages, decoding, adapter=adapter) for p in prompts])
         for prompt, reply in zip(prompts, replies, strict=True):
             if reply.failure:
                 raise UserError(reply.failure, f"prompt {prompt.id}", "raise `max_model_len` if the model allows it, or drop the prompt")

@@ -143,7 +143,7 @@ def _start_actors(settings: Settings, directory: Path) -> _Actors:
     names = [f"engine-{number}" for number in range(cluster.engines)]
     engines = [
         EngineActor.options(name=name, num_cpus=engine_cpus(cluster), num_gpus=cluster.gpus_per_engine).remote(
-            settings.evaluation, str(logs / f"{name}.log")
+            settings.evaluation, str(logs / f"{name}.log"), lora_rank=settings.training.lora.rank if settings.training.lora else 0
         )
         for name in names
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.scorecard import Scorecard
+from orchestrator.cluster.candidates import largest_rank
 from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor
 from orchestrator.cluster.judges import judge_gpus, replies_directory
 from orchestrator.cluster.placement import engine_cpus
@@ -90,7 +91,15 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
         judge = JudgeActor.options(num_cpus=0, num_gpus=judge_gpus(settings.judge)).remote(
             settings.judge, str(logs / "judge.log"), str(replies_directory(settings.cache))
         )
-        card = asyncio.run(_score(settings, model, directory, [engine.remote(settings.evaluation, str(logs / "engine-0.log"))], judge))
+        card = asyncio.run(
+            _score(
+                settings,
+                model,
+                directory,
+                [engine.remote(settings.evaluation, str(logs / "engine-0.log"), lora_rank=largest_rank([model]))],
+                judge,
+            )
+        )
         story.say(f"win rate {card.win_rate:.1f} (95 % {card.low:.1f}–{card.high:.1f}), {card.judged} judged, {card.unreadable} unreadable")
         return card
 

@@ -115,7 +115,8 @@ def engine_for(run: Any) -> Any:
     from orchestrator.policy.loading import load_policy
     from orchestrator.training.deepspeed_engine import DeepSpeedEngine
 
-    return DeepSpeedEngine(load_policy(run.model, run.settings.dtype, run.settings.gradient_checkpointing), run.settings)
+    settings = run.settings
+    return DeepSpeedEngine(load_policy(run.model, settings.dtype, settings.gradient_checkpointing, settings.lora), settings)
 
 
 def _agree(assignment: Assignment | None) -> Assignment:

@@ -7,26 +7,44 @@ from safetensors import SafetensorError
 
 from evals.model_files import check_model
 from orchestrator.errors import ModelError
+from orchestrator.policy.adapters import add_adapters, quantized
 from orchestrator.policy.scoring_model import ScoringModel
+from orchestrator.settings import LoraSettings
 
 _CURE = "give a Hugging Face directory (config.json, *.safetensors, tokenizer files) or a hub identifier"
 
 
-def load_policy(path: str, precision: torch.dtype, gradient_checkpointing: bool = False) -> ScoringModel:
-    """The model at `path`, trainable, in `precision`. Raises ModelError when there is no model."""
+def load_policy(path: str, precision: torch.dtype, gradient_checkpointing: bool = False, lora: LoraSettings | None = None) -> ScoringModel:
+    """The model at `path`, trainable, in `precision`; with `lora` it is frozen and its adapters are trainable.
+
+    Raises ModelError when there is no model, SettingsError when it has no layer that `lora` names.
+    """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     check_model(path)
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=precision)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=precision, **quantized(lora, precision))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"the model cannot be loaded: {str(error).splitlines()[0]}", path, _CURE) from error
     model.config.use_cache = False
+    without_dropout(model)
+    if lora is not None:
+        add_adapters(model, path, lora)
     if gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return ScoringModel(model)
+
+
+def without_dropout(model: Any) -> None:
+    """Scores are functions of the weights: what is scored twice, or by two models, must come out the same."""
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if name.endswith("dropout") and isinstance(value, float):
+                setattr(module, name, 0.0)
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
 
 
 def load_reference(path: str, precision: torch.dtype, device: torch.device) -> ScoringModel:

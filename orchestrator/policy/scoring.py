@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from orchestrator.policy.adapters import WithoutAdapters
 from orchestrator.policy.head import Guess, Wanted
 from orchestrator.policy.scores import Needs, PairScores, ResponseScores, map_tensors
 from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.preferences.packing import PackedResponses
 from orchestrator.preferences.pairs import PairBatch
 
+FrozenModel = ScoringModel | WithoutAdapters
 Losses = Callable[[PairScores], Tensor]
 
 
@@ -33,7 +35,7 @@ class ReferenceScores:
 
 def score_pairs(
     policy: Any,
-    reference: ReferenceScores | ScoringModel | None,
+    reference: ReferenceScores | FrozenModel | None,
     batch: PairBatch,
     needs: Needs,
     extra: Sequence[ReferenceScores] = (),
@@ -46,7 +48,7 @@ def score_pairs(
     scores, for any number of the pairs: the losses (b,) whose sum's gradient, times a number, will come back; it saves work where the
     losses of pairs do not depend on one another. Raises ValueError when a reference that is needed is absent.
     """
-    if needs.reference_logits and not isinstance(reference, ScoringModel):
+    if needs.reference_logits and not isinstance(reference, FrozenModel):
         raise ValueError("the objective compares logits: it needs the reference model itself, not its log-probabilities")
     if needs.reference and reference is None:
         raise ValueError("the objective needs a reference and none was given")
@@ -54,7 +56,7 @@ def score_pairs(
         raise ValueError(f"the objective needs {needs.extra_references} further references and {len(extra)} were given")
     responses = batch.responses
     behind = None
-    if isinstance(reference, ScoringModel):
+    if isinstance(reference, FrozenModel):
         with torch.no_grad():
             behind = (reference.hidden(responses), reference.head)
         reference = reference_scores(reference, batch, behind[0])
@@ -74,7 +76,7 @@ def score_pairs(
 
 
 @torch.no_grad()
-def reference_scores(model: ScoringModel, batch: PairBatch, hidden: Tensor | None = None) -> ReferenceScores:
+def reference_scores(model: FrozenModel, batch: PairBatch, hidden: Tensor | None = None) -> ReferenceScores:
     """The frozen model's log-probabilities, by the same code path that scores the policy; `hidden` are its states, if there already."""
     responses = batch.responses
     states = model.hidden(responses) if hidden is None else hidden

@@ -82,12 +82,12 @@ def found_layout(model: ScoringModel) -> str:
 
     Found once for a configuration in a process, so that every rank of a group finds the same; the log tells of any but the first.
     """
-    weights = next(model.parameters())
-    key = (model.model.config.to_json_string(), weights.dtype)
+    weights, precision = next(model.parameters()), model.model.dtype
+    key = (model.model.config.to_json_string(), precision)
     if key not in _FOUND:
         was_training = model.training
         model.eval()
-        _FOUND[key] = _first_right(model, _sample(model).to(weights.device), _TOLERANCE[weights.dtype.itemsize])
+        _FOUND[key] = _first_right(model, _sample(model).to(weights.device), _TOLERANCE[precision.itemsize])
         model.train(was_training)
         if _FOUND[key] != LAYOUTS[0]:
             logger.warning("%s is laid out as %r: slower, with the same results", type(model.model).__name__, _FOUND[key])

@@ -21,7 +21,7 @@ from orchestrator.settings.evaluation import (
 )
 from orchestrator.settings.search import RangeSettings, SearchSettings
 from orchestrator.settings.section import Section
-from orchestrator.settings.training import TrainingSettings
+from orchestrator.settings.training import LoraSettings, TrainingSettings
 from orchestrator.worlds.recipes import TasksRecipe, TextRecipe, World
 
 
@@ -143,6 +143,7 @@ __all__ = [
     "DataSettings",
     "EvaluationSettings",
     "JudgeSettings",
+    "LoraSettings",
     "ModelSettings",
     "OpenAISettings",
     "RangeSettings",

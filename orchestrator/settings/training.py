@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.settings.section import Section
@@ -14,10 +14,23 @@ if TYPE_CHECKING:
     import torch
 
 
+class LoraSettings(Section):
+    """Low-rank adapters instead of all weights (LoRA, arXiv:2106.09685): of every linear layer but the last, or of the `targets` by name.
+
+    With `quantization` the base model's weights are kept in four bits (QLoRA, arXiv:2305.14314), which needs bitsandbytes.
+    """
+
+    rank: PositiveInt = 16
+    alpha: PositiveInt = 32
+    targets: tuple[str, ...] = ()
+    quantization: Literal["nf4"] | None = None
+
+
 class TrainingSettings(Section):
     """How every trial trains. `batch_size` counts pairs per optimiser step over all workers; without `steps`, `epochs` decides.
 
     `micro_batch_tokens` bounds the tokens that a worker holds at a time, a pair's prompt counting once; it decides memory, and no result.
+    With `lora` adapters are trained, and checkpoints hold adapters.
     """
 
     learning_rate: PositiveFloat = 5e-7
@@ -32,9 +45,20 @@ class TrainingSettings(Section):
     zero_stage: Literal[0, 1, 2, 3] = 2
     gradient_clipping: PositiveFloat | None = 1.0
     gradient_checkpointing: bool = False
+    lora: LoraSettings | None = None
     weight_decay: NonNegativeFloat = 0.0
     adam_betas: tuple[float, float] = (0.9, 0.95)
     seed: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _possible(self) -> TrainingSettings:
+        if self.lora is not None and self.lora.quantization and self.zero_stage == 3:
+            raise ValueError(
+                "zero_stage 3 cannot spread quantized weights over workers: set zero_stage = 2, or leave lora.quantization out"
+            )
+        if self.lora is not None and self.lora.quantization and self.precision != "bf16":
+            raise ValueError('quantized weights are computed with in bf16: set precision = "bf16"')
+        return self
 
     @property
     def dtype(self) -> torch.dtype:
@@ -42,6 +66,11 @@ class TrainingSettings(Section):
         import torch
 
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
+    @property
+    def weights(self) -> str:
+        """How the weights that training starts from are kept; what is computed with them is the same for equal names."""
+        return f"{self.dtype} {self.lora.quantization}" if self.lora and self.lora.quantization else str(self.dtype)
 
     def check_workers(self, workers: int) -> None:
         """Refuse more workers than a batch has pairs. Raises SettingsError."""

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from orchestrator.errors import CheckpointError
+from orchestrator.policy.adapters import WithoutAdapters, base_of, trained
 from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.engine import Shared
@@ -42,13 +43,15 @@ class DeepSpeedEngine:
         self.rank = dist.get_rank()
         self.world_size = dist.get_world_size()
         settings.check_workers(self.world_size)
-        self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        optimised = list(trained(model).values())
+        self.parameters = sum(parameter.numel() for parameter in optimised)
+        self._base = base_of(model)
         self.layout = model.layout
         self._stage = settings.zero_stage
         self._is_plain = settings.zero_stage == 0 and settings.precision == "fp32"
         engine: Any = deepspeed.initialize(
             model=model,
-            model_parameters=list(model.parameters()),  # pyright: ignore[reportArgumentType]
+            model_parameters=optimised,  # pyright: ignore[reportArgumentType]
             config=deepspeed_config(settings),
         )[0]
         self._engine = engine
@@ -59,6 +62,11 @@ class DeepSpeedEngine:
     def policy(self) -> Any:
         """DeepSpeed's wrapper of the scoring model."""
         return self._engine
+
+    @property
+    def base(self) -> WithoutAdapters | None:
+        """The model without its adapters, if it has any."""
+        return self._base
 
     def backward(self, loss: Tensor, is_last: bool) -> None:
         """Add gradients. Micro-batches are as many as a step's tokens need, hence DeepSpeed is told of the last one."""
@@ -88,14 +96,14 @@ class DeepSpeedEngine:
 
     def save(self, directory: Path) -> None:
         """Write every rank's part."""
-        self._engine.save_checkpoint(str(directory), tag=_TAG, save_latest=False)
+        self._engine.save_checkpoint(str(directory), tag=_TAG, save_latest=False, exclude_frozen_parameters=self._base is not None)
 
     def load(self, directory: Path) -> None:
         """Read every rank's part."""
         from deepspeed.runtime.zero.utils import ZeRORuntimeException
 
         try:
-            loaded, _ = self._engine.load_checkpoint(str(directory), tag=_TAG)
+            loaded, _ = self._engine.load_checkpoint(str(directory), tag=_TAG, load_module_strict=self._base is None)
         except (OSError, RuntimeError, AssertionError, ZeRORuntimeException) as error:
             raise CheckpointError(f"the checkpoint cannot be loaded: {error}", str(directory), _LOAD_CURE) from error
         if loaded is None:
@@ -103,10 +111,11 @@ class DeepSpeedEngine:
 
     def export(self, directory: Path) -> None:
         """Write a Hugging Face directory from rank 0."""
-        weights = self._engine._zero3_consolidated_16bit_state_dict() if self._stage == 3 else self._engine.module.state_dict()
+        engine, frozen = self._engine, self._base is not None
+        weights = engine._zero3_consolidated_16bit_state_dict(frozen) if self._stage == 3 else engine.module.state_dict()
         if self.rank == 0:
             plain = {key.removeprefix("model."): value for key, value in weights.items()}
-            self._engine.module.model.save_pretrained(directory, state_dict=plain)
+            engine.module.model.save_pretrained(directory, state_dict=plain)
 
     def close(self) -> None:
         """Free the engine; the process group stays for the next one."""

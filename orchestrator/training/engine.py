@@ -7,13 +7,15 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from orchestrator.policy.adapters import WithoutAdapters
+
 Shared = TypeVar("Shared")
 
 
 class Engine(Protocol):
     """Holds the policy on one of `world_size` ranks. Every method but `policy` is called by all ranks in the same order.
 
-    `layout` is how the policy lays responses out (see ScoringModel).
+    `parameters` counts what is trained; `layout` is how the policy lays responses out (see ScoringModel).
     """
 
     rank: int
@@ -25,6 +27,11 @@ class Engine(Protocol):
     @property
     def policy(self) -> Any:
         """Called as a ScoringModel is; the gradients of what it returns reach the weights."""
+        ...
+
+    @property
+    def base(self) -> WithoutAdapters | None:
+        """The model that training started from, where the policy is that model with adapters."""
         ...
 
     def backward(self, loss: Tensor, is_last: bool) -> None:

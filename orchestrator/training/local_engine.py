@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from orchestrator.policy.adapters import WithoutAdapters, base_of, trained
 from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.engine import Shared
@@ -20,16 +21,22 @@ class LocalEngine:
 
     def __init__(self, model: ScoringModel, settings: TrainingSettings, device: torch.device | None = None) -> None:
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        self._trained = trained(model)
+        self.parameters = sum(parameter.numel() for parameter in self._trained.values())
         self.layout = model.layout
         self._model = model.to(self.device).train()
         self._clip = settings.gradient_clipping
-        self._optimizer = torch.optim.AdamW(model.parameters(), betas=settings.adam_betas, weight_decay=settings.weight_decay)
+        self._optimizer = torch.optim.AdamW(self._trained.values(), betas=settings.adam_betas, weight_decay=settings.weight_decay)
 
     @property
     def policy(self) -> Any:
         """The scoring model."""
         return self._model
+
+    @property
+    def base(self) -> WithoutAdapters | None:
+        """The model without its adapters, if it has any."""
+        return base_of(self._model)
 
     def backward(self, loss: Tensor, is_last: bool) -> None:
         """Add gradients."""
@@ -39,7 +46,7 @@ class LocalEngine:
         """Clip, step, clear."""
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
-        norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._clip or float("inf"))
+        norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), self._clip or float("inf"))
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         return float(norm)
@@ -55,12 +62,15 @@ class LocalEngine:
     def save(self, directory: Path) -> None:
         """Write weights and optimiser."""
         directory.mkdir(parents=True, exist_ok=True)
-        torch.save({"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}, directory / "local.pt")
+        torch.save(
+            {"model": {name: weight.detach() for name, weight in self._trained.items()}, "optimizer": self._optimizer.state_dict()},
+            directory / "local.pt",
+        )
 
     def load(self, directory: Path) -> None:
         """Read weights and optimiser."""
         saved = torch.load(directory / "local.pt", map_location=self.device, weights_only=True)
-        self._model.load_state_dict(saved["model"])
+        self._model.load_state_dict(saved["model"], strict=False)
         self._optimizer.load_state_dict(saved["optimizer"])
 
     def export(self, directory: Path) -> None:

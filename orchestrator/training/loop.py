@@ -13,8 +13,7 @@ import torch
 from orchestrator.objectives.contract import Objective
 from orchestrator.policy.loading import load_reference
 from orchestrator.policy.reference_cache import ReferenceTable, complete, keep_share, read_reference, reference_key, writing_alone
-from orchestrator.policy.scoring import ReferenceScores, reference_scores
-from orchestrator.policy.scoring_model import ScoringModel
+from orchestrator.policy.scoring import FrozenModel, ReferenceScores, reference_scores
 from orchestrator.preferences.packing import split_evenly, split_in_order
 from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate, tokens_of
 from orchestrator.settings import TrainingSettings
@@ -97,7 +96,7 @@ def _begin(run: TrainingRun, engine: Engine) -> tuple[Progress, Checkpoint | Non
 class _References:
     """What the policy is compared with: None, all pairs' scores, or the frozen model where the objective compares logits."""
 
-    main: ReferenceTable | ScoringModel | None
+    main: ReferenceTable | FrozenModel | None
     extra: tuple[ReferenceTable, ...]
 
 
@@ -106,16 +105,24 @@ def _references(run: TrainingRun, engine: Engine) -> _References:
     check_references({run.objective.name: needs}, len(run.references))
     main = None
     if needs.reference_logits:
-        main = load_reference(run.model, run.settings.dtype, engine.device)
+        main = _frozen(run, engine, run.model)
     elif needs.reference:
         main = _reference_table(run, engine, run.model)
     return _References(main, tuple(_reference_table(run, engine, model) for model in run.references) if needs.extra_references else ())
 
 
+def _frozen(run: TrainingRun, engine: Engine, name: str) -> FrozenModel:
+    """A reference model: the policy without its adapters where it is that, else another copy in memory."""
+    if engine.base is not None and name == run.model:
+        return engine.base
+    return load_reference(name, run.settings.dtype, engine.device)
+
+
 def _reference_table(run: TrainingRun, engine: Engine, name: str) -> ReferenceTable:
     """All pairs' scores under a model, from the cache; the ranks compute them together when they are not there."""
     needs, cache = run.objective.needs, run.reference_cache
-    key = reference_key(name, run.pairs, run.settings.dtype, engine.layout, needs.candidates, needs.mismatched)
+    weights = run.settings.weights if name == run.model else str(run.settings.dtype)
+    key = reference_key(name, run.pairs, weights, engine.layout, needs.candidates, needs.mismatched)
     precision = torch.promote_types(run.settings.dtype, torch.float32)
     with writing_alone(cache, key) if engine.rank == 0 else nullcontext():
         kept = read_reference(cache, key, precision)
@@ -132,12 +139,14 @@ def _reference_table(run: TrainingRun, engine: Engine, name: str) -> ReferenceTa
 
 
 def _compute_share(run: TrainingRun, engine: Engine, name: str) -> dict[int, ReferenceScores]:
-    """Each rank scores every world_size-th pair."""
-    needs, model = run.objective.needs, load_reference(name, run.settings.dtype, engine.device)
+    """Each rank scores every world_size-th pair, in as many passes as the others: weights that are spread over ranks need all of them."""
+    needs, model = run.objective.needs, _frozen(run, engine, name)
     mine = list(range(engine.rank, len(run.pairs), engine.world_size))
     costs = [_tokens_of(run, pair) for pair in mine]
     found: dict[int, ReferenceScores] = {}
-    for numbers in split_in_order(costs, run.settings.micro_batch_tokens):
+    splits = split_in_order(costs, run.settings.micro_batch_tokens)
+    splits += splits[-1:] * (max(engine.gather(len(splits))) - len(splits))
+    for numbers in splits:
         batch = _collate(run, [mine[number] for number in numbers])
         scores = reference_scores(model, batch.to(engine.device))
         start = 0

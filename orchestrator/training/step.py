@@ -11,8 +11,7 @@ from torch import Tensor
 from orchestrator.errors import TrainingDivergedError
 from orchestrator.objectives.contract import Objective, PairLoss, State
 from orchestrator.policy.scores import Needs, PairScores, join_pairs, map_tensors, policy_measurements
-from orchestrator.policy.scoring import Losses, ReferenceScores, score_pairs
-from orchestrator.policy.scoring_model import ScoringModel
+from orchestrator.policy.scoring import FrozenModel, Losses, ReferenceScores, score_pairs
 from orchestrator.preferences.pairs import PairBatch
 from orchestrator.training.engine import Engine
 
@@ -22,7 +21,7 @@ class MicroBatch:
     """Pairs with their reference: scores where they were computed before, the model where logits are needed, else None."""
 
     pairs: PairBatch
-    reference: ReferenceScores | ScoringModel | None
+    reference: ReferenceScores | FrozenModel | None
     extra: tuple[ReferenceScores, ...] = ()
 
 

@@ -213,6 +213,7 @@ def test_adapters_of_one_base_answer_in_one_batch_each_as_itself(in_engine: InEn
     assert one != plain != other != one
     engine = in_engine(engine_number)
     assert in_engine(answer_with, model_a, [adapters[2]]) == [other]
+    assert [response.text for response in in_engine(answer, Path(adapters[1]))] == one
     assert in_engine(engine_number) == engine
 
 

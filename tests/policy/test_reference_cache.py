@@ -25,7 +25,7 @@ PAIRS = (TokenizedPair((1, 2), (3,), (4, 5)), TokenizedPair((6,), (7,), (8,)))
 FURTHER = (dataclasses.replace(PAIRS[0], others=((9,), (5, 6)), other_rewards=(0.5, 0.25), mismatched=(7,)), PAIRS[1])
 
 
-def key(model: Path, pairs: Sequence[TokenizedPair] = PAIRS, precision: torch.dtype = torch.float32) -> str:
+def key(model: Path, pairs: Sequence[TokenizedPair] = PAIRS, precision: str = "torch.float32") -> str:
     """The name of the scores."""
     return reference_key(str(model), pairs, precision, "shared")
 
@@ -53,7 +53,7 @@ def test_other_tokens_have_another_key(pairs: Sequence[TokenizedPair], tiny_mode
 
 def further_key(pairs: Sequence[TokenizedPair], others: bool, mismatched: bool) -> str:
     """The name of the scores of further responses too."""
-    return reference_key("owner/one", pairs, torch.float32, "shared", others, mismatched)
+    return reference_key("owner/one", pairs, "torch.float32", "shared", others, mismatched)
 
 
 def test_further_responses_have_another_key_only_where_they_are_asked_for() -> None:
@@ -90,7 +90,7 @@ def test_rewards_of_others_do_not_change_the_key() -> None:
 
 
 def test_another_precision_has_another_key(tiny_model: Path) -> None:
-    assert key(tiny_model, precision=torch.bfloat16) != key(tiny_model)
+    assert key(tiny_model, precision="torch.bfloat16") != key(tiny_model)
 
 
 def test_other_weights_of_the_same_shape_have_another_key(tiny_model: Path, tmp_path: Path) -> None:
@@ -98,11 +98,11 @@ def test_other_weights_of_the_same_shape_have_another_key(tiny_model: Path, tmp_
 
 
 def test_another_layout_has_another_key() -> None:
-    assert len({reference_key("owner/one", PAIRS, torch.float32, layout) for layout in LAYOUTS}) == 3
+    assert len({reference_key("owner/one", PAIRS, "torch.float32", layout) for layout in LAYOUTS}) == 3
 
 
 def test_a_hub_identifier_stands_for_itself() -> None:
-    one, again, two = (reference_key(f"owner/{name}", PAIRS, torch.float32, "shared") for name in ("one", "one", "two"))
+    one, again, two = (reference_key(f"owner/{name}", PAIRS, "torch.float32", "shared") for name in ("one", "one", "two"))
     assert one == again != two
 
 

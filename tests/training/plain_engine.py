@@ -41,6 +41,11 @@ class PlainEngine:
         """The scoring model."""
         return self._model
 
+    @property
+    def base(self) -> None:
+        """No adapters."""
+        return
+
     def backward(self, loss: Tensor, is_last: bool) -> None:
         """Add gradients."""
         (loss / self.world_size).backward()

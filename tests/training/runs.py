@@ -41,7 +41,7 @@ def tiny_run(
 def train_locally(run: TrainingRun, stop_after: int | None = None) -> None:
     """Train in this process; `stop_after` ends the run at that checkpoint step, as a killed process would."""
     torch.manual_seed(0)
-    engine = LocalEngine(load_policy(run.model, run.settings.dtype), run.settings)
+    engine = LocalEngine(load_policy(run.model, run.settings.dtype, lora=run.settings.lora), run.settings)
     train(run, engine, lambda checkpoint: checkpoint.progress.step != stop_after)
 
 
@@ -73,7 +73,7 @@ def train_with_deepspeed(rank: int, run: TrainingRun, stop_after: int | None = N
     from orchestrator.training.deepspeed_engine import DeepSpeedEngine
 
     torch.manual_seed(0)
-    model = load_policy(run.model, run.settings.dtype, run.settings.gradient_checkpointing)
+    model = load_policy(run.model, run.settings.dtype, run.settings.gradient_checkpointing, run.settings.lora)
     engine = DeepSpeedEngine(model, run.settings)
     train(run, engine, lambda checkpoint: checkpoint.progress.step != stop_after)
     engine.close()
