@@ -21,6 +21,7 @@ from orchestrator.search.ledger import Event, read_ledger
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
 from orchestrator.training.checkpoint import keep_only
+from orchestrator.training.records import training_of
 
 _POLL_S = 10.0
 _DRAIN_POLLS = 100
@@ -202,7 +203,8 @@ class TrialHub:
         if scored is None or self._board.records[trial].status.is_over:
             return
         scored.save(self._directory / "responses" / trial / f"step-{step:06d}.jsonl")
-        event = {"trial": trial, "step": step, "checkpoint": f"{checkpoint}/model", **scored.numbers()}
+        told = training_of(Path(checkpoint).parent, step)
+        event = {"trial": trial, "step": step, "checkpoint": f"{checkpoint}/model", "training": told, **scored.numbers()}
         vetoed = [finding for finding in scored.card.findings if finding.guard in self._settings.evaluation.veto]
         if vetoed:
             await self._write("veto", **event)

@@ -60,6 +60,7 @@ def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
     directory = directory.expanduser().resolve()
     with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
         from orchestrator.cluster.search import prepared
+        from orchestrator.training.records import read_records, told
 
         story.say_path(f"training {trial.method}; everything goes to", directory)
         settings, _ = prepared(replace_methods(settings, trial), story)
@@ -72,6 +73,7 @@ def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
         model = run.directory / f"step-{run.steps:06d}" / "model"
         if not model.is_dir():
             raise ClusterError("training ended without its last checkpoint", str(directory / "logs"), "read the workers' logs")
+        story.say(told(read_records(run.directory)[-1], run.steps))
         story.say_path(f"trained {run.steps} steps; the model, for transformers and vLLM:", model)
         return model
 

@@ -124,7 +124,9 @@ def follow_trial(sample: dict[str, Any], hub: str) -> None:
         if news.score is not None:
             step = news.score["step"]
             card = news.score["scorecard"]
-            tune.report({key: card[key] for key in ("win_rate", "low", "high", "mean_length")} | {"step": step, "steps": sample["steps"]})
+            numbers = {key: card[key] for key in ("win_rate", "low", "high", "mean_length")}
+            told = {key: news.score.get("training", {}).get(key, "") for key in ("health", "cure")}
+            tune.report({**numbers, **told, "step": step, "steps": sample["steps"]})
         elif news.over:
             return
 

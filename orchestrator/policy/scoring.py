@@ -15,7 +15,8 @@ from orchestrator.preferences.packing import PackedResponses
 from orchestrator.preferences.pairs import PairBatch
 
 FrozenModel = ScoringModel | WithoutAdapters
-Losses = Callable[[PairScores], Tensor]
+# From the scores of some pairs of a batch, and which of them they are, to their losses.
+Losses = Callable[[PairScores, slice], Tensor]
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class _Assembly:
         def gradient(first: int, behind: int, found: Mapping[str, Tensor]) -> Tensor:
             with torch.enable_grad():
                 logp = found["logp"].detach().requires_grad_()
-                total = losses(self.scores({**found, "logp": logp}, first, behind)).sum()
+                total = losses(self.scores({**found, "logp": logp}, first, behind), slice(first, behind)).sum()
                 return torch.autograd.grad(total, logp, allow_unused=True)[0] if total.requires_grad else torch.zeros_like(logp)
 
         return gradient

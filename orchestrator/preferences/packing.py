@@ -64,6 +64,13 @@ class PackedResponses:
         starts = lengths.cumsum(dim=0) - lengths
         return torch.arange(len(self.labels), device=self.labels.device) - starts[self.response]
 
+    def places(self, layout: str) -> int:
+        """How many tokens a model computes when the responses are laid out "shared", "packed" or "padded" (see ScoringModel)."""
+        if layout == "shared":
+            return len(self.tokens)
+        lengths = [unit.prompt + length for unit in self.units for length in unit.responses if length]
+        return sum(lengths) if layout == "packed" else len(lengths) * max(lengths)
+
     def unshared(self) -> PackedResponses:
         """The same responses, each behind a copy of its prompt: B * K units of one response, absent ones left out."""
         units: list[Unit] = []

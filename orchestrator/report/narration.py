@@ -26,6 +26,7 @@ class Narrator:
         self._console = console(screen, _WIDTH_OF_A_PIPE)
         self._started = time.monotonic()
         self._best = float("-inf")
+        self._troubles: set[tuple[str, str]] = set()
 
     def say(self, text: str) -> None:
         """One line with the time since the start."""
@@ -46,6 +47,10 @@ class Narrator:
         self._best = max(self._best, result["win_rate"])
         number = f"{result['win_rate']:.1f} ({result['low']:.1f}–{result['high']:.1f})"
         self.say(f"[cyan]{trial.id}[/cyan] step {result['step']}/{result['steps']}: win rate {number}{best}")
+        trouble = (trial.id, result.get("health", ""))
+        if result.get("cure") and trouble not in self._troubles:
+            self._troubles.add(trouble)
+            self.say(f"[cyan]{trial.id}[/cyan] [yellow]{trouble[1]}[/yellow]: {escape(result['cure'])}")
 
     def trial_ended(self, trial: Trial, end: str, step: int) -> None:
         """The search is done with a trial."""

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from orchestrator.errors import CheckpointError
 from orchestrator.policy.adapters import WithoutAdapters, base_of, trained
+from orchestrator.policy.cost import cost_of
 from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.engine import Shared
+from orchestrator.training.telemetry import Stopwatch
 
 _TAG = "state"
 
@@ -46,7 +48,7 @@ class DeepSpeedEngine:
         optimised = list(trained(model).values())
         self.parameters = sum(parameter.numel() for parameter in optimised)
         self._base = base_of(model)
-        self.layout = model.layout
+        self.layout, self.cost = model.layout, cost_of(model)
         self._stage = settings.zero_stage
         self._is_plain = settings.zero_stage == 0 and settings.precision == "fp32"
         engine: Any = deepspeed.initialize(
@@ -57,6 +59,7 @@ class DeepSpeedEngine:
         self._engine = engine
         self._engine.train()
         self.device = torch.device(self._engine.device)
+        self.watch = Stopwatch(self.device)
 
     @property
     def policy(self) -> Any:
@@ -70,28 +73,32 @@ class DeepSpeedEngine:
 
     def backward(self, loss: Tensor, is_last: bool) -> None:
         """Add gradients. Micro-batches are as many as a step's tokens need, hence DeepSpeed is told of the last one."""
-        self._engine.set_gradient_accumulation_boundary(is_last)
-        self._engine.backward(loss)
+        with self.watch("backward"):
+            self._engine.set_gradient_accumulation_boundary(is_last)
+            self._engine.backward(loss)
 
     def update(self, learning_rate: float) -> float:
         """Clip, step, clear."""
-        for group in self._engine.optimizer.param_groups:
-            group["lr"] = learning_rate
-        plain_norm = self._gradient_norm() if self._is_plain else None
-        self._engine.step()
-        return float(self._engine.get_global_grad_norm() if plain_norm is None else plain_norm)
+        with self.watch("optimiser"):
+            for group in self._engine.optimizer.param_groups:
+                group["lr"] = learning_rate
+            plain_norm = self._gradient_norm() if self._is_plain else None
+            self._engine.step()
+            return float(self._engine.get_global_grad_norm() if plain_norm is None else plain_norm)
 
     def average(self, values: Mapping[str, float]) -> dict[str, float]:
         """Means over ranks, in float64."""
         kind = torch.float64 if self.device.type != "mps" else torch.float32
         packed = torch.tensor([values[key] for key in sorted(values)], dtype=kind, device=self.device)
-        dist.all_reduce(packed)
+        with self.watch("communication"):
+            dist.all_reduce(packed)
         return dict(zip(sorted(values), (packed / self.world_size).tolist(), strict=True))
 
     def gather(self, value: Shared) -> list[Shared]:
         """All ranks' values."""
         shares: list[Any] = [None] * self.world_size
-        dist.all_gather_object(shares, value)
+        with self.watch("communication"):
+            dist.all_gather_object(shares, value)
         return shares
 
     def save(self, directory: Path) -> None:

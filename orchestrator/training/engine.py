@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from orchestrator.policy.adapters import WithoutAdapters
+from orchestrator.policy.cost import Cost
+from orchestrator.training.telemetry import Stopwatch
 
 Shared = TypeVar("Shared")
 
@@ -15,7 +17,8 @@ Shared = TypeVar("Shared")
 class Engine(Protocol):
     """Holds the policy on one of `world_size` ranks. Every method but `policy` is called by all ranks in the same order.
 
-    `parameters` counts what is trained; `layout` is how the policy lays responses out (see ScoringModel).
+    `parameters` counts what is trained, `cost` is what a token costs; `layout` is how the policy lays responses out (see ScoringModel).
+    `watch` takes the time of what a step is made of.
     """
 
     rank: int
@@ -23,6 +26,8 @@ class Engine(Protocol):
     device: torch.device
     parameters: int
     layout: str
+    cost: Cost | None
+    watch: Stopwatch
 
     @property
     def policy(self) -> Any:

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from orchestrator.policy.adapters import WithoutAdapters, base_of, trained
+from orchestrator.policy.cost import cost_of
 from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.engine import Shared
+from orchestrator.training.telemetry import Stopwatch
 
 
 class LocalEngine:
@@ -23,7 +25,8 @@ class LocalEngine:
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._trained = trained(model)
         self.parameters = sum(parameter.numel() for parameter in self._trained.values())
-        self.layout = model.layout
+        self.layout, self.cost = model.layout, cost_of(model)
+        self.watch = Stopwatch(self.device)
         self._model = model.to(self.device).train()
         self._clip = settings.gradient_clipping
         self._optimizer = torch.optim.AdamW(self._trained.values(), betas=settings.adam_betas, weight_decay=settings.weight_decay)
@@ -40,16 +43,18 @@ class LocalEngine:
 
     def backward(self, loss: Tensor, is_last: bool) -> None:
         """Add gradients."""
-        loss.backward()
+        with self.watch("backward"):
+            loss.backward()
 
     def update(self, learning_rate: float) -> float:
         """Clip, step, clear."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
-        norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), self._clip or float("inf"))
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        return float(norm)
+        with self.watch("optimiser"):
+            for group in self._optimizer.param_groups:
+                group["lr"] = learning_rate
+            norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), self._clip or float("inf"))
+            self._optimizer.step()
+            self._optimizer.zero_grad(set_to_none=True)
+            return float(norm)
 
     def average(self, values: Mapping[str, float]) -> dict[str, float]:
         """One rank's mean is the value."""

@@ -1,7 +1,5 @@
 """The training loop: data order, steps, checkpoints. It knows neither the method nor what holds the weights."""
 
-import json
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -20,8 +18,10 @@ from orchestrator.settings import TrainingSettings
 from orchestrator.training.checkpoint import Checkpoint, Progress, forget_optimizer, latest_checkpoint, restore, save_checkpoint
 from orchestrator.training.engine import Engine
 from orchestrator.training.inputs import check_references
+from orchestrator.training.records import Records
 from orchestrator.training.schedule import learning_rate
-from orchestrator.training.step import MicroBatch, StepResult, train_step
+from orchestrator.training.step import MicroBatch, train_step
+from orchestrator.training.telemetry import Meter, padding_share
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,19 @@ def train(run: TrainingRun, engine: Engine, on_checkpoint: Callable[[Checkpoint]
         return previous
     references = _references(run, engine)
     checkpoint_steps = run.settings.checkpoint_steps(len(run.pairs))
+    records, meter = Records(run.directory, progress.step, engine.rank == 0), Meter(engine)
     for step in range(progress.step, run.steps):
-        started = time.perf_counter()
-        micro_batches = _micro_batches(run, engine, step, references)
+        with engine.watch("data"):
+            batch = global_batch(len(run.pairs), run.settings.batch_size, step, run.settings.seed)
+            micro_batches = _micro_batches(run, engine, batch, references)
         rate = learning_rate(run.settings, step, run.steps)
         result = train_step(engine, run.objective, progress.state, micro_batches, run.settings.batch_size, rate)
         progress = Progress(step + 1, run.objective.name, result.state, engine.world_size)
-        _record(run.directory, engine.rank, progress.step, result, time.perf_counter() - started)
+        records.add(progress.step, result, meter.step(*_amounts(run, batch), _padding(engine, micro_batches)))
         if progress.step in checkpoint_steps:
-            checkpoint = save_checkpoint(engine, run.directory, progress, run.tokenizer)
+            records.tell(run.steps)
+            with engine.watch("checkpoint"):
+                checkpoint = save_checkpoint(engine, run.directory, progress, run.tokenizer)
             if previous is not None and engine.rank == 0:
                 forget_optimizer(previous)
             previous = checkpoint
@@ -157,9 +161,8 @@ def _compute_share(run: TrainingRun, engine: Engine, name: str) -> dict[int, Ref
     return found
 
 
-def _micro_batches(run: TrainingRun, engine: Engine, step: int, references: _References) -> list[MicroBatch]:
+def _micro_batches(run: TrainingRun, engine: Engine, batch: Sequence[int], references: _References) -> list[MicroBatch]:
     """The share of the global batch that falls to this rank."""
-    batch = global_batch(len(run.pairs), run.settings.batch_size, step, run.settings.seed)
     costs = [_tokens_of(run, pair) for pair in batch]
     micro_batches = []
     for numbers in split_evenly(costs, engine.world_size, run.settings.micro_batch_tokens)[engine.rank]:
@@ -169,6 +172,16 @@ def _micro_batches(run: TrainingRun, engine: Engine, step: int, references: _Ref
         extra = tuple(table.of(indices).to(engine.device) for table in references.extra)
         micro_batches.append(MicroBatch(_collate(run, indices), reference, extra))
     return micro_batches
+
+
+def _amounts(run: TrainingRun, batch: Sequence[int]) -> tuple[int, int, int]:
+    """How many pairs, tokens and response tokens a global batch has."""
+    tokens = sum(_tokens_of(run, pair) for pair in batch)
+    return len(batch), tokens, tokens - sum(len(run.pairs[pair].prompt) for pair in batch)
+
+
+def _padding(engine: Engine, micro_batches: Sequence[MicroBatch]) -> float:
+    return padding_share([micro.pairs.responses for micro in micro_batches], engine.layout)
 
 
 def _collate(run: TrainingRun, indices: Sequence[int]) -> PairBatch:
@@ -185,10 +198,3 @@ def _all_go_on(engine: Engine, checkpoint: Checkpoint, on_checkpoint: Callable[[
     """Rank 0 asks; every rank hears the answer."""
     stops = engine.rank == 0 and not on_checkpoint(checkpoint)
     return engine.average({"stops": float(stops)})["stops"] == 0
-
-
-def _record(directory: Path, rank: int, step: int, result: StepResult, seconds: float) -> None:
-    if rank == 0:
-        directory.mkdir(parents=True, exist_ok=True)
-        with (directory / "metrics.jsonl").open("a") as metrics:
-            metrics.write(json.dumps({"step": step, "seconds": round(seconds, 4), **result.as_dict()}) + "\n")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,7 +28,12 @@ class MicroBatch:
 
 @dataclass(frozen=True)
 class StepResult:
-    """Means over all pairs of the step on all ranks; `state` is the method's state after it, `learning_rate` the one it used."""
+    """Means over all pairs of the step on all ranks; `state` is the method's state after it, `learning_rate` the one it used.
+
+    Rewards, margin and accuracy are the method's own. `drift` is the mean of |log pi - log pi_ref| per token over both responses, in nats,
+    None for methods without a reference. `longer_chosen` is the share of pairs whose chosen response is the longer one, `longer_wins` the
+    share in which the policy's reward prefers the longer one.
+    """
 
     loss: float
     accuracy: float
@@ -36,9 +42,12 @@ class StepResult:
     rejected_reward: float
     chosen_logp: float
     rejected_logp: float
+    longer_chosen: float
+    longer_wins: float
     gradient_norm: float
     learning_rate: float
     state: State
+    drift: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready form."""
@@ -72,8 +81,9 @@ def _backward_each(engine: Engine, objective: Objective, state: State, micro_bat
     """Every micro-batch by itself; returns this rank's part of the means, which their mean over ranks makes whole."""
     totals: Counter[str] = Counter()
     for number, micro in enumerate(micro_batches, 1):
-        scores = _scored(engine, micro, objective.needs, lambda few: objective(few, state).loss)
-        outcome = objective(scores, state)
+        with engine.watch("forward"):
+            scores = _scored(engine, micro, objective.needs, lambda few, _: objective(few, state).loss)
+            outcome = objective(scores, state)
         share = engine.world_size * len(micro.pairs) / pairs
         engine.backward(outcome.loss.mean() * share, number == len(micro_batches))
         totals.update({key: share * value for key, value in _summary(scores, outcome).items()})
@@ -87,7 +97,7 @@ def _backward_whole(engine: Engine, objective: Objective, state: State, micro_ba
     several micro-batches the model scores them twice, first without gradients, so that memory does not grow with the batch.
     """
     in_one = len(micro_batches) == 1
-    with torch.set_grad_enabled(in_one):
+    with engine.watch("forward"), torch.set_grad_enabled(in_one):
         own = [_scored(engine, micro, objective.needs) for micro in micro_batches]
     shares = engine.gather([map_tensors(lambda values: values.detach().cpu(), scores) for scores in own])
     order = torch.cat(engine.gather(torch.cat([micro.pairs.indices for micro in micro_batches]))).argsort()
@@ -103,7 +113,9 @@ def _backward_whole(engine: Engine, objective: Objective, state: State, micro_ba
     for number, (micro, scores) in enumerate(zip(micro_batches, own, strict=True), 1):
         stop = start + len(micro.pairs)
         rows = {place: gradient[start:stop] for place, gradient in by_place.items()}
-        through = _through(scores if in_one else _scored(engine, micro, again), rows)
+        with engine.watch("forward"):
+            known = partial(_through_some, rows)
+            through = _through(scores if in_one else _scored(engine, micro, again, known), rows)
         engine.backward(through * engine.world_size, number == len(micro_batches))
         start = stop
     return _summary(whole, outcome)
@@ -120,12 +132,17 @@ def _through(scores: PairScores, gradients: Mapping[tuple[str, str], Tensor]) ->
     return torch.stack(products).sum()
 
 
+def _through_some(gradients: Mapping[tuple[str, str], Tensor], few: PairScores, pairs: slice) -> Tensor:
+    return _through(few, {place: gradient[pairs] for place, gradient in gradients.items()})
+
+
 def _scored(engine: Engine, micro: MicroBatch, needs: Needs, losses: Losses | None = None) -> PairScores:
     return score_pairs(engine.policy, micro.reference, micro.pairs.to(engine.device), needs, micro.extra, losses)
 
 
 @torch.no_grad()
 def _summary(scores: PairScores, outcome: PairLoss) -> dict[str, float]:
+    longer = scores.chosen.length > scores.rejected.length
     values = {
         "loss": outcome.loss,
         "accuracy": (outcome.chosen_reward > outcome.rejected_reward).float(),
@@ -134,6 +151,10 @@ def _summary(scores: PairScores, outcome: PairLoss) -> dict[str, float]:
         "rejected_reward": outcome.rejected_reward,
         "chosen_logp": scores.chosen.logp,
         "rejected_logp": scores.rejected.logp,
+        "longer_chosen": longer.float(),
+        "longer_wins": ((outcome.chosen_reward > outcome.rejected_reward) == longer).float(),
     }
+    if scores.chosen.reference_logp is not None:
+        values["drift"] = (scores.chosen.mean_log_ratio.abs() + scores.rejected.mean_log_ratio.abs()) / 2
     means = {key: value.mean().item() for key, value in values.items()}
     return means | {f"state.{key}": float(value) for key, value in outcome.statistics.items()}

@@ -117,3 +117,10 @@ def test_a_process_without_a_story_narrates_to_its_own_output(capsys: pytest.Cap
     narrator().say("alone")
     assert capsys.readouterr().out == "00:00  alone\n"
     assert narrator() is narrator()
+
+
+def test_a_trials_trouble_is_told_once_with_its_cure(screen: io.StringIO) -> None:
+    story = Narrator(screen)
+    for step, health, cure in ((10, "healthy", ""), (20, "falling", "add an SFT term"), (30, "falling", "add an SFT term")):
+        story.scored(TRIAL, result(step, 50.0) | {"health": health, "cure": cure})
+    assert [line for line in lines(screen) if "falling" in line] == ["001-dpo-abcd falling: add an SFT term"]

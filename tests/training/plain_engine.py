@@ -8,10 +8,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from orchestrator.policy.cost import cost_of
 from orchestrator.policy.loading import load_policy
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.engine import Shared
 from orchestrator.training.loop import TrainingRun
+from orchestrator.training.telemetry import Stopwatch
 
 
 class DoublePrecision(TrainingSettings):
@@ -34,7 +36,8 @@ class PlainEngine:
         self._model = load_policy(run.model, torch.float64).train()
         self._weights = list(self._model.parameters())
         self.parameters = sum(weight.numel() for weight in self._weights)
-        self.layout = self._model.layout
+        self.layout, self.cost = self._model.layout, cost_of(self._model)
+        self.watch = Stopwatch(self.device)
 
     @property
     def policy(self) -> Any:

@@ -16,6 +16,7 @@ from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.local_engine import LocalEngine
 from orchestrator.training.loop import TrainingRun, train
+from orchestrator.training.records import read_records
 
 FAST = TrainingSettings(
     learning_rate=2e-3, batch_size=16, micro_batch_tokens=130, steps=12, checkpoints=3, precision="fp32", warmup=0.0, zero_stage=0
@@ -45,11 +46,9 @@ def train_locally(run: TrainingRun, stop_after: int | None = None) -> None:
     train(run, engine, lambda checkpoint: checkpoint.progress.step != stop_after)
 
 
-def metrics(run: TrainingRun) -> list[Mapping[str, Any]]:
+def metrics(run: TrainingRun) -> Sequence[Mapping[str, Any]]:
     """The recorded steps."""
-    import json
-
-    return [json.loads(line) for line in (run.directory / "metrics.jsonl").read_text().splitlines()]
+    return read_records(run.directory)
 
 
 def weights(run: TrainingRun, step: int) -> dict[str, torch.Tensor]:

@@ -1,0 +1,71 @@
+"""What a run has told of itself, step by step: `metrics.jsonl` in its directory."""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.training.health import health
+from orchestrator.training.step import StepResult
+from orchestrator.training.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+FILE = "metrics.jsonl"
+
+
+class Records:
+    """One line for each step: its number, what was measured, its telemetry, and the run's health after it. Rank 0 writes."""
+
+    def __init__(self, directory: Path, steps: int, is_writer: bool) -> None:
+        """Goes on after the first `steps`; what was written of later ones, before a process died, is dropped."""
+        self._file, self._is_writer = directory / FILE, is_writer
+        self._steps = [step for step in read_records(directory) if step["step"] <= steps] if is_writer else []
+        if is_writer and self._file.exists():
+            partial = self._file.with_suffix(".partial")
+            partial.write_text("".join(json.dumps(step) + "\n" for step in self._steps))
+            os.replace(partial, self._file)
+
+    def add(self, step: int, result: StepResult, telemetry: Telemetry) -> None:
+        """Write one step."""
+        if not self._is_writer:
+            return
+        self._steps.append({"step": step, **result.as_dict(), "telemetry": telemetry.as_dict()})
+        found = health(self._steps)
+        self._steps[-1] |= {"health": found.word, "cure": found.cure}
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.open("a") as file:
+            file.write(json.dumps(self._steps[-1]) + "\n")
+
+    def tell(self, steps: int) -> None:
+        """Say in the log where the run stands."""
+        if self._is_writer and self._steps:
+            logger.warning("%s", told(self._steps[-1], steps))
+
+
+def read_records(directory: Path) -> list[dict[str, Any]]:
+    """The steps that a run in `directory` has written, without a last line that was cut off."""
+    file = directory / FILE
+    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def training_of(directory: Path, step: int) -> dict[str, Any]:
+    """How fast the run in `directory` was at a step and how it was doing; empty where it is not told."""
+    found = next((record for record in reversed(read_records(directory)) if record["step"] == step), {})
+    return {name: found[name] for name in ("health", "cure", "telemetry") if name in found}
+
+
+def told(record: Mapping[str, Any], steps: int) -> str:
+    """A step in one line, for people: how far, how fast, on what the time goes, and how the run is doing."""
+    figures = record["telemetry"]
+    shares = ", ".join(f"{phase} {share:.0%}" for phase, share in figures["shares"].items() if share >= 0.005)
+    efficiency = "" if figures["mfu"] is None else f", MFU {figures['mfu']:.1%}"
+    cure = f" ({record['cure']})" if record["cure"] else ""
+    return (
+        f"step {record['step']}/{steps}: loss {record['loss']:.4f}, {figures['tokens_per_second']:.0f} tokens/s, "
+        f"{figures['pairs_per_second']:.1f} pairs/s{efficiency}, {figures['memory_mb']:.0f} MB, padding {figures['padding']:.0%}; "
+        f"{shares}; {record['health']}{cure}"
+    )
