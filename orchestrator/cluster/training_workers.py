@@ -116,7 +116,8 @@ def engine_for(run: Any) -> Any:
     from orchestrator.training.deepspeed_engine import DeepSpeedEngine
 
     settings = run.settings
-    return DeepSpeedEngine(load_policy(run.model, settings.dtype, settings.gradient_checkpointing, settings.lora), settings)
+    policy = load_policy(run.model, settings.dtype, settings.gradient_checkpointing, settings.lora, settings.compile)
+    return DeepSpeedEngine(policy, settings)
 
 
 def _agree(assignment: Assignment | None) -> Assignment:

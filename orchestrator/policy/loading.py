@@ -14,9 +14,16 @@ from orchestrator.settings import LoraSettings
 _CURE = "give a Hugging Face directory (config.json, *.safetensors, tokenizer files) or a hub identifier"
 
 
-def load_policy(path: str, precision: torch.dtype, gradient_checkpointing: bool = False, lora: LoraSettings | None = None) -> ScoringModel:
+def load_policy(
+    path: str,
+    precision: torch.dtype,
+    gradient_checkpointing: bool = False,
+    lora: LoraSettings | None = None,
+    compiled: bool = False,
+) -> ScoringModel:
     """The model at `path`, trainable, in `precision`; with `lora` it is frozen and its adapters are trainable.
 
+    With `compiled`, torch.compile fuses its feed-forward layers and norms; attention, whose lengths change with every batch, stays.
     Raises ModelError when there is no model, SettingsError when it has no layer that `lora` names.
     """
     from transformers import AutoModelForCausalLM
@@ -34,7 +41,10 @@ def load_policy(path: str, precision: torch.dtype, gradient_checkpointing: bool 
         add_adapters(model, path, lora)
     if gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    return ScoringModel(model)
+    scoring = ScoringModel(model)
+    if compiled:
+        _compile_layers(model.get_decoder())
+    return scoring
 
 
 def without_dropout(model: Any) -> None:
@@ -47,9 +57,9 @@ def without_dropout(model: Any) -> None:
             module.p = 0.0
 
 
-def load_reference(path: str, precision: torch.dtype, device: torch.device) -> ScoringModel:
+def load_reference(path: str, precision: torch.dtype, device: torch.device, compiled: bool = False) -> ScoringModel:
     """The model at `path`, frozen."""
-    return load_policy(path, precision).to(device).eval().requires_grad_(False)
+    return load_policy(path, precision, compiled=compiled).to(device).eval().requires_grad_(False)
 
 
 def load_tokenizer(path: str) -> Any:
@@ -64,3 +74,10 @@ def load_tokenizer(path: str) -> Any:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def _compile_layers(decoder: Any) -> None:
+    """Their `forward` is replaced, not the modules: an engine's hooks stay outside what is compiled."""
+    for module in decoder.modules():
+        if type(module).__name__.endswith(("MLP", "RMSNorm", "LayerNorm")):
+            module.forward = torch.compile(module.forward, dynamic=True)

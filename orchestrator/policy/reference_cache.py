@@ -41,13 +41,13 @@ class ReferenceTable:
 
 
 def reference_key(
-    model: str, pairs: Sequence[TokenizedPair], weights: str, layout: str, others: bool = False, mismatched: bool = False
+    model: str, pairs: Sequence[TokenizedPair], computed: str, layout: str, others: bool = False, mismatched: bool = False
 ) -> str:
     """A name for the scores of `pairs` under `model`: equal content gives the same name, whatever the method.
 
-    `weights` says how the model's weights are kept; `others` and `mismatched` whether these responses are scored too.
+    `computed` says in what precision and how; `others` and `mismatched` whether these responses are scored too.
     """
-    digest = hashlib.sha256(f"{_CODE} {layout} {weights} {model_fingerprint(model)}".encode())
+    digest = hashlib.sha256(f"{_CODE} {layout} {computed} {model_fingerprint(model)}".encode())
     for pair in pairs:
         further = (pair.others if others else (), pair.mismatched if mismatched else ())
         digest.update(json.dumps((pair.prompt, pair.chosen, pair.rejected, *(part for part in further if part))).encode())

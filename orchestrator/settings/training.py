@@ -30,6 +30,7 @@ class TrainingSettings(Section):
     """How every trial trains. `batch_size` counts pairs per optimiser step over all workers; without `steps`, `epochs` decides.
 
     `micro_batch_tokens` bounds the tokens that a worker holds at a time, a pair's prompt counting once; it decides memory, and no result.
+    `compile` has torch.compile fuse feed-forward layers and norms, which takes a minute at the first step and less memory at the others.
     With `lora` adapters are trained, and checkpoints hold adapters.
     """
 
@@ -45,6 +46,7 @@ class TrainingSettings(Section):
     zero_stage: Literal[0, 1, 2, 3] = 2
     gradient_clipping: PositiveFloat | None = 1.0
     gradient_checkpointing: bool = False
+    compile: bool = False
     lora: LoraSettings | None = None
     weight_decay: NonNegativeFloat = 0.0
     adam_betas: tuple[float, float] = (0.9, 0.95)
@@ -67,10 +69,10 @@ class TrainingSettings(Section):
 
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
 
-    @property
-    def weights(self) -> str:
-        """How the weights that training starts from are kept; what is computed with them is the same for equal names."""
-        return f"{self.dtype} {self.lora.quantization}" if self.lora and self.lora.quantization else str(self.dtype)
+    def computed(self, is_trained: bool) -> str:
+        """How a model's scores are computed, the one that is trained or another: for equal names they are equal."""
+        quantization = self.lora.quantization if self.lora is not None and is_trained else None
+        return " ".join(filter(None, (str(self.dtype), quantization, "compiled" if self.compile else None)))
 
     def check_workers(self, workers: int) -> None:
         """Refuse more workers than a batch has pairs. Raises SettingsError."""

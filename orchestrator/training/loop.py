@@ -119,14 +119,14 @@ def _frozen(run: TrainingRun, engine: Engine, name: str) -> FrozenModel:
     """A reference model: the policy without its adapters where it is that, else another copy in memory."""
     if engine.base is not None and name == run.model:
         return engine.base
-    return load_reference(name, run.settings.dtype, engine.device)
+    return load_reference(name, run.settings.dtype, engine.device, run.settings.compile)
 
 
 def _reference_table(run: TrainingRun, engine: Engine, name: str) -> ReferenceTable:
     """All pairs' scores under a model, from the cache; the ranks compute them together when they are not there."""
     needs, cache = run.objective.needs, run.reference_cache
-    weights = run.settings.weights if name == run.model else str(run.settings.dtype)
-    key = reference_key(name, run.pairs, weights, engine.layout, needs.candidates, needs.mismatched)
+    computed = run.settings.computed(is_trained=name == run.model)
+    key = reference_key(name, run.pairs, computed, engine.layout, needs.candidates, needs.mismatched)
     precision = torch.promote_types(run.settings.dtype, torch.float32)
     with writing_alone(cache, key) if engine.rank == 0 else nullcontext():
         kept = read_reference(cache, key, precision)

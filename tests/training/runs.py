@@ -12,6 +12,7 @@ import torch
 from orchestrator.objectives import METHODS, Objective
 from orchestrator.objectives.wpo import WPO
 from orchestrator.policy.loading import load_policy
+from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.local_engine import LocalEngine
@@ -42,8 +43,14 @@ def tiny_run(
 def train_locally(run: TrainingRun, stop_after: int | None = None) -> None:
     """Train in this process; `stop_after` ends the run at that checkpoint step, as a killed process would."""
     torch.manual_seed(0)
-    engine = LocalEngine(load_policy(run.model, run.settings.dtype, lora=run.settings.lora), run.settings)
+    engine = LocalEngine(policy_of(run), run.settings)
     train(run, engine, lambda checkpoint: checkpoint.progress.step != stop_after)
+
+
+def policy_of(run: TrainingRun) -> ScoringModel:
+    """The model that a run trains, as its settings want it."""
+    settings = run.settings
+    return load_policy(run.model, settings.dtype, settings.gradient_checkpointing, settings.lora, settings.compile)
 
 
 def metrics(run: TrainingRun) -> Sequence[Mapping[str, Any]]:
@@ -72,8 +79,7 @@ def train_with_deepspeed(rank: int, run: TrainingRun, stop_after: int | None = N
     from orchestrator.training.deepspeed_engine import DeepSpeedEngine
 
     torch.manual_seed(0)
-    model = load_policy(run.model, run.settings.dtype, run.settings.gradient_checkpointing, run.settings.lora)
-    engine = DeepSpeedEngine(model, run.settings)
+    engine = DeepSpeedEngine(policy_of(run), run.settings)
     train(run, engine, lambda checkpoint: checkpoint.progress.step != stop_after)
     engine.close()
 

@@ -44,7 +44,7 @@ def adapters(run: TrainingRun, step: int = 12) -> dict[str, torch.Tensor]:
 
 
 def no_second_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "load_reference", lambda *_: pytest.fail("the base was loaded again"))
+    monkeypatch.setattr(loop, "load_reference", lambda *_, **__: pytest.fail("the base was loaded again"))
 
 
 @pytest.mark.parametrize("method", ["dpo", "epsilon_dpo", "tdpo2"])
