@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from orchestrator.policy.blocked_attention import ROWS, BlockedAttention
+from orchestrator.policy.spreading import Spread
 from orchestrator.preferences.packing import Unit
 
 PACKED = "daa_packed"
@@ -40,9 +41,12 @@ def packed_attention(  # noqa: PLR0913 (transformers' signature)
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
+    spread: Spread | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
     """Attention of queries (1, H, T, D) over keys and values (1, G, T, D), G dividing H; returns (1, T, H, D).
+
+    Where the tokens are `spread` over ranks, T is this rank's part of them.
 
     Raises UnsupportedAttentionError for soft-capping, sinks, dropout or a conversation that is not packed.
     """
@@ -51,7 +55,10 @@ def packed_attention(  # noqa: PLR0913 (transformers' signature)
     if torch.is_autocast_enabled(query.device.type):
         query, key, value = (states.to(torch.get_autocast_dtype(query.device.type)) for states in (query, key, value))
     attend = _fused if _has_fused_kernel(query) else _one_by_one
-    return attend(query, key, value, units, scaling, sliding_window), None
+    if spread is None:
+        return attend(query, key, value, units, scaling, sliding_window), None
+    query, key, value = (spread.to_heads(states, units[-1].end) for states in (query, key, value))
+    return spread.to_tokens(attend(query, key, value, units, scaling, sliding_window)), None
 
 
 def _has_fused_kernel(query: Tensor) -> bool:
@@ -110,12 +117,13 @@ def _boundaries(lengths: tuple[int, ...], device: torch.device) -> Tensor:
 def _causal(query: Tensor, key: Tensor, value: Tensor, scaling: float | None, window: int | None) -> Tensor:
     """Causal attention of the last tokens: query i of L sees the keys up to S - L + i, at most `window` of them."""
     length, seen = query.shape[2], key.shape[2]
-    if query.device.type == "cpu" and query.dtype.itemsize == 2 and length >= ROWS:
+    narrow = window is not None and seen > window
+    is_plain = length == seen and not narrow
+    if query.device.type == "cpu" and length >= ROWS and (query.dtype.itemsize == 2 or not is_plain):
         scale = query.shape[3] ** -0.5 if scaling is None else scaling
         return BlockedAttention.apply(query[0], key[0], value[0], scale, window)[None]
     grouped = query.shape[1] != key.shape[1]
-    narrow = window is not None and seen > window
-    if length == seen and not narrow:
+    if is_plain:
         return F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped)
     mask = torch.ones(length, seen, dtype=torch.bool, device=query.device).tril(seen - length)
     if narrow and window is not None:

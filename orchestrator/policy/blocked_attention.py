@@ -1,7 +1,8 @@
-"""Causal attention of half-precision tensors on a processor, by products of matrices, a block of queries at a time.
+"""Causal attention on a processor by products of matrices, a block of queries at a time.
 
-PyTorch's fused kernel takes most of its time in the backward pass there. Here the scores are products in float32, and both passes are
-matrix products; they are faster, and the gradients lie nearer to those of float64.
+In half precision PyTorch's fused kernel takes most of its time in the backward pass there; here the scores are products in float32, both
+passes are faster, and the gradients lie nearer to those of float64. Where not all that lies before is seen, no mask of all queries and
+keys is made.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class BlockedAttention(torch.autograd.Function):
     def backward(ctx: Any, *outer: Tensor) -> Any:
         query, key, value = ctx.saved_tensors
         gradient = torch.empty_like(query)
-        by_key, by_value = (torch.zeros_like(states, dtype=torch.float32) for states in (key, value))
+        by_key, by_value = (torch.zeros_like(states, dtype=_wide(states)) for states in (key, value))
         queries, gradients, outers = (_grouped(states, len(key)) for states in (query, gradient, outer[0]))
         transposed, scaled, values = _transposed(key, ctx.scale), key * ctx.scale, value.transpose(1, 2)
         for rows, keys in _blocks(query.shape[1], key.shape[1], ctx.window):
@@ -57,8 +58,12 @@ def _grouped(states: Tensor, groups: int) -> Tensor:
 
 
 def _transposed(key: Tensor, scale: float) -> Tensor:
-    """Keys (G, D, S) in float32, scaled."""
-    return key.transpose(1, 2).float() * scale
+    """Keys (G, D, S), scaled, in float32 or better."""
+    return key.transpose(1, 2).to(_wide(key)) * scale
+
+
+def _wide(states: Tensor) -> torch.dtype:
+    return torch.promote_types(states.dtype, torch.float32)
 
 
 def _blocks(length: int, seen: int, window: int | None) -> Iterator[tuple[slice, slice]]:
@@ -72,7 +77,7 @@ def _blocks(length: int, seen: int, window: int | None) -> Iterator[tuple[slice,
 def _probabilities(queries: Tensor, keys: Tensor, window: int | None) -> Tensor:
     """Softmax of the scores of queries (G, r, n, D) against keys (G, D, S'), of which the last n are the queries' own: (G, r n, S')."""
     groups, _, rows, size = queries.shape
-    scores = queries.float().reshape(groups, -1, size) @ keys
+    scores = queries.to(keys.dtype).reshape(groups, -1, size) @ keys
     columns = scores.shape[2]
     by_row = scores.view(groups, -1, rows, columns)
     unseen = scores.new_full((rows, rows), float("-inf"))

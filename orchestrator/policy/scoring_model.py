@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from orchestrator.errors import ModelError
+from orchestrator.errors import ModelError, SettingsError
 from orchestrator.policy.attention import PACKED, UnsupportedAttentionError, register
 from orchestrator.policy.head import ResponseHead, Wanted, softcap_and_scale
+from orchestrator.policy.spreading import Spread
 from orchestrator.preferences.packing import PackedResponses, pack
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class ScoringModel(nn.Module):
         self._own_attention = "eager" if getattr(config, "attn_logit_softcapping", None) else config._attn_implementation
         register()
         self.model.set_output_embeddings(ResponseHead(self.model.get_output_embeddings(), *softcap_and_scale(config)))
+        self.spread: Spread | None = None
         self.use_layout(layout or found_layout(self))
 
     @property
@@ -46,6 +48,14 @@ class ScoringModel(nn.Module):
         self.layout = layout
         self.model.set_attn_implementation(self._own_attention if layout == "padded" else PACKED)
 
+    def spread_over(self, spread: Spread) -> None:
+        """Share every sequence among ranks from now on, which must all be given the same. Raises SettingsError where it cannot be."""
+        if self.layout == "padded":
+            what = f"{type(self.model).__name__} is laid out as 'padded', and only packed sequences are spread over workers"
+            raise SettingsError(what, "training.sequence_parallel", "set it to 1")
+        spread.check(self.model.config.get_text_config().num_attention_heads)
+        self.spread = spread
+
     def forward(self, responses: PackedResponses, wanted: Wanted) -> dict[str, Tensor]:
         """Measurements (R,) of the response tokens by name: `logp`, and what else is wanted of them."""
         return self.head(self.hidden(responses), wanted)
@@ -55,8 +65,14 @@ class ScoringModel(nn.Module):
         if self.layout == "padded":
             return self._padded(responses.unshared(), self.model.get_decoder(), "last_hidden_state")
         laid = responses if self.layout == "shared" else responses.unshared()
-        options = {"input_ids": laid.tokens[None], "position_ids": laid.positions[None], "use_cache": False, "units": laid.units}
-        return self.model.get_decoder()(**options).last_hidden_state[0].index_select(0, laid.predicting)
+        tokens, positions, spread = laid.tokens, laid.positions, self.spread
+        if spread is not None:
+            tokens, positions = spread.part(tokens), spread.part(positions)
+        options: dict[str, Any] = {"use_cache": False, "units": laid.units, "spread": spread}
+        states = self.model.get_decoder()(input_ids=tokens[None], position_ids=positions[None], **options).last_hidden_state[0]
+        if spread is not None:
+            states = spread.whole(states, len(laid.tokens))
+        return states.index_select(0, laid.predicting)
 
     def own_logps(self, responses: PackedResponses) -> Tensor:
         """Log-probabilities (R,) from the logits of the whole model as transformers has it, one padded row for each response."""

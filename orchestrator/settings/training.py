@@ -31,6 +31,7 @@ class TrainingSettings(Section):
 
     `micro_batch_tokens` bounds the tokens that a worker holds at a time, a pair's prompt counting once; it decides memory, and no result.
     `compile` has torch.compile fuse feed-forward layers and norms, which takes a minute at the first step and less memory at the others.
+    `sequence_parallel` workers share each sequence, for contexts that one has no memory for.
     With `lora` adapters are trained, and checkpoints hold adapters.
     """
 
@@ -44,6 +45,7 @@ class TrainingSettings(Section):
     checkpoints: PositiveInt = 4
     precision: Literal["fp32", "bf16"] = "bf16"
     zero_stage: Literal[0, 1, 2, 3] = 2
+    sequence_parallel: PositiveInt = 1
     gradient_clipping: PositiveFloat | None = 1.0
     gradient_checkpointing: bool = False
     compile: bool = False
@@ -75,8 +77,12 @@ class TrainingSettings(Section):
         return " ".join(filter(None, (str(self.dtype), quantization, "compiled" if self.compile else None)))
 
     def check_workers(self, workers: int) -> None:
-        """Refuse more workers than a batch has pairs. Raises SettingsError."""
-        if workers > self.batch_size:
+        """Refuse workers that sequences cannot be spread over, and more than a batch has pairs for. Raises SettingsError."""
+        together = self.sequence_parallel
+        if workers % together:
+            cure = f"use a number of workers that {together} divides, or another sequence_parallel"
+            raise SettingsError(f"{workers} workers cannot share sequences by {together}", "training.sequence_parallel", cure)
+        if workers // together > self.batch_size:
             what = f"a batch of {self.batch_size} pairs leaves some of {workers} workers without any"
             raise SettingsError(what, "training.batch_size", f"use batch_size = {workers} or more, or fewer workers")
 

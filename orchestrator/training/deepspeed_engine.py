@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from orchestrator.errors import CheckpointError
 from orchestrator.policy.adapters import WithoutAdapters, base_of, trained
 from orchestrator.policy.cost import cost_of
 from orchestrator.policy.scoring_model import ScoringModel
+from orchestrator.policy.spreading import Spread
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.engine import Shared
 from orchestrator.training.telemetry import Stopwatch
@@ -35,6 +37,12 @@ def prepare_process() -> None:
     deepspeed.init_distributed(backend, dist_init_required=not dist.is_initialized(), verbose=False)
 
 
+@lru_cache(maxsize=4)
+def _groups(world_size: int, together: int) -> list[Any]:
+    """Groups of neighbouring ranks, made once in a process; every rank takes part in making each."""
+    return [dist.new_group(list(range(first, first + together))) for first in range(0, world_size, together)]
+
+
 class DeepSpeedEngine:
     """One rank of a DeepSpeed group, ZeRO stage 0 to 3."""
 
@@ -45,6 +53,10 @@ class DeepSpeedEngine:
         self.rank = dist.get_rank()
         self.world_size = dist.get_world_size()
         settings.check_workers(self.world_size)
+        together = settings.sequence_parallel
+        self.share, self.shares = self.rank // together, self.world_size // together
+        self._spread = Spread(_groups(self.world_size, together)[self.share], together, self.rank % together) if together > 1 else None
+        self.prepare(model)
         optimised = list(trained(model).values())
         self.parameters = sum(parameter.numel() for parameter in optimised)
         self._base = base_of(model)
@@ -70,6 +82,12 @@ class DeepSpeedEngine:
     def base(self) -> WithoutAdapters | None:
         """The model without its adapters, if it has any."""
         return self._base
+
+    def prepare(self, frozen: ScoringModel) -> ScoringModel:
+        """Spread its sequences over the same ranks as the policy's."""
+        if self._spread is not None:
+            frozen.spread_over(self._spread)
+        return frozen
 
     def backward(self, loss: Tensor, is_last: bool) -> None:
         """Add gradients. Micro-batches are as many as a step's tokens need, hence DeepSpeed is told of the last one."""

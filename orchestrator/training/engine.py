@@ -9,6 +9,7 @@ from torch import Tensor
 
 from orchestrator.policy.adapters import WithoutAdapters
 from orchestrator.policy.cost import Cost
+from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.training.telemetry import Stopwatch
 
 Shared = TypeVar("Shared")
@@ -18,7 +19,8 @@ class Engine(Protocol):
     """Holds the policy on one of `world_size` ranks. Every method but `policy` is called by all ranks in the same order.
 
     `parameters` counts what is trained, `cost` is what a token costs; `layout` is how the policy lays responses out (see ScoringModel).
-    `watch` takes the time of what a step is made of.
+    `watch` takes the time of what a step is made of. A batch is dealt out in `shares`, of which this rank trains on number `share`; ranks
+    that share sequences have the same one.
     """
 
     rank: int
@@ -27,6 +29,8 @@ class Engine(Protocol):
     parameters: int
     layout: str
     cost: Cost | None
+    share: int
+    shares: int
     watch: Stopwatch
 
     @property
@@ -37,6 +41,10 @@ class Engine(Protocol):
     @property
     def base(self) -> WithoutAdapters | None:
         """The model that training started from, where the policy is that model with adapters."""
+        ...
+
+    def prepare(self, frozen: ScoringModel) -> ScoringModel:
+        """Have a frozen model score as the policy does, on the same ranks together."""
         ...
 
     def backward(self, loss: Tensor, is_last: bool) -> None:

@@ -18,8 +18,8 @@ from orchestrator.training.telemetry import Stopwatch
 class LocalEngine:
     """One rank, AdamW, the weights' own precision."""
 
-    rank = 0
-    world_size = 1
+    rank = share = 0
+    world_size = shares = 1
 
     def __init__(self, model: ScoringModel, settings: TrainingSettings, device: torch.device | None = None) -> None:
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -29,7 +29,9 @@ class LocalEngine:
         self.watch = Stopwatch(self.device)
         self._model = model.to(self.device).train()
         self._clip = settings.gradient_clipping
-        self._optimizer = torch.optim.AdamW(self._trained.values(), betas=settings.adam_betas, weight_decay=settings.weight_decay)
+        self._optimizer = torch.optim.AdamW(
+            self._trained.values(), betas=settings.adam_betas, weight_decay=settings.weight_decay, fused=True
+        )
 
     @property
     def policy(self) -> Any:
@@ -40,6 +42,10 @@ class LocalEngine:
     def base(self) -> WithoutAdapters | None:
         """The model without its adapters, if it has any."""
         return base_of(self._model)
+
+    def prepare(self, frozen: ScoringModel) -> ScoringModel:
+        """One rank scores alone."""
+        return frozen
 
     def backward(self, loss: Tensor, is_last: bool) -> None:
         """Add gradients."""

@@ -119,7 +119,7 @@ def _frozen(run: TrainingRun, engine: Engine, name: str) -> FrozenModel:
     """A reference model: the policy without its adapters where it is that, else another copy in memory."""
     if engine.base is not None and name == run.model:
         return engine.base
-    return load_reference(name, run.settings.dtype, engine.device, run.settings.compile)
+    return engine.prepare(load_reference(name, run.settings.dtype, engine.device, run.settings.compile))
 
 
 def _reference_table(run: TrainingRun, engine: Engine, name: str) -> ReferenceTable:
@@ -133,9 +133,12 @@ def _reference_table(run: TrainingRun, engine: Engine, name: str) -> ReferenceTa
         # Computing is a collective: the ranks go either way together, also when the scores appear while they look.
         if engine.average({"kept": float(kept is not None)})["kept"] == 1 and kept is not None:
             return kept
-        names = engine.gather(keep_share(cache, key, _compute_share(run, engine, name)))
+        scores = _compute_share(run, engine, name)
+        # Ranks that share sequences have the same scores: the first of them keeps them.
+        is_first = engine.rank % (engine.world_size // engine.shares) == 0
+        names = engine.gather(keep_share(cache, key, scores) if is_first else None)
         if engine.rank == 0:
-            complete(cache, key, names)
+            complete(cache, key, [name for name in names if name is not None])
         engine.gather(True)
     computed = read_reference(cache, key, precision)
     assert computed is not None
@@ -143,9 +146,9 @@ def _reference_table(run: TrainingRun, engine: Engine, name: str) -> ReferenceTa
 
 
 def _compute_share(run: TrainingRun, engine: Engine, name: str) -> dict[int, ReferenceScores]:
-    """Each rank scores every world_size-th pair, in as many passes as the others: weights that are spread over ranks need all of them."""
+    """Each share of the ranks scores its part of the pairs, in as many passes as the others: weights spread over ranks need all of them."""
     needs, model = run.objective.needs, _frozen(run, engine, name)
-    mine = list(range(engine.rank, len(run.pairs), engine.world_size))
+    mine = list(range(engine.share, len(run.pairs), engine.shares))
     costs = [_tokens_of(run, pair) for pair in mine]
     found: dict[int, ReferenceScores] = {}
     splits = split_in_order(costs, run.settings.micro_batch_tokens)
@@ -165,7 +168,7 @@ def _micro_batches(run: TrainingRun, engine: Engine, batch: Sequence[int], refer
     """The share of the global batch that falls to this rank."""
     costs = [_tokens_of(run, pair) for pair in batch]
     micro_batches = []
-    for numbers in split_evenly(costs, engine.world_size, run.settings.micro_batch_tokens)[engine.rank]:
+    for numbers in split_evenly(costs, engine.shares, run.settings.micro_batch_tokens)[engine.share]:
         indices = [batch[number] for number in numbers]
         main = references.main
         reference = main.of(indices).to(engine.device) if isinstance(main, ReferenceTable) else main

@@ -84,7 +84,7 @@ def _backward_each(engine: Engine, objective: Objective, state: State, micro_bat
         with engine.watch("forward"):
             scores = _scored(engine, micro, objective.needs, lambda few, _: objective(few, state).loss)
             outcome = objective(scores, state)
-        share = engine.world_size * len(micro.pairs) / pairs
+        share = engine.shares * len(micro.pairs) / pairs
         engine.backward(outcome.loss.mean() * share, number == len(micro_batches))
         totals.update({key: share * value for key, value in _summary(scores, outcome).items()})
     return dict(totals)
@@ -99,8 +99,9 @@ def _backward_whole(engine: Engine, objective: Objective, state: State, micro_ba
     in_one = len(micro_batches) == 1
     with engine.watch("forward"), torch.set_grad_enabled(in_one):
         own = [_scored(engine, micro, objective.needs) for micro in micro_batches]
-    shares = engine.gather([map_tensors(lambda values: values.detach().cpu(), scores) for scores in own])
-    order = torch.cat(engine.gather(torch.cat([micro.pairs.indices for micro in micro_batches]))).argsort()
+    alike = engine.world_size // engine.shares
+    shares = engine.gather([map_tensors(lambda values: values.detach().cpu(), scores) for scores in own])[::alike]
+    order = torch.cat(engine.gather(torch.cat([micro.pairs.indices for micro in micro_batches]))[::alike]).argsort()
     # In the order of the data, however they were dealt: objectives that choose among pairs break ties by it.
     whole = map_tensors(lambda values: values[order].to(engine.device), join_pairs([scores for share in shares for scores in share]))
     leaves = {place: value.requires_grad_() for place, value in policy_measurements(whole).items()}
@@ -108,7 +109,7 @@ def _backward_whole(engine: Engine, objective: Objective, state: State, micro_ba
     gradients = torch.autograd.grad(outcome.loss.mean(), list(leaves.values()), allow_unused=True)
     dealt = order.argsort().to(engine.device)
     by_place = {place: gradient[dealt] for place, gradient in zip(leaves, gradients, strict=True) if gradient is not None}
-    start = sum(len(scores.chosen.logp) for share in shares[: engine.rank] for scores in share)
+    start = sum(len(scores.chosen.logp) for share in shares[: engine.share] for scores in share)
     again = replace(objective.needs, mismatched=False)
     for number, (micro, scores) in enumerate(zip(micro_batches, own, strict=True), 1):
         stop = start + len(micro.pairs)
@@ -116,7 +117,7 @@ def _backward_whole(engine: Engine, objective: Objective, state: State, micro_ba
         with engine.watch("forward"):
             known = partial(_through_some, rows)
             through = _through(scores if in_one else _scored(engine, micro, again, known), rows)
-        engine.backward(through * engine.world_size, number == len(micro_batches))
+        engine.backward(through * engine.shares, number == len(micro_batches))
         start = stop
     return _summary(whole, outcome)
 

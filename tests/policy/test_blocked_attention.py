@@ -52,11 +52,24 @@ def test_half_precision_is_as_near_as_rounding_allows(length: int, seen: int, wi
         assert float((ours.double() - expected).norm()) <= 0.006 * float(expected.norm())
 
 
-def test_half_precision_on_a_processor_goes_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "seen", "window", "is_by_blocks"),
+    [
+        (torch.float32, 70, None, False),
+        (torch.bfloat16, 70, None, True),
+        (torch.float32, 90, None, True),
+        (torch.float64, 70, 30, True),
+    ],
+)
+def test_what_torch_has_a_fast_kernel_for_is_left_to_it(
+    dtype: torch.dtype, seen: int, window: int | None, is_by_blocks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken = []
     whole = BlockedAttention.apply
     monkeypatch.setattr(BlockedAttention, "apply", lambda *given: taken.append(given) or whole(*given))
-    for dtype, expected in ((torch.float32, 0), (torch.bfloat16, 1)):
-        states = [tensor[None] for tensor in drawn(70, 70, dtype)]
-        attention._causal(*states, scaling=0.25, window=None)
-        assert len(taken) == expected
+    states = drawn(70, seen, dtype)
+    found = attention._causal(*(tensor[None] for tensor in states), scaling=0.25, window=window)
+    assert len(taken) == is_by_blocks
+    expected = plain(*(tensor.double() for tensor in states), 0.25, window)
+    tolerance = {2: 0.02, 4: 1e-6, 8: 1e-12}[dtype.itemsize]
+    torch.testing.assert_close(found[0].double(), expected, rtol=tolerance, atol=tolerance)

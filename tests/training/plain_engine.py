@@ -10,6 +10,7 @@ from torch import Tensor
 
 from orchestrator.policy.cost import cost_of
 from orchestrator.policy.loading import load_policy
+from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.engine import Shared
 from orchestrator.training.loop import TrainingRun
@@ -31,6 +32,7 @@ class PlainEngine:
     def __init__(self, run: TrainingRun, world_size: int = 1) -> None:
         self.rank = dist.get_rank() if world_size > 1 else 0
         self.world_size = world_size
+        self.share, self.shares = self.rank, world_size
         self.device = torch.device("cpu")
         self.gradients: list[Tensor] = []
         self._model = load_policy(run.model, torch.float64).train()
@@ -48,6 +50,10 @@ class PlainEngine:
     def base(self) -> None:
         """No adapters."""
         return
+
+    def prepare(self, frozen: ScoringModel) -> ScoringModel:
+        """Every rank scores alone."""
+        return frozen
 
     def backward(self, loss: Tensor, is_last: bool) -> None:
         """Add gradients."""
