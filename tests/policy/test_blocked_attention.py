@@ -67,9 +67,9 @@ def test_what_torch_has_a_fast_kernel_for_is_left_to_it(
     taken = []
     whole = BlockedAttention.apply
     monkeypatch.setattr(BlockedAttention, "apply", lambda *given: taken.append(given) or whole(*given))
-    states = drawn(70, seen, dtype)
-    found = attention._causal(*(tensor[None] for tensor in states), scaling=0.25, window=window)
+    query, key, value = drawn(70, seen, dtype)
+    found = attention._causal(query[None], key[None], value[None], scaling=0.25, window=window)
     assert len(taken) == is_by_blocks
-    expected = plain(*(tensor.double() for tensor in states), 0.25, window)
+    expected = plain(query.double(), key.double(), value.double(), 0.25, window)
     tolerance = {2: 0.02, 4: 1e-6, 8: 1e-12}[dtype.itemsize]
     torch.testing.assert_close(found[0].double(), expected, rtol=tolerance, atol=tolerance)
