@@ -1,7 +1,8 @@
 """What a training step costs on one GPU, here and in TRL: models of real shapes with random weights, the same seeded pairs, one process.
 
-`python benchmarks/step_gpu.py [--json PATH]`; needs torch, transformers, pydantic, typer and rich, and for TRL's rows trl 1.16.0 and datasets. Ends
-in ten minutes: what does not fit is left out and named. `--tiny` runs the same on a processor with a tiny model, to see that it runs.
+`python benchmarks/step_gpu.py [--json PATH]`; needs torch, transformers, pydantic, typer and rich, and for TRL's rows trl 1.16.0 and
+datasets. Ends in ten minutes: what does not fit is left out and named. `--tiny` runs the same on a processor with a tiny model, to see that
+it runs.
 """
 
 import gc
