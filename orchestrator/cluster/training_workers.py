@@ -94,7 +94,7 @@ def warm_up(directory: str, name: str) -> int:
 def training_run(settings: Settings, trial: Trial, directory: Path) -> Any:
     """The trial as the training loop wants it."""
     from orchestrator.training.inputs import load_inputs
-    from orchestrator.training.loop import TrainingRun
+    from orchestrator.training.run import TrainingRun
 
     assert settings.model.base is not None and settings.data.train is not None
     inputs = load_inputs(settings.model.base, settings.data.train, settings.data.context, settings.data.limit)

@@ -13,7 +13,7 @@ from orchestrator.policy.loading import load_policy
 from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.engine import Shared
-from orchestrator.training.loop import TrainingRun
+from orchestrator.training.run import TrainingRun
 from orchestrator.training.telemetry import Stopwatch
 
 

@@ -16,8 +16,9 @@ from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.local_engine import LocalEngine
-from orchestrator.training.loop import TrainingRun, train
+from orchestrator.training.loop import train
 from orchestrator.training.records import read_records
+from orchestrator.training.run import TrainingRun
 
 FAST = TrainingSettings(
     learning_rate=2e-3, batch_size=16, micro_batch_tokens=130, steps=12, checkpoints=3, precision="fp32", warmup=0.0, zero_stage=0

@@ -18,8 +18,8 @@ from orchestrator.policy.scores import Needs
 from orchestrator.policy.scoring import score_pairs
 from orchestrator.preferences.pairs import TokenizedPair, collate
 from orchestrator.settings import LoraSettings, TrainingSettings
-from orchestrator.training import loop
-from orchestrator.training.loop import TrainingRun
+from orchestrator.training import references
+from orchestrator.training.run import TrainingRun
 from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_locally, train_with_deepspeed
 
 LORA = LoraSettings(rank=4, alpha=16)
@@ -44,7 +44,7 @@ def adapters(run: TrainingRun, step: int = 12) -> dict[str, torch.Tensor]:
 
 
 def no_second_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "load_reference", lambda *_, **__: pytest.fail("the base was loaded again"))
+    monkeypatch.setattr(references, "load_reference", lambda *_, **__: pytest.fail("the base was loaded again"))
 
 
 @pytest.mark.parametrize("method", ["dpo", "epsilon_dpo", "tdpo2"])

@@ -16,7 +16,7 @@ from orchestrator.policy.loading import load_policy
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.training.checkpoint import Progress, latest_checkpoint, save_checkpoint
 from orchestrator.training.local_engine import LocalEngine
-from orchestrator.training.loop import TrainingRun
+from orchestrator.training.run import TrainingRun
 from tests.training.runs import FAST, metrics, tiny_run, train_locally, weights
 
 

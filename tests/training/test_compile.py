@@ -12,7 +12,7 @@ import torch
 from orchestrator.objectives import METHODS
 from orchestrator.policy.loading import load_policy
 from orchestrator.preferences.pairs import TokenizedPair
-from orchestrator.training.loop import TrainingRun
+from orchestrator.training.run import TrainingRun
 from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_locally, train_with_deepspeed, weights
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a processor")

@@ -10,7 +10,7 @@ import torch
 from orchestrator.errors import CheckpointError
 from orchestrator.objectives import METHODS
 from orchestrator.preferences.pairs import TokenizedPair
-from orchestrator.training.loop import TrainingRun
+from orchestrator.training.run import TrainingRun
 from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_locally, train_with_deepspeed, weights
 
 pytestmark = pytest.mark.cluster

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.preferences.pairs import TokenizedPair
-from orchestrator.training.loop import TrainingRun
+from orchestrator.training.run import TrainingRun
 from tests.training.runs import FAST, LEARNING, metrics, on_ranks, tiny_run, train_with_deepspeed
 
 pytestmark = pytest.mark.cluster

@@ -13,7 +13,7 @@ from orchestrator.policy.loading import load_policy, load_tokenizer
 from orchestrator.policy.spreading import Spread
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.settings import LoraSettings, TrainingSettings
-from orchestrator.training.loop import TrainingRun
+from orchestrator.training.run import TrainingRun
 from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_locally, train_with_deepspeed, weights
 
 SETTINGS = FAST.model_copy(update={"steps": 3, "checkpoints": 1, "learning_rate": 5e-5, "micro_batch_tokens": 64})

@@ -14,7 +14,8 @@ from orchestrator.objectives.beta_dpo import BetaDPO
 from orchestrator.objectives.rloo import RLOO
 from orchestrator.objectives.rpo import RPOBackward
 from orchestrator.preferences.pairs import TokenizedPair
-from orchestrator.training.loop import TrainingRun, train
+from orchestrator.training.loop import train
+from orchestrator.training.run import TrainingRun
 from tests.training.plain_engine import DoublePrecision, PlainEngine
 from tests.training.runs import metrics, on_ranks, tiny_run
 

@@ -14,7 +14,7 @@ from orchestrator.objectives import METHODS, make_objective
 from orchestrator.policy.loading import load_tokenizer
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.training.deepspeed_engine import deepspeed_config
-from orchestrator.training.loop import TrainingRun
+from orchestrator.training.run import TrainingRun
 from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_locally, train_with_deepspeed, weights
 
 SETTINGS = FAST.model_copy(update={"steps": 3, "checkpoints": 1, "learning_rate": 5e-5, "micro_batch_tokens": 64})

@@ -1,0 +1,89 @@
+"""What a policy is compared with: scores that were computed once, or the frozen model itself."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from orchestrator.policy.loading import load_reference
+from orchestrator.policy.reference_cache import ReferenceTable, complete, keep_share, read_reference, reference_key, writing_alone
+from orchestrator.policy.scoring import FrozenModel, ReferenceScores, reference_scores
+from orchestrator.preferences.packing import split_in_order
+from orchestrator.training.engine import Engine
+from orchestrator.training.inputs import check_references
+from orchestrator.training.run import TrainingRun
+
+
+@dataclass(frozen=True)
+class References:
+    """What the policy is compared with: None, all pairs' scores, or the frozen model where the objective compares logits."""
+
+    main: ReferenceTable | FrozenModel | None
+    extra: tuple[ReferenceTable, ...]
+
+    def of(self, indices: Sequence[int], device: torch.device) -> tuple[ReferenceScores | FrozenModel | None, tuple[ReferenceScores, ...]]:
+        """What some pairs are compared with: the main reference, and the further ones."""
+        main = self.main.of(indices).to(device) if isinstance(self.main, ReferenceTable) else self.main
+        return main, tuple(table.of(indices).to(device) for table in self.extra)
+
+
+def references_of(run: TrainingRun, engine: Engine) -> References:
+    """What the run's method needs, from the cache or computed by all ranks together. Raises SettingsError for too few further models."""
+    needs = run.objective.needs
+    check_references({run.objective.name: needs}, len(run.references))
+    main = None
+    if needs.reference_logits:
+        main = _frozen(run, engine, run.model)
+    elif needs.reference:
+        main = _reference_table(run, engine, run.model)
+    return References(main, tuple(_reference_table(run, engine, model) for model in run.references) if needs.extra_references else ())
+
+
+def _frozen(run: TrainingRun, engine: Engine, name: str) -> FrozenModel:
+    """A reference model: the policy without its adapters where it is that, else another copy in memory."""
+    if engine.base is not None and name == run.model:
+        return engine.base
+    return engine.prepare(load_reference(name, run.settings.dtype, engine.device, run.settings.compile))
+
+
+def _reference_table(run: TrainingRun, engine: Engine, name: str) -> ReferenceTable:
+    """All pairs' scores under a model, from the cache; the ranks compute them together when they are not there."""
+    needs, cache = run.objective.needs, run.reference_cache
+    computed = run.settings.computed(is_trained=name == run.model)
+    key = reference_key(name, run.pairs, computed, engine.layout, needs.candidates, needs.mismatched)
+    precision = torch.promote_types(run.settings.dtype, torch.float32)
+    with writing_alone(cache, key) if engine.rank == 0 else nullcontext():
+        kept = read_reference(cache, key, precision)
+        # Computing is a collective: the ranks go either way together, also when the scores appear while they look.
+        if engine.average({"kept": float(kept is not None)})["kept"] == 1 and kept is not None:
+            return kept
+        scores = _compute_share(run, engine, name)
+        # Ranks that share sequences have the same scores: the first of them keeps them.
+        is_first = engine.rank % (engine.world_size // engine.shares) == 0
+        names = engine.gather(keep_share(cache, key, scores) if is_first else None)
+        if engine.rank == 0:
+            complete(cache, key, [name for name in names if name is not None])
+        engine.gather(True)
+    made = read_reference(cache, key, precision)
+    assert made is not None
+    return made
+
+
+def _compute_share(run: TrainingRun, engine: Engine, name: str) -> dict[int, ReferenceScores]:
+    """Each share of the ranks scores its part of the pairs, in as many passes as the others: weights spread over ranks need all of them."""
+    needs, model = run.objective.needs, _frozen(run, engine, name)
+    mine = list(range(engine.share, len(run.pairs), engine.shares))
+    costs = [run.tokens_of(pair) for pair in mine]
+    found: dict[int, ReferenceScores] = {}
+    splits = split_in_order(costs, run.settings.micro_batch_tokens)
+    splits += splits[-1:] * (max(engine.gather(len(splits))) - len(splits))
+    for numbers in splits:
+        batch = run.collate([mine[number] for number in numbers])
+        scores = reference_scores(model, batch.to(engine.device))
+        start = 0
+        for place, end in enumerate(batch.responses.ends):
+            mismatched = None if scores.mismatched is None else scores.mismatched[place].cpu()
+            found[mine[numbers[place]]] = ReferenceScores(scores.tokens[start:end].cpu(), mismatched if needs.mismatched else None)
+            start = end
+    return found

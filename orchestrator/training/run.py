@@ -1,0 +1,42 @@
+"""All that decides what a training run does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.objectives.contract import Objective
+from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate, tokens_of
+from orchestrator.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """All that decides a run's result: the method, the settings, the tokenised pairs and the models; and where it writes.
+
+    `references` are models besides the base model that some methods compare the policy with.
+    """
+
+    objective: Objective
+    settings: TrainingSettings
+    pairs: Sequence[TokenizedPair]
+    model: str
+    tokenizer: Any
+    directory: Path
+    reference_cache: str
+    references: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.settings.total_steps(len(self.pairs))
+
+    def collate(self, indices: Sequence[int]) -> PairBatch:
+        """Some of the pairs as a batch, with the further responses that the method asks for."""
+        needs = self.objective.needs
+        return collate(self.pairs, indices, others=needs.candidates, mismatched=needs.mismatched)
+
+    def tokens_of(self, pair: int) -> int:
+        """How many tokens a pair takes in a batch."""
+        needs = self.objective.needs
+        return tokens_of(self.pairs[pair], others=needs.candidates, mismatched=needs.mismatched)
