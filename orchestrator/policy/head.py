@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -11,8 +12,10 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-# Logits that exist at the same time, at most (64 MiB in float32), and rows of one piece of work, at least.
+# Logits that exist at the same time (64 MiB in float32), if pairs are no longer than that, and rows of one piece of work, at least.
 LOGITS_AT_ONCE, FEWEST_ROWS = 1 << 24, 128
+# A pair stays in one piece up to this many times as much.
+LONGEST_PAIR = 8
 
 # From the numbers of the first pair and of the one behind the last, and the measurements of their tokens, to the gradient of the summed
 # loss by the tokens' log-probabilities.
@@ -109,11 +112,16 @@ def _names(wanted: Wanted) -> list[str]:
     return [*found, "divergence"] if wanted.divergence else found
 
 
-def _pieces(wanted: Wanted, weight: Tensor) -> list[tuple[slice, tuple[int, int]]]:
-    """Rows of whole pairs, as many as LOGITS_AT_ONCE allows, with the numbers of the first pair and of the one behind the last."""
+def _pieces(wanted: Wanted, weight: Tensor) -> list[tuple[slice, tuple[int, int] | None]]:
+    """Rows of whole pairs, as many as LOGITS_AT_ONCE allows, with the numbers of the first pair and of the one behind the last.
+
+    Where a pair is too long for that the pieces are rows without regard to pairs, and have no such numbers.
+    """
     most = max(FEWEST_ROWS, LOGITS_AT_ONCE // len(weight))
-    pieces: list[tuple[slice, tuple[int, int]]] = []
+    pieces: list[tuple[slice, tuple[int, int] | None]] = []
     start, first = 0, 0
+    if max(end - begin for begin, end in pairwise((0, *wanted.ends))) > LONGEST_PAIR * most:
+        return [(slice(row, min(row + most, len(wanted.labels))), None) for row in range(0, len(wanted.labels), most)]
     for pair, end in enumerate(wanted.ends):
         is_last = pair == len(wanted.ends) - 1
         if is_last or wanted.ends[pair + 1] - start > most:
@@ -144,15 +152,16 @@ class _Measured(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, head: ResponseHead, wanted: Wanted) -> tuple[Tensor, ...]:
         needs_gradient = any(ctx.needs_input_grad[:3])
-        guess = wanted.guess if needs_gradient else None
+        pieces = _pieces(wanted, weight)
+        guess = wanted.guess if needs_gradient and pieces[0][1] is not None else None
         gradients = _Gradients(hidden, weight, bias, ctx.needs_input_grad) if guess is not None else None
         parts: list[dict[str, Tensor]] = []
         guesses: list[Tensor] = []
-        for rows, (first, behind) in _pieces(wanted, weight):
+        for rows, pairs in pieces:
             found, logits, total = head.measure(hidden, rows, wanted)
             parts.append(found)
-            if guess is not None and gradients is not None:
-                guesses.append(guess(first, behind, found))
+            if guess is not None and gradients is not None and pairs is not None:
+                guesses.append(guess(*pairs, found))
                 gradients.add(head, rows, logits, total, wanted.labels[rows], guesses[-1])
         ctx.head, ctx.wanted, ctx.gradients = head, wanted, gradients
         ctx.guess = torch.cat(guesses) if guesses else None

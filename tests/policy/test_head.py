@@ -92,6 +92,20 @@ def test_a_right_guess_spares_computing_the_logits_twice() -> None:
     assert [products(work(guess)) for guess in (right, wrong, None)] == [1, 2, 2]
 
 
+def test_a_pair_too_long_for_one_piece_is_cut_and_not_guessed() -> None:
+    head, hidden, labels = made(bias=False)
+    leaves = [hidden, *head.parameters()]
+    expected = torch.autograd.grad(loss(plain_logps(head, hidden, labels)), leaves)
+    with patch.multiple(head_module, FEWEST_ROWS=2, LOGITS_AT_ONCE=1, LONGEST_PAIR=1):
+        most = [
+            len(head.measure(hidden, rows, Wanted(labels, ENDS))[1]) for rows, _ in head_module._pieces(Wanted(labels, ENDS), head.weight)
+        ]
+        found = torch.autograd.grad(loss(head(hidden, Wanted(labels, ENDS, guess=right))["logp"]), leaves)
+    assert max(most) == 2 and sum(most) == len(labels)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
 def test_a_frozen_head_gives_gradients_by_states_only() -> None:
     head, hidden, labels = made(bias=True)
     head.requires_grad_(False)
