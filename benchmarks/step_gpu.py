@@ -137,7 +137,7 @@ def step(shape: str, variant: str, at_once: int, count: int, checkpointing: bool
 
 def scoring_models(models: Sequence[Any], variant: str, checkpointing: bool, at_once: int) -> tuple[Any, Any, Any]:
     """The policy, its reference and the settings, as `ours` wants them."""
-    from orchestrator.policy.loading import _compile_layers
+    from orchestrator.policy.loading import compile_layers
     from orchestrator.policy.scoring_model import ScoringModel
     from orchestrator.settings import TrainingSettings
 
@@ -147,7 +147,7 @@ def scoring_models(models: Sequence[Any], variant: str, checkpointing: bool, at_
     scoring = [ScoringModel(policy), ScoringModel(reference).eval().requires_grad_(False)]
     if variant == "ours_compiled":
         for model in models:
-            _compile_layers(model.get_decoder())
+            compile_layers(model.get_decoder())
     precision = "bf16" if policy.dtype == torch.bfloat16 else "fp32"
     return scoring[0], scoring[1], TrainingSettings(learning_rate=1e-6, batch_size=at_once, precision=precision)
 

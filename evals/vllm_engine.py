@@ -85,7 +85,7 @@ class VllmEngine:
     def respond(self, model: str, prompts: Sequence[EvaluationPrompt], decoding: Decoding) -> list[Response]:
         """One response per prompt, in order; each is sampled with its own seed, so that it does not depend on the other prompts.
 
-            `model` may be a LoRA adapter, which its base model answers with. Raises ModelError for a directory that cannot be loaded and
+        `model` may be a LoRA adapter, which its base model answers with. Raises ModelError for a directory that cannot be loaded and
         UserError for a prompt longer than the context.
         """
         base = adapter_base(Path(model))

@@ -93,15 +93,8 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
         judge = JudgeActor.options(num_cpus=0, num_gpus=judge_gpus(settings.judge)).remote(
             settings.judge, str(logs / "judge.log"), str(replies_directory(settings.cache))
         )
-        card = asyncio.run(
-            _score(
-                settings,
-                model,
-                directory,
-                [engine.remote(settings.evaluation, str(logs / "engine-0.log"), lora_rank=largest_rank([model]))],
-                judge,
-            )
-        )
+        engines = [engine.remote(settings.evaluation, str(logs / "engine-0.log"), lora_rank=largest_rank([model]))]
+        card = asyncio.run(_score(settings, model, directory, engines, judge))
         story.say(f"win rate {card.win_rate:.1f} (95 % {card.low:.1f}–{card.high:.1f}), {card.judged} judged, {card.unreadable} unreadable")
         return card
 

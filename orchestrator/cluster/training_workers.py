@@ -112,12 +112,9 @@ def training_run(settings: Settings, trial: Trial, directory: Path) -> Any:
 
 def engine_for(run: Any) -> Any:
     """The base model under DeepSpeed, on this worker's rank."""
-    from orchestrator.policy.loading import load_policy
     from orchestrator.training.deepspeed_engine import DeepSpeedEngine
 
-    settings = run.settings
-    policy = load_policy(run.model, settings.dtype, settings.gradient_checkpointing, settings.lora, settings.compile)
-    return DeepSpeedEngine(policy, settings)
+    return DeepSpeedEngine(run.policy(), run.settings)
 
 
 def _agree(assignment: Assignment | None) -> Assignment:

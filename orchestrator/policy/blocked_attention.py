@@ -40,16 +40,16 @@ class BlockedAttention(torch.autograd.Function):
         gradient = torch.empty_like(query)
         by_key, by_value = (torch.zeros_like(states, dtype=_wide(states)) for states in (key, value))
         queries, gradients, outers = (_grouped(states, len(key)) for states in (query, gradient, outer[0]))
-        transposed, scaled, values = _transposed(key, ctx.scale), key * ctx.scale, value.transpose(1, 2)
+        transposed, values = _transposed(key, ctx.scale), value.transpose(1, 2)
         for rows, keys in _blocks(query.shape[1], key.shape[1], ctx.window):
             asking, by_output = (states[:, :, rows].reshape(len(key), -1, key.shape[2]) for states in (queries, outers))
             seen = _probabilities(queries[:, :, rows], transposed[:, :, keys], ctx.window)
             by_value[:, keys] += seen.transpose(1, 2) @ by_output
             # What reaches the scores through a softmax with probabilities p: p (dp - sum p dp).
             by_score = torch.ops.aten._softmax_backward_data(by_output @ values[:, :, keys], seen, -1, seen.dtype)
-            gradients[:, :, rows] = (by_score @ scaled[:, keys]).view_as(gradients[:, :, rows])
+            gradients[:, :, rows] = (by_score @ key[:, keys]).view_as(gradients[:, :, rows])
             by_key[:, keys] += by_score.transpose(1, 2) @ asking
-        return gradient, by_key.mul_(ctx.scale).to(key.dtype), by_value.to(value.dtype), None, None
+        return gradient.mul_(ctx.scale), by_key.mul_(ctx.scale).to(key.dtype), by_value.to(value.dtype), None, None
 
 
 def _grouped(states: Tensor, groups: int) -> Tensor:

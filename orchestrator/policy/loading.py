@@ -43,7 +43,7 @@ def load_policy(
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     scoring = ScoringModel(model)
     if compiled:
-        _compile_layers(model.get_decoder())
+        compile_layers(model.get_decoder())
     return scoring
 
 
@@ -76,8 +76,11 @@ def load_tokenizer(path: str) -> Any:
     return tokenizer
 
 
-def _compile_layers(decoder: Any) -> None:
-    """Their `forward` is replaced, not the modules: an engine's hooks stay outside what is compiled."""
+def compile_layers(decoder: Any) -> None:
+    """Have torch.compile fuse feed-forward layers and norms.
+
+    Their `forward` is replaced, not the modules: an engine's hooks stay outside what is compiled.
+    """
     for module in decoder.modules():
         if type(module).__name__.endswith(("MLP", "RMSNorm", "LayerNorm")):
             module.forward = torch.compile(module.forward, dynamic=True)

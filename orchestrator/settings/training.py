@@ -82,9 +82,10 @@ class TrainingSettings(Section):
         if workers % together:
             cure = f"use a number of workers that {together} divides, or another sequence_parallel"
             raise SettingsError(f"{workers} workers cannot share sequences by {together}", "training.sequence_parallel", cure)
-        if workers // together > self.batch_size:
+        shares = workers // together
+        if shares > self.batch_size:
             what = f"a batch of {self.batch_size} pairs leaves some of {workers} workers without any"
-            raise SettingsError(what, "training.batch_size", f"use batch_size = {workers} or more, or fewer workers")
+            raise SettingsError(what, "training.batch_size", f"use batch_size = {shares} or more, or fewer workers")
 
     def total_steps(self, pairs: int) -> int:
         """Optimiser steps for a data set of `pairs`. Raises DataFormatError when there is not one whole batch."""

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.objectives.contract import Objective
+from orchestrator.policy.loading import load_policy
+from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate, tokens_of
 from orchestrator.settings import TrainingSettings
 
@@ -30,6 +32,11 @@ class TrainingRun:
     def steps(self) -> int:
         """Optimiser steps of the whole run."""
         return self.settings.total_steps(len(self.pairs))
+
+    def policy(self) -> ScoringModel:
+        """The model that is trained, as the settings want it. Raises ModelError, SettingsError (see load_policy)."""
+        settings = self.settings
+        return load_policy(self.model, settings.dtype, settings.gradient_checkpointing, settings.lora, settings.compile)
 
     def collate(self, indices: Sequence[int]) -> PairBatch:
         """Some of the pairs as a batch, with the further responses that the method asks for."""

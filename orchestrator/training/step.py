@@ -143,19 +143,20 @@ def _scored(engine: Engine, micro: MicroBatch, needs: Needs, losses: Losses | No
 
 @torch.no_grad()
 def _summary(scores: PairScores, outcome: PairLoss) -> dict[str, float]:
-    longer = scores.chosen.length > scores.rejected.length
+    wins, longer = outcome.chosen_reward > outcome.rejected_reward, scores.chosen.length > scores.rejected.length
     values = {
         "loss": outcome.loss,
-        "accuracy": (outcome.chosen_reward > outcome.rejected_reward).float(),
+        "accuracy": wins.float(),
         "margin": outcome.chosen_reward - outcome.rejected_reward,
         "chosen_reward": outcome.chosen_reward,
         "rejected_reward": outcome.rejected_reward,
         "chosen_logp": scores.chosen.logp,
         "rejected_logp": scores.rejected.logp,
         "longer_chosen": longer.float(),
-        "longer_wins": ((outcome.chosen_reward > outcome.rejected_reward) == longer).float(),
+        "longer_wins": (wins == longer).float(),
     }
     if scores.chosen.reference_logp is not None:
         values["drift"] = (scores.chosen.mean_log_ratio.abs() + scores.rejected.mean_log_ratio.abs()) / 2
-    means = {key: value.mean().item() for key, value in values.items()}
+    # One tensor, so that a GPU is waited for once.
+    means = dict(zip(values, torch.stack([value.mean() for value in values.values()]).tolist(), strict=True))
     return means | {f"state.{key}": float(value) for key, value in outcome.statistics.items()}

@@ -97,11 +97,10 @@ def test_a_pair_too_long_for_one_piece_is_cut_and_not_guessed() -> None:
     leaves = [hidden, *head.parameters()]
     expected = torch.autograd.grad(loss(plain_logps(head, hidden, labels)), leaves)
     with patch.multiple(head_module, FEWEST_ROWS=2, LOGITS_AT_ONCE=1, LONGEST_PAIR=1):
-        most = [
-            len(head.measure(hidden, rows, Wanted(labels, ENDS))[1]) for rows, _ in head_module._pieces(Wanted(labels, ENDS), head.weight)
-        ]
+        pieces = [rows for rows, _ in head_module._pieces(Wanted(labels, ENDS), head.weight)]
         found = torch.autograd.grad(loss(head(hidden, Wanted(labels, ENDS, guess=right))["logp"]), leaves)
-    assert max(most) == 2 and sum(most) == len(labels)
+    assert max(rows.stop - rows.start for rows in pieces) == 2
+    assert [row for rows in pieces for row in range(rows.start, rows.stop)] == list(range(len(labels)))
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
 

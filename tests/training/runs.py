@@ -11,8 +11,7 @@ import torch
 
 from orchestrator.objectives import METHODS, Objective
 from orchestrator.objectives.wpo import WPO
-from orchestrator.policy.loading import load_policy
-from orchestrator.policy.scoring_model import ScoringModel
+from orchestrator.policy.loading import load_tokenizer
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.settings import TrainingSettings
 from orchestrator.training.local_engine import LocalEngine
@@ -44,14 +43,8 @@ def tiny_run(
 def train_locally(run: TrainingRun, stop_after: int | None = None) -> None:
     """Train in this process; `stop_after` ends the run at that checkpoint step, as a killed process would."""
     torch.manual_seed(0)
-    engine = LocalEngine(policy_of(run), run.settings)
+    engine = LocalEngine(run.policy(), run.settings)
     train(run, engine, lambda checkpoint: checkpoint.progress.step != stop_after)
-
-
-def policy_of(run: TrainingRun) -> ScoringModel:
-    """The model that a run trains, as its settings want it."""
-    settings = run.settings
-    return load_policy(run.model, settings.dtype, settings.gradient_checkpointing, settings.lora, settings.compile)
 
 
 def metrics(run: TrainingRun) -> Sequence[Mapping[str, Any]]:
@@ -80,9 +73,28 @@ def train_with_deepspeed(rank: int, run: TrainingRun, stop_after: int | None = N
     from orchestrator.training.deepspeed_engine import DeepSpeedEngine
 
     torch.manual_seed(0)
-    engine = DeepSpeedEngine(policy_of(run), run.settings)
+    engine = DeepSpeedEngine(run.policy(), run.settings)
     train(run, engine, lambda checkpoint: checkpoint.progress.step != stop_after)
     engine.close()
+
+
+def train_all(rank: int, runs: Sequence[TrainingRun]) -> None:
+    """What each rank does that trains several runs, one after another."""
+    for run in runs:
+        train_with_deepspeed(rank, run)
+
+
+def variant_of(model: Path, directory: Path, **config: Any) -> Path:
+    """A random model of the same shape as another and with its tokenizer, but for what `config` changes."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    changed = AutoConfig.from_pretrained(model)
+    for name, value in config.items():
+        setattr(changed, name, value)
+    torch.manual_seed(1)
+    AutoModelForCausalLM.from_config(changed).save_pretrained(directory)
+    load_tokenizer(str(model)).save_pretrained(directory)
+    return directory
 
 
 def _rank(rank: int, world_size: int, port: int, payload: bytes) -> None:

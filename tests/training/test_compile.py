@@ -13,7 +13,7 @@ from orchestrator.objectives import METHODS
 from orchestrator.policy.loading import load_policy
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.training.run import TrainingRun
-from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_locally, train_with_deepspeed, weights
+from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_all, train_locally, weights
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a processor")
 SETTINGS = FAST.model_copy(update={"steps": 3, "checkpoints": 1, "learning_rate": 5e-5, "micro_batch_tokens": 64})
@@ -35,13 +35,8 @@ def test_compiled_runs_train_as_plain_ones_do_with_spread_weights_too(
 
     plain, spread, half = run("plain"), run("spread", compile=True, zero_stage=3), run("half", compile=True, precision="bf16", zero_stage=2)
     train_locally(plain)
-    on_ranks(2, train_both, [spread, half])
+    on_ranks(2, train_all, [spread, half])
     expected, found = weights(plain, 3), weights(spread, 3)
     assert max(float((found[name] - expected[name]).abs().max()) for name in expected) <= 1e-6
     assert metrics(spread)[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
     assert metrics(half)[0]["loss"] == pytest.approx(math.log(2), abs=1e-3)
-
-
-def train_both(rank: int, runs: Sequence[TrainingRun]) -> None:
-    for run in runs:
-        train_with_deepspeed(rank, run)

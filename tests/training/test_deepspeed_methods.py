@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.training.run import TrainingRun
-from tests.training.runs import FAST, LEARNING, metrics, on_ranks, tiny_run, train_with_deepspeed
+from tests.training.runs import FAST, LEARNING, metrics, on_ranks, tiny_run, train_all
 
 pytestmark = pytest.mark.cluster
 # RLOO's loss is a policy gradient's: it starts at 0 and takes longer to go below it.
@@ -31,11 +31,6 @@ def runs(
             made[ranks][name] = tiny_run(objective, tiny_model, tokenizer, tokenized_pairs, place, settings, [other_model])
         on_ranks(ranks, train_all, list(made[ranks].values()))
     return made
-
-
-def train_all(rank: int, runs: Sequence[TrainingRun]) -> None:
-    for run in runs:
-        train_with_deepspeed(rank, run)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

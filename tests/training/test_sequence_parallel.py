@@ -9,12 +9,12 @@ import torch
 
 from orchestrator.errors import SettingsError
 from orchestrator.objectives import METHODS
-from orchestrator.policy.loading import load_policy, load_tokenizer
+from orchestrator.policy.loading import load_policy
 from orchestrator.policy.spreading import Spread
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.settings import LoraSettings, TrainingSettings
 from orchestrator.training.run import TrainingRun
-from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_locally, train_with_deepspeed, weights
+from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_all, train_locally, variant_of, weights
 
 SETTINGS = FAST.model_copy(update={"steps": 3, "checkpoints": 1, "learning_rate": 5e-5, "micro_batch_tokens": 64})
 # Ranks, ZeRO stage, method, changes: a loss by pairs, one that needs the reference's logits, one of the whole batch, adapters.
@@ -31,15 +31,8 @@ CASES: dict[str, tuple[int, int, str, dict[str, Any]]] = {
 @pytest.fixture(scope="module")
 def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model with four attention heads that share one head of keys and values, fewer than there are ranks."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
     directory = tmp_path_factory.mktemp("grouped") / "model"
-    config = AutoConfig.from_pretrained(tiny_model)
-    config.num_attention_heads, config.num_key_value_heads, config.head_dim = 4, 1, config.hidden_size // 4
-    torch.manual_seed(1)
-    AutoModelForCausalLM.from_config(config).save_pretrained(directory)
-    load_tokenizer(str(tiny_model)).save_pretrained(directory)
-    return directory
+    return variant_of(tiny_model, directory, num_attention_heads=4, num_key_value_heads=1, head_dim=16)
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +47,6 @@ def runs(
     for ranks in (2, 4):
         on_ranks(ranks, train_all, [made[name] for name in CASES if CASES[name][0] == ranks])
     return made
-
-
-def train_all(rank: int, runs: Sequence[TrainingRun]) -> None:
-    for run in runs:
-        train_with_deepspeed(rank, run)
 
 
 @pytest.mark.cluster

@@ -11,11 +11,10 @@ import pytest
 import torch
 
 from orchestrator.objectives import METHODS, make_objective
-from orchestrator.policy.loading import load_tokenizer
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.training.deepspeed_engine import deepspeed_config
 from orchestrator.training.run import TrainingRun
-from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_locally, train_with_deepspeed, weights
+from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_all, train_locally, train_with_deepspeed, variant_of, weights
 
 SETTINGS = FAST.model_copy(update={"steps": 3, "checkpoints": 1, "learning_rate": 5e-5, "micro_batch_tokens": 64})
 CASES = [(stage, is_tied) for stage in range(4) for is_tied in (False, True)]
@@ -30,15 +29,7 @@ def method(stage: int, is_tied: bool) -> str:
 @pytest.fixture(scope="module")
 def models(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[bool, Path]:
     """The tiny model, and one of its shape whose last layer is its embedding."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    directory = tmp_path_factory.mktemp("tied") / "model"
-    config = AutoConfig.from_pretrained(tiny_model)
-    config.tie_word_embeddings = True
-    torch.manual_seed(1)
-    AutoModelForCausalLM.from_config(config).save_pretrained(directory)
-    load_tokenizer(str(tiny_model)).save_pretrained(directory)
-    return {False: tiny_model, True: directory}
+    return {False: tiny_model, True: variant_of(tiny_model, tmp_path_factory.mktemp("tied") / "model", tie_word_embeddings=True)}
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +45,6 @@ def runs(
         made[stage, is_tied] = tiny_run(METHODS[method(stage, is_tied)](), models[is_tied], tokenizer, tokenized_pairs, place, settings)
     on_ranks(2, train_all, list(made.values()))
     return made
-
-
-def train_all(rank: int, runs: Sequence[TrainingRun]) -> None:
-    for run in runs:
-        train_with_deepspeed(rank, run)
 
 
 @pytest.mark.cluster
