@@ -1,0 +1,104 @@
+"""Who leaves a race, and who must not."""
+
+import math
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.search.racing import Rules, Rung, Scores, decide, nested_order, rungs
+
+SURE = Rules(rungs([10, 20], 400), trials=5, doubt=math.inf)
+RUNG = Rung(20, 400)
+
+
+def verdicts(win_rate: float, count: int = 400, seed: int = 0) -> list[float | None]:
+    """Wins and losses; trials of one seed share what makes a prompt easy."""
+    easy = random.Random(seed)
+    return [1.0 if easy.random() < win_rate else 0.0 for _ in range(count)]
+
+
+def decided(trial: Scores, leader: Scores, rules: Rules = SURE, rung: Rung = RUNG) -> str:
+    decision = decide({"trial": trial, "leader": leader, "other": verdicts(0.3)}, "trial", rung, rules)
+    assert decision.goes_on == (decision.reason == "")
+    return decision.reason
+
+
+def test_a_trial_far_behind_the_leader_is_dropped_as_surely_worse_with_the_figures() -> None:
+    reason = decided(verdicts(0.4), verdicts(0.6))
+    assert reason.startswith("surely worse than leader: behind by ")
+    assert "on 400 prompts at step 20" in reason
+
+
+def test_equal_trials_and_the_leader_itself_go_on() -> None:
+    assert decided(verdicts(0.5), verdicts(0.5, seed=1)) == ""
+    assert decided(verdicts(0.7), verdicts(0.5)) == ""
+
+
+def test_what_is_behind_by_less_than_the_margin_is_not_dropped() -> None:
+    behind = (verdicts(0.4), verdicts(0.6))
+    assert decided(*behind, Rules(SURE.rungs, 5, margin=10.0, doubt=math.inf)) != ""
+    assert decided(*behind, Rules(SURE.rungs, 5, margin=25.0, doubt=math.inf)) == ""
+
+
+def test_more_trials_and_more_steps_ask_for_more_evidence() -> None:
+    assert Rules(SURE.rungs, 50).error_share < SURE.error_share < Rules(SURE.rungs[:1], 5).error_share
+    assert SURE.error_share == pytest.approx(0.05 / (2 * 4))
+
+
+def test_doubt_sets_aside_what_is_probably_worse_and_says_so() -> None:
+    close = (verdicts(0.5), verdicts(0.58, seed=3))
+    assert decided(*close) == ""
+    assert decided(*close, Rules(SURE.rungs, 5, doubt=1.0)).startswith("set aside: behind leader by ")
+
+
+def test_a_pair_is_compared_only_where_both_verdicts_are_readable() -> None:
+    leader = verdicts(0.9)
+    unread: list[float | None] = [None if score == 0 else score for score in verdicts(0.4)]
+    assert decided(unread, leader) == ""
+    assert decided([None] * 400, leader) == ""
+
+
+def test_only_trials_with_as_many_prompts_are_rivals() -> None:
+    standings = {"trial": verdicts(0.2, 400), "leader": verdicts(0.9, 100)}
+    assert decide(standings, "trial", RUNG, SURE).goes_on
+    assert not decide(standings, "trial", Rung(20, 100), SURE).goes_on
+
+
+def test_the_first_trial_has_nobody_to_be_behind() -> None:
+    assert decide({"trial": verdicts(0.0)}, "trial", RUNG, SURE).goes_on
+
+
+@given(st.integers(1, 1000), st.integers(1, 6), st.floats(1, 4))
+def test_the_last_step_is_scored_on_all_prompts_and_no_step_on_more_than_the_next(prompts: int, steps: int, growth: float) -> None:
+    laid = rungs(range(1, steps + 1), prompts, growth)
+    ends = [max(rung.prompts for rung in laid if rung.step == step) for step in range(1, steps + 1)]
+    assert ends == sorted(ends)
+    assert ends[-1] == prompts
+    assert list(laid) == sorted(set(laid), key=lambda rung: (rung.step, rung.prompts))
+
+
+def test_rungs_grow_from_few_prompts_to_all() -> None:
+    assert [(rung.step, rung.prompts) for rung in rungs([1, 2, 3], 200)] == [(1, 25), (1, 50), (2, 50), (2, 100), (3, 100), (3, 200)]
+    assert [(rung.step, rung.prompts) for rung in rungs([1, 2], 200, growth=1)] == [(1, 200), (2, 200)]
+    assert Rules(rungs([1, 2, 3], 200), 3).after(2, 50) == Rung(2, 100)
+    assert Rules(rungs([1, 2, 3], 200), 3).after(2, 100) is None
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=60), st.integers(0, 5))
+def test_every_beginning_of_the_order_has_each_stratum_in_its_share(strata: list[str], seed: int) -> None:
+    order = nested_order(strata, seed)
+    assert sorted(order) == list(range(len(strata)))
+    shares = Counter(strata)
+    for count in range(1, len(order) + 1):
+        found = Counter(strata[number] for number in order[:count])
+        for stratum, size in shares.items():
+            assert abs(found[stratum] - count * size / len(strata)) <= len(shares)
+
+
+def test_the_order_is_random_within_a_stratum_and_the_same_for_one_seed() -> None:
+    strata = ["a"] * 50
+    assert nested_order(strata, 0) == nested_order(strata, 0) != nested_order(strata, 1)
+    assert nested_order(strata, 0) != list(range(50))
