@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.benchmarks.files import DATA_VARIABLE
-from orchestrator.search.racing import GO_ON, Rules, decide, rungs
+from orchestrator.search.racing import GO_ON, Rules, compare, rungs
 
 PROMPTS = 805
 Matrix = npt.NDArray[np.float64]
 Search = tuple[Matrix, Matrix]  # Verdicts, arms by prompts, and each arm's true win rate, in [0, 1].
-# Both reproduce the real models': verdicts that correlate by 0.5 among arms of equal strength, and win rates that differ by 3 points.
+# Verdicts of arms of equal strength correlate by 0.5, as those of real models do; win rates have a standard deviation of 5 points.
 LATENT_CORRELATION, LATENT_SPREAD = 0.65, 0.14
 
 
@@ -41,7 +41,7 @@ class Strategy:
 
     def rules(self, arms: int) -> Rules:
         """The race's rules."""
-        return Rules(rungs([1], PROMPTS, self.growth), arms, self.error_rate, doubt=self.doubt)
+        return Rules(rungs(1, PROMPTS, self.growth), arms, self.error_rate, doubt=self.doubt)
 
 
 STRATEGIES = {
@@ -84,8 +84,9 @@ def race(verdicts: Matrix, truth: Matrix, strategy: Strategy) -> Picked:
     listed = [row.tolist() for row in verdicts]
     for rung in rules.rungs:
         asked[left] = rung.prompts
-        standings = {str(arm): listed[arm][: asked[arm]] for arm in range(arms)}
-        decisions = {arm: decide(standings, str(arm), rung, rules) for arm in left}
+        leader = max(left, key=lambda arm: verdicts[arm, : rung.prompts].mean())
+        rivals = [arm for arm in left if arm != leader]
+        decisions = {arm: compare(listed[arm], str(leader), listed[leader], rung, rules) for arm in rivals} | {leader: GO_ON}
         wrongly |= decisions.get(best, GO_ON).reason.startswith("surely")
         left = [arm for arm in left if decisions[arm].goes_on]
         if strategy.halves:
@@ -156,15 +157,16 @@ def main(
     searches: Annotated[int, typer.Option(help="Searches of each kind.", min=10)] = 10_000,
     arms: Annotated[int, typer.Option(help="Models that a search chooses among.", min=2)] = 16,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there.")] = None,
+    strategy: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
     seed: int = 0,
 ) -> None:
     real = real_verdicts(data)
     worlds: Mapping[str, Callable[[np.random.Generator], Search]] = {
         "real models": of_real_models(real, arms),
-        "models 3 points apart": calibrated(real, arms, LATENT_SPREAD),
+        "models 5 points apart": calibrated(real, arms, LATENT_SPREAD),
         "equal models": calibrated(real, arms, 0.0),
     }
-    rows = [measure(world, name, draw, searches, seed) for world, draw in worlds.items() for name in STRATEGIES]
+    rows = [measure(world, name, draw, searches, seed) for world, draw in worlds.items() for name in strategy or STRATEGIES]
     Console(width=140).print(table(rows))
     if json_file is not None:
         json_file.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")

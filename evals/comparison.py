@@ -75,7 +75,8 @@ def paired(difference: float, first: Mapping[str, float], second: Mapping[str, f
     """
     if len(first.keys() & second.keys()) < 2:
         raise UserError("the two models have no prompts in common", "compare", "judge both on the same prompts")
-    prompts = first.keys() | second.keys()
+    # In one order, or sums would differ from run to run in their last digits.
+    prompts = sorted(first.keys() | second.keys())
     error = math.sqrt(sum((first.get(prompt, 0.0) - second.get(prompt, 0.0)) ** 2 for prompt in prompts))
     freedom = len(prompts) - 1
     quantile = student_quantile(freedom, 0.95)

@@ -33,6 +33,10 @@ class MachineError(DaaError):
     exit_code = 1
 
 
+class BudgetSpentError(UserError):
+    """A bound on requests or money is reached; what was bought with it is remembered."""
+
+
 class SettingsError(UserError):
     """A settings file has an unknown key, a wrong type or an impossible combination."""
 

@@ -24,13 +24,17 @@ class Message:
 
 @dataclass(frozen=True)
 class EvaluationPrompt:
-    """A conversation to answer, with what a judge may know about it: a reference answer, an exact answer or a pattern."""
+    """A conversation to answer, with what a judge may know about it: a reference answer, an exact answer or a pattern.
+
+    `stratum` is the part of the prompt set that it belongs to.
+    """
 
     id: str
     messages: tuple[Message, ...]
     reference: str | None = None
     answer: str | None = None
     pattern: str | None = None
+    stratum: str = ""
 
     @property
     def text(self) -> str:
@@ -49,7 +53,7 @@ class PromptSet:
 
 
 def load_prompts(path: str | Path) -> PromptSet:
-    """Read prompts from a JSONL file with `prompt` (text) or `messages`, and optional `id`, `reference`, `answer`, `pattern`.
+    """Read prompts from a JSONL file with `prompt` (text) or `messages`, and optional `id`, `reference`, `answer`, `pattern`, `stratum`.
 
     Raises DataFormatError naming the file and the line.
     """
@@ -70,7 +74,7 @@ def save_prompts(path: str | Path, prompts: Sequence[EvaluationPrompt]) -> None:
     """Write prompts in the form that `load_prompts` reads."""
     rows = []
     for prompt in prompts:
-        known = {"reference": prompt.reference, "answer": prompt.answer, "pattern": prompt.pattern}
+        known = {"reference": prompt.reference, "answer": prompt.answer, "pattern": prompt.pattern, "stratum": prompt.stratum or None}
         messages = [message.as_dict() for message in prompt.messages]
         rows.append({"id": prompt.id, "messages": messages} | {key: value for key, value in known.items() if value is not None})
     Path(path).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
@@ -85,4 +89,5 @@ def _prompt(line: bytes, where: str, number: int) -> EvaluationPrompt:
         messages = tuple(Message(str(turn["role"]), str(turn["content"])) for turn in turns)
     except (KeyError, TypeError) as error:
         raise DataFormatError("a message has no `role` or no `content`", where, 'write {"role": "user", "content": "..."}') from error
-    return EvaluationPrompt(str(row.get("id", number - 1)), messages, row.get("reference"), row.get("answer"), row.get("pattern"))
+    known = (row.get("reference"), row.get("answer"), row.get("pattern"), str(row.get("stratum", "")))
+    return EvaluationPrompt(str(row.get("id", number - 1)), messages, *known)

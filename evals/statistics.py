@@ -67,6 +67,15 @@ def student_p(t: float, freedom: int) -> float:
     return max(0.0, 1 - _central_mass(math.atan(abs(t) / math.sqrt(freedom)), freedom))
 
 
+def holm(ps: Sequence[float]) -> list[float]:
+    """P values of one family, corrected so that the chance of any wrong finding is bounded (Holm 1979)."""
+    adjusted, worst = [0.0] * len(ps), 0.0
+    for place, number in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        worst = max(worst, min(1.0, (len(ps) - place) * ps[number]))
+        adjusted[number] = worst
+    return adjusted
+
+
 def _central_mass(angle: float, freedom: int) -> float:
     """Student's mass in [-t, t], with t = tan(angle) * sqrt(freedom): a finite series for whole degrees of freedom."""
     cosine, odd = math.cos(angle), freedom % 2

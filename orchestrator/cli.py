@@ -1,7 +1,6 @@
 """The `daa` command. Heavy imports wait until the work starts."""
 
 import sys
-import traceback
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,6 +62,17 @@ def search_command(
     from orchestrator.cluster.search import search
 
     search(settings, directory or _fresh_directory(settings.name))
+
+
+@app.command("replay")
+def replay_command(directory: Annotated[Path, typer.Argument(help="The directory of a search.")]) -> None:
+    """Compute every number of a search again from its answers and verdicts, offline, and compare to the last digit.
+
+    Example: daa replay runs/demo
+    """
+    from orchestrator.report.replays import replay_and_tell
+
+    sys.exit(0 if replay_and_tell(directory) else 1)
 
 
 @app.command()
@@ -238,44 +248,22 @@ def main(arguments: list[str] | None = None) -> None:
     Either is a few lines on the screen, and a traceback in the log that they name.
     """
     from orchestrator.errors import DaaError, MachineError
+    from orchestrator.report.mistakes import explain
 
     try:
         app(arguments)
     except DaaError as error:
-        _explain(error, error)
+        explain(error, error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("\nstopped; what was measured is in the ledger, and `daa search --resume DIR` goes on", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        _explain(
+        explain(
             MachineError(f"unexpected: {error!r}"[:600], cure="this is a fault of daa or of a library: the log has its place"),
             error,
         )
         sys.exit(1)
-
-
-def _explain(message: Exception, error: Exception) -> None:
-    from rich.console import Console
-
-    log = _fresh_log()
-    log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    Console(stderr=True, highlight=False).print(
-        f"[bold red]error:[/bold red] {_escaped(str(message))}\n  [dim]log:   {log}[/dim]", soft_wrap=True
-    )
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
-
-
-def _fresh_log() -> Path:
-    import tempfile
-
-    with tempfile.NamedTemporaryFile(prefix="daa-error-", suffix=".log", delete=False) as file:
-        return Path(file.name)
 
 
 def _fresh_directory(name: str) -> Path:

@@ -1,6 +1,15 @@
 """The project's errors under one root; they are defined beside the evaluations, which stand alone."""
 
-from evals.errors import DaaError, DataFormatError, JudgeUnavailableError, MachineError, ModelError, SettingsError, UserError
+from evals.errors import (
+    BudgetSpentError,
+    DaaError,
+    DataFormatError,
+    JudgeUnavailableError,
+    MachineError,
+    ModelError,
+    SettingsError,
+    UserError,
+)
 
 
 class TrainingDivergedError(UserError):
@@ -16,6 +25,7 @@ class CheckpointError(MachineError):
 
 
 __all__ = [
+    "BudgetSpentError",
     "CheckpointError",
     "ClusterError",
     "DaaError",

@@ -80,7 +80,7 @@ def check_methods(settings: Settings, where: str, text: str = "") -> None:
         for key in ranges:
             if key not in known:
                 raise SettingsError(f"{owner} has no {key!r}", _place(("search", "space", owner, key), where, text), nearest(key, known))
-        if owner != "training" and owner not in settings.search.methods:
+        if owner != "training" and owner not in settings.search.arms:
             raise SettingsError(f"a range is given for {owner}, which is not searched", place, "add it to search.methods")
         if owner != "training":
             _check_ranges(owner, ranges, where, text)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from orchestrator import cli
 from orchestrator.errors import DataFormatError, UserError
 from orchestrator.objectives import METHODS
+from orchestrator.report.mistakes import explain
 from tests.processor_time import is_quick
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -173,7 +174,7 @@ def test_a_fault_of_our_own_ends_with_code_one_and_its_place_in_the_log(
 
 @pytest.mark.parametrize("error", [UserError, DataFormatError])
 def test_a_message_with_square_brackets_is_shown_as_it_is(error: type[UserError], here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cli._explain(error("[world] is [/odd]", "[red]here", "see [search]"), ValueError())
+    explain(error("[world] is [/odd]", "[red]here", "see [search]"), ValueError())
     assert capsys.readouterr().err.startswith("error: [world] is [/odd]\n  where: [red]here\n  cure:  see [search]\n")
 
 

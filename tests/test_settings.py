@@ -12,7 +12,8 @@ from orchestrator.benchmark_command import benchmark_settings, is_of_a_search
 from orchestrator.distributions import Choice, LogUniform, Uniform
 from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.objectives import METHODS
-from orchestrator.settings import RangeSettings, Settings, TrainingSettings, VllmJudgeSettings
+from orchestrator.policy.scores import Needs
+from orchestrator.settings import RangeSettings, SearchSettings, Settings, TrainingSettings, VllmJudgeSettings
 from orchestrator.settings_file import check_settings, line_of, load_settings
 from orchestrator.worlds.recipes import World
 from tests.processor_time import is_quick
@@ -94,6 +95,7 @@ def test_an_unknown_key_is_named_with_its_path_its_line_and_the_nearest_right_on
         (PLAIN + "[training]\nwarmup = 1.0\n", "training.warmup (line 10)"),
         (PLAIN + '[training]\nprecision = "fp16"\n', "training.precision (line 10)"),
         (PLAIN + "[search]\nmethods = []\n", "search.methods (line 10)"),
+        (PLAIN + '[search]\nsearcher = "optuna"\n', "search.searcher (line 10)"),
         (PLAIN + "[cluster]\nworkers = 0\n", "cluster.workers (line 10)"),
         ('name = "no spaces please"\n' + PLAIN, "name (line 1)"),
         ('[world]\nkind = "tasks"\nsteps = "x"\n' + VERIFIER, "world.steps (line 3)"),
@@ -119,7 +121,7 @@ def test_every_problem_is_told_at_once_up_to_eight(file: Path) -> None:
         (PLAIN.replace('train = "pairs.jsonl"', ""), "data.train must be given when no [world] makes them"),
         (WORLD + '[model]\nbase = "model"\n', "[world] makes model.base itself: remove one or the other"),
         ('[world]\nkind = "tasks"\n' + PLAIN, "[world] makes model.base, data.train, evaluation.prompts itself"),
-        (PLAIN + '[training]\nschedule = "cosine"\n', 'set training.schedule = "constant" or search.scheduler = "none"'),
+        (PLAIN + '[training]\nschedule = "cosine"\n', 'set training.schedule = "constant" or "wsd", or search.scheduler = "none"'),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 2, high = 1 }\n", "low must be below high"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 0, high = 1, log = true }\n", "a logarithmic range needs low above 0"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 1 }\n", "a range is either low and high, or options"),
@@ -128,6 +130,20 @@ def test_every_problem_is_told_at_once_up_to_eight(file: Path) -> None:
 )
 def test_what_cannot_be_together_is_refused_with_what_to_change(text: str, message: str, file: Path) -> None:
     assert message in refusal(file, text).what
+
+
+@pytest.mark.parametrize(
+    ("methods", "arms"),
+    [(("simpo", "ipo"), ("simpo", "ipo", "dpo")), (("simpo", "dpo"), ("simpo", "dpo")), (("dpo+sft",), ("dpo+sft", "dpo"))],
+)
+def test_plain_dpo_always_competes_and_needs_no_more_than_pairs(methods: tuple[str, ...], arms: tuple[str, ...]) -> None:
+    assert SearchSettings(methods=methods).arms == arms
+    assert METHODS["dpo"].needs == Needs(reference=True)
+
+
+def test_a_range_for_plain_dpo_is_possible_when_it_competes_as_the_control_only(file: Path) -> None:
+    file.write_text(PLAIN + '[search]\nmethods = ["ipo"]\n[search.space.dpo]\nbeta = { low = 0.05, high = 1 }\n')
+    assert set(load_settings(file).search.space) == {"dpo"}
 
 
 def test_a_cosine_schedule_is_possible_without_early_stopping(file: Path) -> None:

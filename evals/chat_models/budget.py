@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from evals.asking import Question
-from evals.errors import UserError
+from evals.errors import BudgetSpentError
 
 _MILLION = 1_000_000
 # What chat templates and their roles add to a message, in tokens, at the most.
@@ -39,10 +39,10 @@ class Budget:
         self._waiting: list[asyncio.Future[None]] = []
 
     def check(self, wanted: int) -> None:
-        """Refuse more first requests than are left. Raises UserError."""
+        """Refuse more first requests than are left. Raises BudgetSpentError."""
         if self.max_requests is not None and self.requests + wanted > self.max_requests:
             what = f"{self.requests} requests are spent and {wanted} more are wanted, but `max_requests` is {self.max_requests}"
-            raise UserError(what, "the judge's budget", "raise `max_requests`, or judge fewer prompts")
+            raise BudgetSpentError(what, "the judge's budget", "raise `max_requests`, or judge fewer prompts")
 
     async def take(self, question: Question) -> float:
         """Set aside what the request may cost, and give that sum; requests under way may first have to say what they really cost."""
@@ -51,7 +51,9 @@ class Budget:
         while self.max_cost is not None and self.spent + self._set_aside + most > self.max_cost:
             if self._set_aside == 0:
                 what = f"{self.spent:.4f} of {self.max_cost:g} is spent, and the next request may cost {most:.4f}"
-                raise UserError(what, "the judge's budget", "raise `max_cost`, or judge fewer prompts; what was paid for is remembered")
+                raise BudgetSpentError(
+                    what, "the judge's budget", "raise `max_cost`, or judge fewer prompts; what was paid for is remembered"
+                )
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             await turn

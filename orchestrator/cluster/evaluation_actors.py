@@ -13,7 +13,7 @@ from evals.chat_models.vllm_model import VllmModel
 from evals.generation import Decoding, Response
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt
-from orchestrator.cluster.judges import make_judge
+from orchestrator.cluster.judges import judge_gpus, make_judge, replies_directory
 from orchestrator.cluster.session import HEAD
 from orchestrator.output import send_output_to
 from orchestrator.search.ledger import LedgerWriter
@@ -65,6 +65,12 @@ class JudgeActor:
         """Verdicts in the order of the matches, and the seconds they took."""
         started = time.perf_counter()
         return self._judge.judge(matches), time.perf_counter() - started
+
+
+def start_judge(name: str, settings: JudgeSettings, cache: Path, logs: Path) -> Any:
+    """A judge's actor, found by its name."""
+    actor = JudgeActor.options(name=name, num_cpus=0, num_gpus=judge_gpus(settings))
+    return actor.remote(settings, str(logs / f"{name}.log"), str(replies_directory(cache)))
 
 
 @ray.remote(num_cpus=0, resources=HEAD, max_restarts=-1)

@@ -8,6 +8,7 @@ from evals.asking import ChatModel
 from evals.chat_models.remembering import RememberingModel, ReplayedModel, ReplyFile, remembered
 from evals.judging import Judge
 from orchestrator.settings import (
+    BudgetSettings,
     JudgeSettings,
     OpenAISettings,
     ReferenceSettings,
@@ -63,6 +64,13 @@ def judge_gpus(settings: JudgeSettings) -> float:
     if isinstance(settings, VllmJudgeSettings):
         return gpus_or_default(settings.gpus) * settings.tensor_parallel
     return gpus_or_default(settings.gpus) if isinstance(settings, RewardModelSettings) else 0.0
+
+
+def within_budget(settings: JudgeSettings, budget: BudgetSettings) -> JudgeSettings:
+    """The same judge, who may not be paid more than the search may spend."""
+    if not isinstance(settings, OpenAISettings) or budget.cost is None:
+        return settings
+    return settings.model_copy(update={"max_cost": min(budget.cost, settings.max_cost or budget.cost)})
 
 
 def gpus_or_default(given: float | None) -> float:

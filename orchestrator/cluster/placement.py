@@ -1,11 +1,16 @@
 """What a run needs of a cluster, compared with what is there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import ray
+from ray.util.placement_group import placement_group_table
 
+from orchestrator.cluster.judges import judge_gpus
 from orchestrator.errors import ClusterError
-from orchestrator.settings import ClusterSettings
+from orchestrator.settings import ClusterSettings, Settings
+
+Resources = Mapping[str, float]
+Nodes = Mapping[str, Resources]
 
 _ENGINE_CPUS = 0.5
 _CONTROL_CPUS = 0.5
@@ -20,15 +25,22 @@ def needed(cluster: ClusterSettings) -> dict[str, float]:
     }
 
 
+def held_gpus(settings: Settings) -> float:
+    """GPUs that a search holds for as long as it runs."""
+    judges = [settings.judge, settings.ladder.reward_model, settings.ladder.local_judge]
+    return needed(settings.cluster)["GPU"] + sum(judge_gpus(judge) for judge in judges if judge is not None)
+
+
 def engine_cpus(cluster: ClusterSettings) -> float:
     """CPUs that each evaluation engine holds."""
     return min(_ENGINE_CPUS, cluster.cpus_per_worker)
 
 
-def require(cluster: ClusterSettings, available: Mapping[str, float]) -> None:
-    """Raise ClusterError naming the resource that is short."""
-    for resource, amount in needed(cluster).items():
-        there = available.get(resource, 0.0)
+def require(settings: ClusterSettings, nodes: Nodes) -> None:
+    """Raise ClusterError naming the resource that is short, in the whole cluster or on its nodes: a worker or engine has one node."""
+    available = {resource: sum(node.get(resource, 0.0) for node in nodes.values()) for resource in ("CPU", "GPU")}
+    for resource, amount in needed(settings).items():
+        there = available[resource]
         if amount > there + 1e-6:
             key = "gpus_per_worker and gpus_per_engine" if resource == "GPU" else "cpus_per_worker"
             raise ClusterError(
@@ -36,6 +48,65 @@ def require(cluster: ClusterSettings, available: Mapping[str, float]) -> None:
                 "[cluster]",
                 f"lower workers, gangs, engines or {key}, or add nodes to the cluster",
             )
+    if (short := unplaced(bundles(settings), nodes)) is not None:
+        raise ClusterError(short, "[cluster]", "ask for less per worker or engine, or add nodes that have room for them")
+
+
+def bundles(cluster: ClusterSettings) -> Sequence[Resources]:
+    """What each worker and each engine needs on one node."""
+    worker = {"CPU": cluster.cpus_per_worker, "GPU": cluster.gpus_per_worker}
+    engine = {"CPU": engine_cpus(cluster), "GPU": cluster.gpus_per_engine}
+    return [worker] * (cluster.gangs * cluster.workers) + [engine] * cluster.engines
+
+
+def unplaced(wanted: Sequence[Resources], free: Nodes) -> str | None:
+    """Which of the bundles find no node, and what is short where, in words; None when all have room.
+
+    The largest are placed first, each on the node on which least is left.
+    """
+    left = {node: dict(resources) for node, resources in free.items()}
+    without: list[Resources] = []
+    for bundle in sorted(wanted, key=lambda each: (-each.get("GPU", 0.0), -each.get("CPU", 0.0))):
+        roomy = [node for node in left if not _short(bundle, left[node])]
+        if not roomy:
+            without.append(bundle)
+            continue
+        node = min(roomy, key=lambda each: (left[each].get("GPU", 0.0), left[each].get("CPU", 0.0)))
+        for resource, amount in bundle.items():
+            left[node][resource] = left[node].get(resource, 0.0) - amount
+    if not without:
+        return None
+    lacking = "; ".join(f"{node} lacks {', '.join(_short(without[0], resources))}" for node, resources in left.items())
+    return f"{len(without)} of {len(wanted)} workers and engines find no place for {_listed(without[0])}: {lacking or 'there is no node'}"
+
+
+def waiting_places() -> str | None:
+    """Which worker group waits for a place in the cluster, and what is short where, in words; None when none waits."""
+    from ray._private.state import available_resources_per_node
+
+    pending = [group for group in placement_group_table().values() if group["state"] == "PENDING"]
+    free = {_address(node): resources for node, resources in available_resources_per_node().items()}
+    return unplaced([bundle for group in pending for bundle in group["bundles"].values()], free) if pending else None
+
+
+def nodes_of_cluster() -> Nodes:
+    """The living nodes' resources, by address."""
+    return {node["NodeManagerAddress"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+
+
+def _address(node_id: str) -> str:
+    """A node's address."""
+    return next((node["NodeManagerAddress"] for node in ray.nodes() if node["NodeID"] == node_id), node_id)
+
+
+def _short(bundle: Resources, there: Resources) -> list[str]:
+    """The resources of which a node has less than a bundle needs."""
+    lacking = {resource: amount - there.get(resource, 0.0) for resource, amount in bundle.items()}
+    return [f"{amount:g} {resource}" for resource, amount in lacking.items() if amount > 1e-6]
+
+
+def _listed(bundle: Resources) -> str:
+    return " and ".join(f"{amount:g} {resource}" for resource, amount in bundle.items() if amount)
 
 
 def require_gpus(amount: float) -> None:

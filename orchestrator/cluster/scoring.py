@@ -2,18 +2,23 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evals.answers import load_answers, save_answers
 from evals.generation import Decoding, Response
 from evals.guards import inspect_responses
 from evals.judging import Match, Verdict
-from evals.prompts import PromptSet
+from evals.prompts import EvaluationPrompt, PromptSet
 from evals.scorecard import Measurement, Scorecard, score
 from orchestrator.cluster.asking import patiently
 from orchestrator.settings import EvaluationSettings
+
+# With so many verdicts or more, the share of unreadable ones is no matter of chance.
+_MANY = 100
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Scored:
     card: Scorecard
     verdicts: Sequence[Verdict]
     responses: Sequence[Response]
+    matches: Sequence[Match] = ()
 
     def numbers(self) -> dict[str, Any]:
         """What the ledger keeps."""
@@ -33,12 +39,17 @@ class Scored:
 
     def save(self, file: Path) -> None:
         """Write every response with its verdict as JSONL."""
-        rows = (
-            {"prompt": r.prompt_id, "response": r.text, "tokens": r.tokens, "score": v.candidate_score, "reason": v.reason}
-            for r, v in zip(self.responses, self.verdicts, strict=True)
-        )
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        save_answers(file, self.responses, self.verdicts)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A model's answers beside the base model's, which nobody has judged, and the seconds that they took."""
+
+    prompts_sha256: str
+    matches: Sequence[Match]
+    responses: Sequence[Response]
+    seconds: float
 
 
 class Scorer:
@@ -56,22 +67,52 @@ class Scorer:
         for engine in engines:
             self._engines.put_nowait(engine)
 
-    async def check_judge(self, prompts: PromptSet) -> None:
+    async def check_judge(self, prompts: PromptSet, judge: Any = None) -> None:
         """Ask the judge for one verdict, so that a judge that is out of reach is known before anything is trained."""
-        await patiently(self._judge.judge, [Match(prompts.prompts[0], "one answer", "another answer")])
+        await patiently((judge or self._judge).judge, [Match(prompts.prompts[0], "one answer", "another answer")])
 
-    async def score(self, model: str, prompts: PromptSet) -> Scored:
-        """Answer, compare, summarise."""
-        decoding = self._decoding(seed=self._settings.seed + 1)
+    async def score(self, model: str, prompts: PromptSet, judge: Any = None) -> Scored:
+        """Answer and judge all prompts; a `judge` actor stands in for the usual one."""
+        return await self.judge(await self.answer(model, prompts), judge=judge)
+
+    async def answer(self, model: str, prompts: PromptSet, known: Scored | None = None, count: int | None = None) -> Answered:
+        """Answer the first `count` prompts, all by default, beyond those that are `known`."""
+        asked = prompts.prompts[len(known.verdicts) if known else 0 : count]
         baseline = await self._baseline(prompts)
-        responses, answering = await self._respond(model, prompts, decoding)
-        matches = [Match(p, r.text, baseline[p.id]) for p, r in zip(prompts.prompts, responses, strict=True)]
-        verdicts, judging = await patiently(self._judge.judge, matches)
-        name = await patiently(self._judge.name)
-        findings = tuple(inspect_responses({r.prompt_id: r.text for r in responses}, baseline, {p.id: p.text for p in prompts.prompts}))
-        seconds = round(answering + judging, 3)
-        how = Measurement(name, decoding, prompts.sha256, seconds, self._settings.max_unreadable, findings)
-        return Scored(score(verdicts, responses, how), verdicts, responses)
+        responses, seconds = await self._respond(model, asked, self._decoding(seed=self._settings.seed + 1))
+        matches = [Match(p, r.text, baseline[p.id]) for p, r in zip(asked, responses, strict=True)]
+        return Answered(prompts.sha256, matches, responses, seconds)
+
+    async def judge(self, answered: Answered, known: Scored | None = None, judge: Any = None) -> Scored:
+        """Have the answers compared with the base model's; summarise them together with what is `known`."""
+        judge = judge or self._judge
+        verdicts, judging = await patiently(judge.judge, answered.matches)
+        name = await patiently(judge.name)
+        responses, seconds = list(answered.responses), answered.seconds + judging
+        matches = answered.matches
+        if known is not None:
+            responses, verdicts = [*known.responses, *responses], [*known.verdicts, *verdicts]
+            matches, seconds = [*known.matches, *matches], seconds + known.card.seconds
+        baseline = {match.prompt.id: match.baseline for match in matches}
+        texts = {match.prompt.id: match.prompt.text for match in matches}
+        findings = tuple(inspect_responses({r.prompt_id: r.text for r in responses}, baseline, texts))
+        decoding = self._decoding(seed=self._settings.seed + 1)
+        how = Measurement(name, decoding, answered.prompts_sha256, round(seconds, 3), self._allowed(len(verdicts)), findings)
+        return Scored(score(verdicts, responses, how), verdicts, responses, matches)
+
+    async def recall(self, file: Path, card: Scorecard, prompts: PromptSet) -> Scored:
+        """What was found out about a model before, on as many prompts as its scorecard stands on."""
+        count = card.judged + card.unreadable
+        responses, verdicts = load_answers(file)
+        baseline = await self._baseline(prompts)
+        by_id = {prompt.id: prompt for prompt in prompts.prompts}
+        matches = [Match(by_id[r.prompt_id], r.text, baseline[r.prompt_id]) for r in responses[:count]]
+        return Scored(card, verdicts[:count], responses[:count], matches)
+
+    def _allowed(self, verdicts: int) -> float:
+        """The share of verdicts that may be unreadable: of few, as many more as chance brings in three standard errors."""
+        share = self._settings.max_unreadable
+        return min(1.0, share + 3 * math.sqrt(share * (1 - share) / verdicts)) if verdicts < _MANY else share
 
     async def _baseline(self, prompts: PromptSet) -> dict[str, str]:
         """The base model's answers by prompt, made once for a prompt set; who asks meanwhile waits for the same ones."""
@@ -82,17 +123,17 @@ class Scorer:
     async def _make_baseline(self, prompts: PromptSet) -> dict[str, str]:
         file = self._kept / "base" / f"{prompts.sha256[:12]}.json"
         if not file.is_file():
-            responses, _ = await self._respond(self._base, prompts, self._decoding(self._settings.seed))
+            responses, _ = await self._respond(self._base, prompts.prompts, self._decoding(self._settings.seed))
             file.parent.mkdir(parents=True, exist_ok=True)
             partial = file.with_suffix(".partial")
             partial.write_text(json.dumps({response.prompt_id: response.text for response in responses}), encoding="utf-8")
             partial.replace(file)
         return json.loads(file.read_text(encoding="utf-8"))
 
-    async def _respond(self, model: str, prompts: PromptSet, decoding: Decoding) -> tuple[list[Response], float]:
+    async def _respond(self, model: str, prompts: Sequence[EvaluationPrompt], decoding: Decoding) -> tuple[list[Response], float]:
         engine = await self._engines.get()
         try:
-            return await patiently(engine.respond, model, prompts.prompts, decoding)
+            return await patiently(engine.respond, model, prompts, decoding)
         finally:
             self._engines.put_nowait(engine)
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.cluster.asking import ask
-from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor, LedgerActor
+from orchestrator.cluster.evaluation_actors import EngineActor, LedgerActor, start_judge
+from orchestrator.cluster.finals import play_finals
 from orchestrator.cluster.hub import TrialHub
-from orchestrator.cluster.judges import judge_gpus, replies_directory
-from orchestrator.cluster.placement import engine_cpus
+from orchestrator.cluster.judges import within_budget
+from orchestrator.cluster.placement import engine_cpus, held_gpus
+from orchestrator.cluster.searchers import check_installed
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.training_workers import Gang, GangActor
 from orchestrator.cluster.tuning import tune_trials
@@ -18,10 +20,14 @@ from orchestrator.objectives import method_named
 from orchestrator.report import words
 from orchestrator.report.files import write_reports
 from orchestrator.report.narration import Narrator, narrated
+from orchestrator.search.allocation import shares, uneven
 from orchestrator.search.board import Board
 from orchestrator.search.goal import Goal
-from orchestrator.search.leaderboard import HeldOut, Row, held_out, winner
+from orchestrator.search.grid import listed_samples
+from orchestrator.search.leaderboard import Row, winner
 from orchestrator.search.ledger import read_ledger
+from orchestrator.search.plan import SearchPlan, make_plan
+from orchestrator.search.verdict import Answer, answer
 from orchestrator.settings import Settings
 from orchestrator.settings_file import check_settings
 from orchestrator.training.checkpoint import keep_only
@@ -31,12 +37,11 @@ HUB = "hub"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a search found: the leaderboard, the best trial, and how it does on prompts that the search never used."""
+    """What a search found: the leaderboard, and the answer, with the best trial on prompts that the search never used."""
 
     directory: Path
     rows: list[Row]
-    winner: Row | None
-    held_out: HeldOut | None
+    answer: Answer | None
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,10 @@ def resume(directory: Path) -> Outcome:
 
 
 def _run(settings: Settings, directory: Path) -> Outcome:
+    check_installed(settings.search)
     _claim(directory)
     with narrated(directory / "logs" / "driver.log") as story:
-        story.say(f"search [bold]{settings.name}[/bold]: {settings.search.trials} trials over {', '.join(settings.search.methods)}")
+        _announce(settings, story)
         story.say_path("everything goes to", directory)
         story.say_path("the libraries' own output goes to", directory / "logs")
         if settings.world is None:
@@ -89,28 +95,47 @@ def _run(settings: Settings, directory: Path) -> Outcome:
         return _conclude(rows, directory, story)
 
 
+def _announce(settings: Settings, story: Narrator) -> None:
+    search = settings.search
+    story.say(f"search [bold]{settings.name}[/bold]: {search.trials} trials over {', '.join(search.arms)}")
+    if search.allocation == "equal":
+        limits = {name: None if samples is None else len(samples) for name, samples in listed_samples(search, settings.training).items()}
+        if line := uneven(shares(limits, search.trials), search.trials):
+            story.say(line)
+
+
 def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     actors = _start_actors(settings, directory)
     settings, inputs = prepared(settings, story)
     (directory / "settings.json").write_text(json.dumps(settings.json_ready(), indent=2) + "\n", encoding="utf-8")
     story.say(
         f"{len(inputs.pairs)} pairs to train on"
+        + (f", {len(inputs.validation)} held out" if inputs.validation else "")
         + (f" ({inputs.identical} left out: both answers are the same)" if inputs.identical else "")
     )
+    plan = _plan(settings, len(inputs.pairs))
     with story.waiting("warming up engines and judge, and measuring the base model"):
-        card = ask(actors.hub.begin, settings)["scorecard"]
+        card = ask(actors.hub.begin, settings, plan)["scorecard"]
     story.say(f"base model against itself: {card['win_rate']:.1f} ({card['low']:.1f}–{card['high']:.1f}) on {card['judged']} prompts")
-    tune_trials(settings, settings.training.checkpoint_steps(len(inputs.pairs)), HUB, directory)
+    tune_trials(settings, plan, HUB, directory)
     fatal = ask(actors.hub.fatal)
     if fatal is not None:
         raise fatal
-    best = winner(write_reports(directory))
-    if best is None:
+    if (reason := ask(actors.hub.spent_out)) is not None:
+        story.say(f"[yellow]{reason}[/yellow]: the search ends with what is known")
+    if winner(write_reports(directory)) is None:
         raise ClusterError("no trial was scored", str(directory / "logs"), "read the reasons in leaderboard.json and the logs, then resume")
     if settings.evaluation.held_out is not None:
-        with story.waiting(f"scoring the winner, {best.trial}, on held-out prompts"):
-            ask(actors.hub.score_held_out, best.trial, best.checkpoint)
+        play_finals(settings, actors.hub, directory, story)
     ask(actors.hub.close)
+
+
+def _plan(settings: Settings, pairs: int) -> SearchPlan:
+    from evals.prompts import load_prompts
+
+    given = (settings.evaluation.prompts, settings.evaluation.held_out)
+    counts = [len(load_prompts(file).prompts) if file is not None else 0 for file in given]
+    return make_plan(settings, pairs, held_gpus(settings), *counts)
 
 
 def _tidy(directory: Path, max_attempts: int) -> None:
@@ -147,8 +172,9 @@ def _start_actors(settings: Settings, directory: Path) -> _Actors:
         )
         for name in names
     ]
-    judging = JudgeActor.options(name="judge", num_cpus=0, num_gpus=judge_gpus(settings.judge))
-    judge = judging.remote(settings.judge, str(logs / "judge.log"), str(replies_directory(settings.cache)))
+    judges = [start_judge("judge", within_budget(settings.judge, settings.budget), settings.cache, logs)]
+    proxies = {"reward_model": settings.ladder.reward_model, "local_judge": settings.ladder.local_judge}
+    judges += [start_judge(f"proxy-{name}", proxy, settings.cache, logs) for name, proxy in proxies.items() if proxy is not None]
     ledger = LedgerActor.options(name="ledger").remote(str(directory / "ledger.jsonl"))
     hub = TrialHub.options(name=HUB).remote(str(directory), names, "judge", "ledger")
     gangs = []
@@ -156,7 +182,7 @@ def _start_actors(settings: Settings, directory: Path) -> _Actors:
         gang: Any = GangActor.remote()
         gang.run.remote(Gang(f"gang-{number}", HUB, str(directory), cluster))
         gangs.append(gang)
-    return _Actors(hub, [*engines, judge, ledger, *gangs])
+    return _Actors(hub, [*engines, *judges, ledger, *gangs])
 
 
 def prepared(settings: Settings, story: Narrator) -> tuple[Settings, Any]:
@@ -176,20 +202,20 @@ def _check_inputs(settings: Settings) -> Any:
     assert settings.model.base is not None and settings.data.train is not None and settings.evaluation.prompts is not None
     for prompts in filter(None, (settings.evaluation.prompts, settings.evaluation.held_out)):
         load_prompts(prompts)
-    inputs = load_inputs(settings.model.base, settings.data.train, settings.data.context, settings.data.limit)
-    needs = {name: method_named(name)().needs for name in settings.search.methods}
-    check_needs(needs, inputs.pairs, settings.data.train, len(settings.model.references))
+    inputs = load_inputs(settings.model.base, settings.data)
+    needs = {name: method_named(name)().needs for name in settings.search.arms}
+    check_needs(needs, [*inputs.pairs, *inputs.validation], settings.data.train, len(settings.model.references))
     settings.training.total_steps(len(inputs.pairs))
     return inputs
 
 
 def _conclude(rows: list[Row], directory: Path, story: Narrator) -> Outcome:
-    best, found = winner(rows), held_out(read_ledger(directory / "ledger.jsonl"))
+    found = answer(read_ledger(directory / "ledger.jsonl"), Goal())
     story.table(rows, "Leaderboard: win rate against the base model's answers, at each trial's best checkpoint")
-    if best is not None:
-        story.say(f"winner: [bold]{best.trial}[/bold], {words.hyperparameters(best.hyperparameters)}")
-        story.say_path("its checkpoint, for transformers and vLLM:", best.checkpoint)
     if found is not None:
-        story.say(f"[bold]{words.verdict(found)}[/bold]")
+        story.say(f"winner: [bold]{found.best.trial}[/bold], {words.hyperparameters(found.best.hyperparameters)}")
+        story.say_path("its checkpoint, for transformers and vLLM:", found.best.checkpoint)
+        for sentence in words.verdict(found):
+            story.say(f"[bold]{sentence}[/bold]")
     story.say_path("report:", directory / "report.html")
-    return Outcome(directory, rows, best, found)
+    return Outcome(directory, rows, found)

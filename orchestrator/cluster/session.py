@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 
-from orchestrator.cluster.placement import needed, require
+from orchestrator.cluster.placement import needed, nodes_of_cluster, require
 from orchestrator.errors import ClusterError
 from orchestrator.settings import ClusterSettings
 
@@ -58,7 +58,7 @@ def ray_session(cluster: ClusterSettings, directory: Path) -> Iterator[None]:
             f"Ray cannot be joined: {error}", f"RAY_ADDRESS={address}", "start the head node, or unset RAY_ADDRESS"
         ) from error
     try:
-        require(cluster, ray.cluster_resources())
+        require(cluster, nodes_of_cluster())
         yield
     finally:
         ray.shutdown()

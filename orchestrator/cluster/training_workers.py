@@ -10,7 +10,7 @@ from typing import Any
 import ray
 
 from orchestrator.cluster.asking import ask
-from orchestrator.cluster.hub import Assignment
+from orchestrator.cluster.messages import Assignment
 from orchestrator.cluster.session import HEAD, find_actor
 from orchestrator.errors import DaaError
 from orchestrator.output import send_output_to
@@ -96,8 +96,8 @@ def training_run(settings: Settings, trial: Trial, directory: Path) -> Any:
     from orchestrator.training.inputs import load_inputs
     from orchestrator.training.run import TrainingRun
 
-    assert settings.model.base is not None and settings.data.train is not None
-    inputs = load_inputs(settings.model.base, settings.data.train, settings.data.context, settings.data.limit)
+    assert settings.model.base is not None
+    inputs = load_inputs(settings.model.base, settings.data)
     return TrainingRun(
         objective=trial.objective(),
         settings=trial.training_settings(settings.training),
@@ -107,6 +107,7 @@ def training_run(settings: Settings, trial: Trial, directory: Path) -> Any:
         directory=directory / "checkpoints" / trial.id,
         reference_cache=settings.reference_cache or str(settings.cache.expanduser() / "reference"),
         references=settings.model.references,
+        validation=inputs.validation,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from evals.prompts import Message
 from orchestrator.errors import DataFormatError, ModelError
+from orchestrator.preferences.holding_out import hold_out
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
 
 
@@ -18,14 +19,15 @@ class Lengths:
 
 @dataclass(frozen=True)
 class TokenizedData:
-    """The pairs that can be trained on, and how many were left out because truncation made both responses the same."""
+    """The pairs to train on, how many were left out because truncation made both responses the same, and the pairs that are held out."""
 
     pairs: tuple[TokenizedPair, ...]
     identical: int
+    validation: tuple[TokenizedPair, ...] = ()
 
 
-def tokenize(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths) -> TokenizedData:
-    """Tokenise with the tokenizer's chat template.
+def tokenize(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths, held_out: int = 0) -> TokenizedData:
+    """Tokenise with the tokenizer's chat template, and hold out up to `held_out` pairs (see `hold_out`).
 
     Raises ModelError when the tokenizer has no template, DataFormatError (with file and line) when a prompt leaves no room for an
     answer, or when no pair is left.
@@ -40,7 +42,9 @@ def tokenize(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths) 
         raise DataFormatError(
             "chosen and rejected are the same in every pair", pairs[0].origin, "look at the data, or raise `data.context`"
         )
-    return TokenizedData(tuple(_with_mismatched(different, lengths)), len(tokenized) - len(different))
+    # Mismatched responses come from the same side, so that nothing of a pair that is held out is trained on.
+    kept, validation = (tuple(_with_mismatched(side, lengths)) for side in hold_out(different, held_out))
+    return TokenizedData(kept, len(tokenized) - len(different), validation)
 
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> tuple[int, ...]:

@@ -1,22 +1,51 @@
-"""leaderboard.json and report.html, both from the ledger."""
+"""leaderboard.json, answer.json and report.html, all from the ledger."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from orchestrator.report import words
+from orchestrator.search.budget import Meter, saved
+from orchestrator.search.curves import curves
 from orchestrator.search.goal import Goal
-from orchestrator.search.leaderboard import HeldOut, Row, held_out, leaderboard, learning_curve, winner
+from orchestrator.search.leaderboard import Row, leaderboard, learning_curve
 from orchestrator.search.ledger import Event, read_ledger
+from orchestrator.search.verdict import answer
 
 
 def write_reports(directory: Path) -> list[Row]:
-    """Write both files of a run's directory; returns the leaderboard."""
+    """Write leaderboard.json, answer.json and report.html of a run's directory; returns the leaderboard."""
     events = read_ledger(directory / "ledger.jsonl")
     rows = leaderboard(events, Goal())
     _replace(directory / "leaderboard.json", json.dumps([row.as_dict() for row in rows], indent=2, ensure_ascii=False) + "\n")
+    _replace(directory / "answer.json", json.dumps(answer_ready(events), indent=2, ensure_ascii=False) + "\n")
     _replace(directory / "report.html", page(rows, events, directory.name))
     return rows
+
+
+def differing_reports(directory: Path) -> list[str]:
+    """The reports of a run's directory that are not, to the last digit, what its ledger makes."""
+    events = read_ledger(directory / "ledger.jsonl")
+    computed = {"leaderboard.json": [row.as_dict() for row in leaderboard(events, Goal())], "answer.json": answer_ready(events)}
+    written = {name: json.loads((directory / name).read_text(encoding="utf-8")) for name in computed}
+    return [name for name, value in computed.items() if json.loads(json.dumps(value)) != written[name]]
+
+
+def answer_ready(events: Sequence[Event]) -> dict[str, Any] | None:
+    """The answer with its sentences, what was spent and what was saved, as plain JSON values; None while nothing is scored."""
+    found, economy = answer(events, Goal()), saved(events)
+    if found is None:
+        return None
+    spent = Meter(events).spent(events[-1]["time"])
+    return {
+        **found.as_dict(),
+        "sentences": [*words.verdict(found), words.economy(spent, economy)],
+        "spent": spent.as_dict(),
+        "saved": asdict(economy) if economy else None,
+        "expected_best": curves(leaderboard(events, Goal()), Goal()),
+    }
 
 
 def page(rows: Sequence[Row], events: Sequence[Event], title: str) -> str:
@@ -25,26 +54,28 @@ def page(rows: Sequence[Row], events: Sequence[Event], title: str) -> str:
 
     environment = Environment(loader=PackageLoader("orchestrator.report"), autoescape=True)
     environment.filters |= {"win_rate": words.win_rate, "hyperparameters": words.hyperparameters}
-    found, best = held_out(events), winner(rows)
+    told = answer_ready(events)
     return environment.get_template("report.html").render(
-        title=title, rows=rows, best=best, verdict=words.verdict(found) if found else None, chart=_chart(rows, events, found)
+        title=title, rows=rows, answer=told, charts=charts(rows, events, told["finalists"][0]["trial"] if told else None)
     )
 
 
-def _chart(rows: Sequence[Row], events: Sequence[Event], found: HeldOut | None) -> str:
-    """Win rate by step of every trial, as HTML with its script inside."""
+def charts(rows: Sequence[Row], events: Sequence[Event], best: str | None) -> list[str]:
+    """Win rate by step of every trial, and the best to expect of each method by trials, as HTML with their script inside."""
     import plotly.graph_objects as graph
 
-    figure = graph.Figure()
+    by_step, by_effort = graph.Figure(), graph.Figure()
     for row in rows:
         curve = learning_curve(events, row.trial)
         if curve:
             steps, rates = zip(*curve, strict=True)
-            width = 4 if found and row.trial == found.trial else 2
-            figure.add_scatter(x=steps, y=rates, name=row.trial, mode="lines+markers", line={"width": width})
-    figure.add_hline(y=50, line_dash="dot", annotation_text="equal to the base model")
-    figure.update_layout(xaxis_title="step", yaxis_title="win rate %", template="plotly_white", height=480, margin={"t": 20})
-    return figure.to_html(full_html=False, include_plotlyjs=True)
+            by_step.add_scatter(x=steps, y=rates, name=row.trial, mode="lines+markers", line={"width": 4 if row.trial == best else 2})
+    for method, expected in curves(rows, Goal()).items():
+        by_effort.add_scatter(x=list(range(1, len(expected) + 1)), y=expected, name=method, mode="lines+markers")
+    for figure, axis in ((by_step, "step"), (by_effort, "trials of the method")):
+        figure.add_hline(y=50, line_dash="dot", annotation_text="equal to the base model")
+        figure.update_layout(xaxis_title=axis, yaxis_title="win rate %", template="plotly_white", height=480, margin={"t": 20})
+    return [by_step.to_html(full_html=False, include_plotlyjs=True), by_effort.to_html(full_html=False, include_plotlyjs=False)]
 
 
 def _replace(file: Path, text: str) -> None:

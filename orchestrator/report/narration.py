@@ -25,7 +25,7 @@ class Narrator:
     def __init__(self, screen: TextIO) -> None:
         self._console = console(screen, _WIDTH_OF_A_PIPE)
         self._started = time.monotonic()
-        self._best = float("-inf")
+        self._best = (0, 0.0)
         self._troubles: set[tuple[str, str]] = set()
 
     def say(self, text: str) -> None:
@@ -43,10 +43,12 @@ class Narrator:
 
     def scored(self, trial: Trial, result: Mapping[str, Any]) -> None:
         """A checkpoint was scored."""
-        best = "  [green]best[/green]" if result["win_rate"] > self._best else ""
-        self._best = max(self._best, result["win_rate"])
-        number = f"{result['win_rate']:.1f} ({result['low']:.1f}–{result['high']:.1f})"
-        self.say(f"[cyan]{trial.id}[/cyan] step {result['step']}/{result['steps']}: win rate {number}{best}")
+        rank = (result["prompts"], result["win_rate"])
+        best = "  [green]best[/green]" if rank > self._best else ""
+        self._best = max(self._best, rank)
+        number = f"{result['win_rate']:.1f} ({result['low']:.1f}–{result['high']:.1f}) on {result['prompts']} prompts"
+        where = f"checkpoint {result['checkpoint']}/{result['checkpoints']}, step {result['step']}"
+        self.say(f"[cyan]{trial.id}[/cyan] {where}: win rate {number}{best}")
         trouble = (trial.id, result.get("health", ""))
         if result.get("cure") and trouble not in self._troubles:
             self._troubles.add(trouble)

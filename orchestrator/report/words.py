@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.search.leaderboard import HeldOut, Row
+from orchestrator.search.budget import Saved, Spent
+from orchestrator.search.leaderboard import BASE, Row
+from orchestrator.search.verdict import Answer, Difference
+from orchestrator.settings.search import CONTROL
+
+SMALLEST_P = 0.001
+ROUNDED_P = 0.1
+# From here on wall time is told in hours.
+HOURS = 2.0
 
 
 def win_rate(row: Row) -> str:
@@ -18,12 +26,65 @@ def hyperparameters(values: Mapping[str, Any]) -> str:
     return " ".join(f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items())
 
 
-def verdict(found: HeldOut) -> str:
-    """The winner against the base model, in one sentence."""
-    points, low, high = found.win_rate - 50, found.low - 50, found.high - 50
-    measured = f"{found.win_rate:.1f} % of {found.judged} held-out prompts (95 % {found.low:.1f}–{found.high:.1f}), against the base model"
-    if low > 0:
-        return f"{found.trial} wins {measured}: better by {points:.1f} points (95 % {low:.1f} to {high:.1f})."
-    if high < 0:
-        return f"{found.trial} wins only {measured}: worse by {-points:.1f} points."
-    return f"{found.trial} wins {measured}: the two are not distinguishable on these prompts."
+def p_value(p: float) -> str:
+    """A p value as it is written; it is never zero, however small."""
+    return "p < 0.001" if p < SMALLEST_P else f"p = {p:.3f}" if p < ROUNDED_P else f"p = {p:.2f}"
+
+
+def verdict(found: Answer) -> list[str]:
+    """The answer in sentences: what the best does against the base model, plain DPO and the runner-up, and how sure that is."""
+    best = found.best
+    rate = f"{best.win_rate:.1f} % (95 % {best.low:.1f}–{best.high:.1f})"
+    where = f"{best.prompts} {'held-out' if found.is_fresh else 'search'} prompt{'s' if best.prompts != 1 else ''}"
+    seeds = "trained with one seed" if best.seeds == 1 else f"averaged over {best.seeds} training seeds"
+    sentences = [f"{best.trial} wins {rate} against the base model on {where}, {seeds}."]
+    if not found.is_fresh:
+        sentences.append(
+            "The search chose it on these same prompts, so expect less on others: set evaluation.held_out for a fresh estimate."
+        )
+    sentences += [_compared(found, each) for each in found.differences]
+    if best.method == CONTROL:
+        sentences.append("The best is plain DPO itself: no other method did better.")
+    if found.seed_deviation is not None:
+        sentences.append(_seed_spread(found.seed_deviation, sum(each.seeds - 1 for each in found.finalists)))
+    elif found.is_fresh:
+        sentences.append("How much another training seed would change this was not measured: set finals.seeds to 2 or more.")
+    return sentences
+
+
+def economy(spent: Spent, found: Saved | None) -> str:
+    """What the search cost, and what it did without."""
+    parts = [f"{spent.judgments:,} judgments", f"{60 * spent.hours:.1f} minutes" if spent.hours < HOURS else f"{spent.hours:.1f} hours"]
+    parts += [f"{spent.gpu_hours:.1f} GPU-hours"] if spent.gpu_hours else []
+    parts += [f"{spent.cost:.2f} paid to the judge"] if spent.cost else []
+    told = f"Spent: {', '.join(parts)}."
+    if found is None:
+        return told
+    shares = f"{100 * found.judgments:.0f} % of the judgments and {100 * found.checkpoints:.0f} % of the training"
+    return f"{told} The search saved {shares} that full runs of every trial, judged at every checkpoint on every prompt, would have taken."
+
+
+def _seed_spread(deviation: float, runs: int) -> str:
+    base = f"judging from {runs} further training run{'s' if runs > 1 else ''}"
+    if deviation == 0:
+        return f"Training seeds move a win rate by no more than the noise of the prompts hides, {base}."
+    return f"Training seeds move a win rate by about {deviation:.1f} points (one standard deviation, {base})."
+
+
+def _compared(found: Answer, each: Difference) -> str:
+    figures = f"{each.difference:+.1f} points (95 % {each.low:+.1f} to {each.high:+.1f}; {p_value(each.p)}, corrected)"
+    other = _other(found, each.second)
+    if not each.is_real:
+        told = f"a true difference of {each.detectable:.1f} points would have shown four times out of five"
+        return f"It is not distinguishable from {other}: {figures}; {told}."
+    return f"It is {'better' if each.difference > 0 else 'worse'} than {other}: {figures}."
+
+
+def _other(found: Answer, trial: str) -> str:
+    """What the best is compared with, and which trial that is."""
+    if trial == BASE:
+        return "the base model"
+    roles = ["the runner-up"] if trial == found.finalists[1].trial else []
+    method = next(each.method for each in found.finalists if each.trial == trial)
+    roles = ["the best plain DPO", *roles] if method == CONTROL != found.best.method else roles
+    return f"{trial} ({' and '.join(roles)})"

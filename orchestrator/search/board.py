@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from orchestrator.search.goal import Goal
+from orchestrator.search.goal import Goal, asked
 from orchestrator.search.ledger import Event
-from orchestrator.search.trial import Trial
+from orchestrator.search.trial import Trial, trial_of
 
 
 class Status(StrEnum):
@@ -18,12 +18,13 @@ class Status(StrEnum):
     TRAINED = "trained"
     STOPPED = "stopped"
     FAILED = "failed"
+    CENSORED = "censored"
     COMPLETED = "completed"
 
     @property
     def is_over(self) -> bool:
         """True when nothing more will be trained or scored."""
-        return self in {Status.STOPPED, Status.FAILED, Status.COMPLETED}
+        return self in {Status.STOPPED, Status.FAILED, Status.CENSORED, Status.COMPLETED}
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,23 @@ class Job:
 class TrialRecord:
     """What is known of a trial. `pending` are checkpoints (step to directory) whose score is not known yet.
 
-    `attempt` counts how often it was handed out, `fruitless` how often since it last reached a checkpoint.
+    `attempt` counts how often it was handed out, `fruitless` how often since it last reached a checkpoint. `history` are all scores in the
+    order of steps and prompts, `scores` the latest of each step. A run of the finals is trained `until` a step and not scored on the way.
     """
 
     trial: Trial
+    until: int | None = None
     status: Status = Status.WAITING
     attempt: int = 0
     fruitless: int = 0
     reason: str = ""
     scores: dict[int, Event] = field(default_factory=dict)
+    history: list[Event] = field(default_factory=list)
     pending: dict[int, str] = field(default_factory=dict)
+
+    def score_after(self, step: int, prompts: int) -> Event | None:
+        """The first score beyond that of a step on so many prompts."""
+        return next((event for event in self.history if (event["step"], asked(event)) > (step, prompts)), None)
 
 
 class Board:
@@ -66,7 +74,7 @@ class Board:
         for event in events:
             match event["event"]:
                 case "trial":
-                    board.submit(Trial(event["trial"], event["method"], event["hyperparameters"], event["training"]))
+                    board.submit(trial_of(event), event.get("until"))
                 case "attempt":
                     board._hand_out(event["trial"], event["gang"])
                 case "trained":
@@ -81,11 +89,11 @@ class Board:
                     pass
         return board
 
-    def submit(self, trial: Trial) -> bool:
+    def submit(self, trial: Trial, until: int | None = None) -> bool:
         """Queue a trial; False when it is known already (a searcher restored after a fault submits again)."""
         if trial.id in self.records:
             return False
-        self.records[trial.id] = TrialRecord(trial)
+        self.records[trial.id] = TrialRecord(trial, until)
         self._queue.append(trial.id)
         return True
 
@@ -122,15 +130,18 @@ class Board:
         record = self.records[trial]
         if step in record.scores or step in record.pending or record.status.is_over:
             return False
-        record.pending[step] = directory
+        if record.until is None:
+            record.pending[step] = directory
         self._change(trial, fruitless=0)
-        return True
+        return record.until is None
 
     def scored(self, event: Event) -> None:
-        """Note a score; a trained trial whose last score this is, is complete."""
+        """Note a score; `whole` says that nothing more is asked about its checkpoint."""
         record = self.records[event["trial"]]
-        record.pending.pop(event["step"], None)
+        if event.get("whole", True):
+            record.pending.pop(event["step"], None)
         record.scores[event["step"]] = event
+        record.history.append(event)
 
     def trained(self, gang: str, trial: str) -> None:
         """Note that training reached its end or was stopped."""
@@ -149,8 +160,10 @@ class Board:
         return record.status is Status.TRAINED and not record.pending
 
     def steps_to_keep(self, trial: str, goal: Goal) -> set[int]:
-        """The steps whose checkpoints stay when the trial is over: its best and its last."""
-        scores = self.records[trial].scores
+        """The steps whose checkpoints stay when the trial is over: its best and its last, or that of a run of the finals."""
+        scores, until = self.records[trial].scores, self.records[trial].until
+        if until is not None:
+            return {until}
         if not scores:
             return set()
         return {max(scores), goal.best(scores.values())["step"]}

@@ -1,6 +1,6 @@
 """The ranking, recomputed from the ledger alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -39,25 +39,15 @@ class Row:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """The winner against the base model on prompts that the search never used."""
-
-    trial: str
-    win_rate: float
-    low: float
-    high: float
-    judged: int
-    unreadable: int
-
-
 def leaderboard(events: Sequence[Event], goal: Goal) -> list[Row]:
-    """All trials and the base model, the best first, trials without a score last."""
+    """All trials and the base model, those scored on the most prompts first, of these the best; trials without a score last."""
     board = Board.rebuilt(events, max_attempts=1)
-    rows = [_row(record, events, goal) for record in board.records.values()]
+    seconds = _seconds(events)
+    rows = [_row(record, seconds, goal) for record in board.records.values() if record.until is None]
     rows += [_scored(Row(BASE, BASE, {}, step=0, stopped_at=0), event, "baseline") for event in events if event["event"] == "baseline"]
     scored = [row for row in rows if row.win_rate is not None]
-    return sorted(scored, key=lambda row: -goal.key(row.win_rate or 0.0)) + [row for row in rows if row.win_rate is None]
+    ranked = sorted(scored, key=lambda row: (-row.judged - row.unreadable, -goal.key(row.win_rate or 0.0)))
+    return ranked + [row for row in rows if row.win_rate is None]
 
 
 def winner(rows: Sequence[Row]) -> Row | None:
@@ -65,28 +55,18 @@ def winner(rows: Sequence[Row]) -> Row | None:
     return next((row for row in rows if row.trial != BASE and row.win_rate is not None), None)
 
 
-def held_out(events: Sequence[Event]) -> HeldOut | None:
-    """The last held-out comparison in the ledger."""
-    found = [event for event in events if event["event"] == "held_out"]
-    if not found:
-        return None
-    card = found[-1]["scorecard"]
-    return HeldOut(found[-1]["trial"], **{key: card[key] for key in ("win_rate", "low", "high", "judged", "unreadable")})
-
-
 def learning_curve(events: Sequence[Event], trial: str) -> list[tuple[int, float]]:
-    """(step, win rate) of a trial's scores, by step."""
-    return sorted(
-        (event["step"], event["scorecard"]["win_rate"]) for event in events if event["event"] == "score" and event["trial"] == trial
-    )
+    """(step, win rate) of a trial's checkpoints, by step, each on as many prompts as it was scored on."""
+    scores = (event for event in events if event["event"] == "score" and event["trial"] == trial)
+    return sorted({event["step"]: event["scorecard"]["win_rate"] for event in scores}.items())
 
 
-def _row(record: TrialRecord, events: Sequence[Event], goal: Goal) -> Row:
+def _row(record: TrialRecord, seconds: Mapping[str, float], goal: Goal) -> Row:
     row = Row(
         record.trial.id,
         record.trial.method,
         record.trial.described(),
-        seconds=_seconds(record.trial.id, events),
+        seconds=seconds.get(record.trial.id),
         status=str(record.status),
         reason=record.reason,
         stopped_at=max(record.scores, default=None),
@@ -104,15 +84,17 @@ def _scored(row: Row, event: Event, status: str) -> Row:
     return replace(row, **numbers, status=status, checkpoint=event["checkpoint"], seconds=seconds)
 
 
-def _seconds(trial: str, events: Sequence[Event]) -> float | None:
-    """Time under way, summed over attempts: what passes between a fault and the next attempt does not count."""
-    total, started, latest = 0.0, None, None
+def _seconds(events: Sequence[Event]) -> dict[str, float]:
+    """Each trial's time under way, summed over attempts: what passes between a fault and the next attempt does not count."""
+    total: dict[str, float] = {}
+    started: dict[str, float] = {}
     for event in events:
-        if event.get("trial") != trial or event["event"] not in {"attempt", "checkpoint", "score", "end"}:
+        trial = event.get("trial")
+        if trial is None or event["event"] not in {"attempt", "checkpoint", "score", "end"}:
             continue
         if event["event"] == "attempt":
-            total += (latest or 0.0) - (started or 0.0)
-            started = event["time"]
-        if started is not None:
-            latest = event["time"]
-    return None if started is None or latest is None else round(total + latest - started, 1)
+            total[trial] = sum(total.get(part, 0.0) for part in (trial, f"{trial} now"))
+            started[trial] = event["time"]
+        if trial in started:
+            total[f"{trial} now"] = event["time"] - started[trial]
+    return {trial: round(total[trial] + total[f"{trial} now"], 1) for trial in started}

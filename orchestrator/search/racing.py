@@ -15,14 +15,14 @@ from evals.anytime import log_wealth, upper_bound
 FEWEST_PROMPTS = 25
 
 Scores = Sequence[float | None]  # Verdicts in [0, 1] in the shared order of prompts; None where one was unreadable.
-Standings = Mapping[str, Scores]  # The trials that were scored at one step.
+Standings = Mapping[str, Scores]  # The trials that were scored at one checkpoint.
 
 
 @dataclass(frozen=True)
 class Rung:
-    """A checkpoint after `step` training steps, scored on the first `prompts` of the shared order."""
+    """A trial's `checkpoint`, counted from 1, scored on the first `prompts` of the shared order."""
 
-    step: int
+    checkpoint: int
     prompts: int
 
 
@@ -43,43 +43,41 @@ class Rules:
 
     @property
     def error_share(self) -> float:
-        """The error rate of one comparison: at each step, the best trial may be compared with all others."""
-        return self.error_rate / (len({rung.step for rung in self.rungs}) * max(1, self.trials - 1))
-
-    def after(self, step: int, prompts: int) -> Rung | None:
-        """The next rung at the same step; None when the step is done."""
-        return next((rung for rung in self.rungs if rung.step == step and rung.prompts > prompts), None)
-
-    def first(self, step: int) -> Rung:
-        """Where the scoring of a checkpoint begins."""
-        return next(rung for rung in self.rungs if rung.step == step)
+        """The error rate of one comparison: at each checkpoint, the best trial may be compared with all others."""
+        return self.error_rate / (len({rung.checkpoint for rung in self.rungs}) * max(1, self.trials - 1))
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a trial goes on, and in words why not."""
+    """Whether a trial goes on; if not, in words why, and the trial that it was compared with."""
 
     goes_on: bool
     reason: str = ""
+    against: str = ""
 
 
 GO_ON = Decision(True)
 
 
-def rungs(steps: Sequence[int], prompts: int, growth: float = 2.0) -> tuple[Rung, ...]:
-    """All rungs of a race, in order: the last step is scored on all prompts, each step before it on 1/`growth` of the next one's.
+def rungs(checkpoints: int, prompts: int, growth: float = 2.0) -> tuple[Rung, ...]:
+    """All rungs of a race, in order: the last checkpoint is scored on all prompts, each one before it on 1/`growth` of the next one's.
 
-    A step's scoring begins with as many prompts as the step before it ended with, and grows likewise.
+    A checkpoint's scoring begins with as many prompts as that of the one before ended with, and grows likewise.
     """
     levels = [prompts]
     while (smaller := max(FEWEST_PROMPTS, math.ceil(levels[0] / growth))) < levels[0] / 1.25:
         levels.insert(0, smaller)
     found, begin = [], 0
-    for number, step in enumerate(steps):
-        end = max(0, len(levels) - len(steps) + number)
-        found += [Rung(step, levels[place]) for place in range(begin, end + 1)]
+    for checkpoint in range(1, checkpoints + 1):
+        end = max(0, len(levels) - 1 - checkpoints + checkpoint)
+        found += [Rung(checkpoint, levels[place]) for place in range(begin, end + 1)]
         begin = end
     return tuple(found)
+
+
+def last_rungs(laid: Sequence[Rung]) -> tuple[Rung, ...]:
+    """The largest rung of each checkpoint, for schedulers that want one score of each."""
+    return tuple({rung.checkpoint: rung for rung in laid}.values())
 
 
 def nested_order(strata: Sequence[str], seed: int) -> list[int]:
@@ -97,15 +95,52 @@ def nested_order(strata: Sequence[str], seed: int) -> list[int]:
     return [number for _, _, number in sorted(places)]
 
 
+class Race:
+    """A race under way, whose trials are scored at every rung that they come to.
+
+    A rung's leader is all that it keeps, since nothing else decides and a verdict never changes: neither the time of a decision nor the
+    memory grows with the trials. The decisions are those of `decide` on all scores so far.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._leaders: dict[Rung, tuple[float, str, Scores]] = {}
+
+    def add(self, trial: str, rung: Rung, scores: Scores) -> Decision:
+        """A trial was scored at a rung: whether it goes on. A score that is told again changes nothing."""
+        mean = mean_of(scores, rung.prompts)
+        if mean is None:
+            return GO_ON
+        best, leader, leading = self._leaders.setdefault(rung, (mean, trial, scores))
+        if mean > best:
+            self._leaders[rung] = (mean, trial, scores)
+        return compare(scores, leader, leading, rung, self._rules) if best > mean else GO_ON
+
+
 def decide(standings: Standings, trial: str, rung: Rung, rules: Rules) -> Decision:
-    """Whether a trial that was scored at a rung goes on. `standings` are all trials' scores at that step, those dropped included."""
+    """Whether a trial that was scored at a rung goes on. `standings` are all trials' scores at that checkpoint, those dropped included."""
     means = {name: mean for name, scores in standings.items() if (mean := mean_of(scores, rung.prompts)) is not None}
     if trial not in means:
         return GO_ON
     leader = max((name for name in means if name != trial), key=means.__getitem__, default=None)
     if leader is None:
         return GO_ON
-    return _against(standings, trial, leader, rung, rules) if means[leader] > means[trial] else GO_ON
+    return compare(standings[trial], leader, standings[leader], rung, rules) if means[leader] > means[trial] else GO_ON
+
+
+def compare(scores: Scores, leader: str, leading: Scores, rung: Rung, rules: Rules) -> Decision:
+    """Whether a trial with these scores goes on in the face of a leader's."""
+    found = differences(scores, leading, rung.prompts)
+    if len(found) < FEWEST_PROMPTS:
+        return GO_ON
+    behind, error = -100 * fmean(found), 100 * stdev(found) / math.sqrt(len(found))
+    where = f"on {len(found)} prompts at checkpoint {rung.checkpoint}"
+    if log_wealth(found, -rules.margin / 100) >= -math.log(rules.error_share):
+        least = -100 * upper_bound(found, rules.error_share)
+        return Decision(False, f"surely worse than {leader}: behind by {behind:.1f} points, at least {least:.1f}, {where}", leader)
+    if behind > rules.margin + rules.doubt * error:
+        return Decision(False, f"set aside: behind {leader} by {behind:.1f} points, standard error {error:.1f}, {where}", leader)
+    return GO_ON
 
 
 def mean_of(scores: Scores, prompts: int) -> float | None:
@@ -120,17 +155,3 @@ def differences(first: Scores, second: Scores, prompts: int) -> list[float]:
     """First less second, on those of the first `prompts` on which both have a readable verdict."""
     pairs = zip(first[:prompts], second[:prompts], strict=True)
     return [one - other for one, other in pairs if one is not None and other is not None]
-
-
-def _against(standings: Standings, trial: str, leader: str, rung: Rung, rules: Rules) -> Decision:
-    found = differences(standings[trial], standings[leader], rung.prompts)
-    if len(found) < FEWEST_PROMPTS:
-        return GO_ON
-    behind, error = -100 * fmean(found), 100 * stdev(found) / math.sqrt(len(found))
-    where = f"on {len(found)} prompts at step {rung.step}"
-    if log_wealth(found, -rules.margin / 100) >= -math.log(rules.error_share):
-        least = -100 * upper_bound(found, rules.error_share)
-        return Decision(False, f"surely worse than {leader}: behind by {behind:.1f} points, at least {least:.1f}, {where}")
-    if behind > rules.margin + rules.doubt * error:
-        return Decision(False, f"set aside: behind {leader} by {behind:.1f} points, standard error {error:.1f}, {where}")
-    return GO_ON

@@ -47,9 +47,14 @@ class Trial:
         return {**self.hyperparameters, **self.training}
 
 
+def trial_of(event: Mapping[str, Any]) -> Trial:
+    """The trial of the ledger's event that it joined."""
+    return Trial(event["trial"], event["method"], event["hyperparameters"], event["training"])
+
+
 def joint_space(search: SearchSettings) -> dict[str, dict[str, Distribution]]:
     """The ranges of every method under its name, and of training settings under `training`; the settings' own ranges go first."""
-    space = {name: dict(method_named(name).search_space) for name in search.methods}
+    space = {name: dict(method_named(name).search_space) for name in search.arms}
     for owner, ranges in search.space.items():
         space.setdefault(owner, {}).update({key: given.distribution() for key, given in ranges.items()})
     return space
@@ -68,6 +73,11 @@ def published_samples(methods: Sequence[str], space: Space, training: TrainingSe
         }
         samples.append({"method": name} | flat)
     return samples
+
+
+def ranges_of(method: str, space: Space) -> dict[str, Distribution]:
+    """What may vary in a method's trials, its own and what training shares, by its name in a flat sample."""
+    return {f"{owner}.{key}": distribution for owner in (method, TRAINING) for key, distribution in space.get(owner, {}).items()}
 
 
 def _owned(sample: Mapping[str, Any], owner: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from orchestrator.errors import SettingsError
 from orchestrator.settings.benchmarks import AnsweringSettings, BenchmarkSettings
@@ -19,7 +19,8 @@ from orchestrator.settings.evaluation import (
     VerifierSettings,
     VllmJudgeSettings,
 )
-from orchestrator.settings.search import RangeSettings, SearchSettings
+from orchestrator.settings.ladder import LadderSettings
+from orchestrator.settings.search import BudgetSettings, FinalsSettings, RangeSettings, SearchSettings
 from orchestrator.settings.section import Section
 from orchestrator.settings.training import LoraSettings, TrainingSettings
 from orchestrator.worlds.recipes import TasksRecipe, TextRecipe, World
@@ -33,11 +34,15 @@ class ModelSettings(Section):
 
 
 class DataSettings(Section):
-    """Preference pairs: a JSONL or Parquet file. `context` bounds prompt and response in tokens; `limit` takes the first rows only."""
+    """Preference pairs: a JSONL or Parquet file. `context` bounds prompt and response in tokens; `limit` takes the first rows only.
+
+    `validation_pairs` of them, a twentieth at most, are not trained on: each checkpoint tells how often it prefers their chosen response.
+    """
 
     train: Path | None = None
     context: PositiveInt = 2048
     limit: PositiveInt | None = None
+    validation_pairs: NonNegativeInt = 64
 
 
 class ClusterSettings(Section):
@@ -73,6 +78,9 @@ class Settings(Section):
     evaluation: EvaluationSettings = EvaluationSettings()
     judge: JudgeSettings
     search: SearchSettings = SearchSettings()
+    finals: FinalsSettings = FinalsSettings()
+    budget: BudgetSettings = BudgetSettings()
+    ladder: LadderSettings = LadderSettings()
     cluster: ClusterSettings = ClusterSettings()
     cache: Path = Path("~/.cache/daa-orchestrator")
     reference_cache: str | None = None
@@ -95,15 +103,23 @@ class Settings(Section):
             raise ValueError(f"{', '.join(required)} must be given when no [world] makes them")
         if self.world is not None and given:
             raise ValueError(f"[world] makes {', '.join(given)} itself: remove one or the other")
-        if self.search.scheduler == "asha" and self.training.schedule == "cosine":
+        if self.search.scheduler != "none" and self.training.schedule in {"cosine", "linear"}:
             raise ValueError(
-                "early stopping compares trials at the same step, where a cosine schedule has not cooled down yet: "
-                'set training.schedule = "constant" or search.scheduler = "none"'
+                f"early stopping compares trials on the way, where a {self.training.schedule} schedule has not cooled down yet: "
+                'set training.schedule = "constant" or "wsd", or search.scheduler = "none"'
             )
+        if (
+            self.budget.cost is not None
+            and isinstance(self.judge, OpenAISettings)
+            and not (self.judge.input_price or self.judge.output_price)
+        ):
+            raise ValueError("budget.cost is given and the judge has no price: set judge.input_price and judge.output_price")
         if self.hyperparameters and self.method is None:
             raise ValueError("hyperparameters are given and no method: set `method`")
         if len(set(self.search.methods)) < len(self.search.methods):
             raise ValueError("search.methods names a method twice")
+        if self.ladder.prune and "validation" in self.ladder.rungs and not self.data.validation_pairs:
+            raise ValueError("ladder.prune goes by pairs that are held out, and data.validation_pairs is 0: hold some out")
         self.training.check_workers(self.cluster.workers)
         self._check_searched_training()
         return self
@@ -139,10 +155,13 @@ class Settings(Section):
 __all__ = [
     "AnsweringSettings",
     "BenchmarkSettings",
+    "BudgetSettings",
     "ClusterSettings",
     "DataSettings",
     "EvaluationSettings",
+    "FinalsSettings",
     "JudgeSettings",
+    "LadderSettings",
     "LoraSettings",
     "ModelSettings",
     "OpenAISettings",

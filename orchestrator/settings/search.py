@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from orchestrator.distributions import Choice, Distribution, LogUniform, Uniform
+from orchestrator.settings.evaluation import JudgeSettings
 from orchestrator.settings.section import Section
+
+CONTROL = "dpo"
 
 
 class RangeSettings(Section):
@@ -41,8 +44,16 @@ class RangeSettings(Section):
 class SearchSettings(Section):
     """Which methods compete, over which ranges, and how the weak are stopped.
 
-    The first trials are the methods' published defaults, the others are proposed by `searcher`. `space` replaces the ranges of a method
-    (`space.dpo.beta`) or lets training settings vary (`space.training.learning_rate`).
+    The first trial of each method is its published default, the others are proposed by `searcher`, which knows each method apart.
+    `allocation` says who gets the next trial: the method with the fewest, or the most promising. `space` replaces the ranges of a method
+    (`space.dpo.beta`) or lets training settings vary (`space.training.learning_rate`). A grid has `grid_points` of a continuous range.
+
+    In a race all trials answer the same prompts in the same order. One that is worse than the leader by more than `margin` points is
+    dropped, with a chance of at most `error_rate` in the whole search that this hits a checkpoint's best trial. One that is behind by
+    more than `doubt` standard errors of the difference is set aside: with 2 the pick is as good as that of full evaluation, with 1 it
+    costs least, with inf only the surely worse leave. The last checkpoint is scored on all prompts, each one before it on
+    1/`prompt_growth` of the next one's. `reduction_factor` is that of asha. A trial whose health shows one of `censor` at a
+    checkpoint ends there.
     """
 
     methods: Annotated[tuple[str, ...], Field(min_length=1)] = (
@@ -55,8 +66,44 @@ class SearchSettings(Section):
         "minor_dpo",
     )
     trials: PositiveInt = 20
-    searcher: Literal["optuna", "random"] = "optuna"
-    scheduler: Literal["asha", "none"] = "asha"
+    searcher: Literal["tpe", "cmaes", "random", "grid", "bohb", "nsga2"] = "tpe"
+    grid_points: PositiveInt = 3
+    allocation: Literal["equal", "bandit"] = "equal"
+    scheduler: Literal["racing", "asha", "median", "none"] = "racing"
+    error_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    margin: NonNegativeFloat = 0.0
+    doubt: PositiveFloat = 2.0
+    prompt_growth: Annotated[float, Field(ge=1)] = 2.0
     reduction_factor: Annotated[float, Field(gt=1)] = 3.0
+    censor: tuple[Literal["diverging", "drifting", "falling", "length"], ...] = ("diverging",)
     space: dict[str, dict[str, RangeSettings]] = {}
     seed: NonNegativeInt = 0
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The methods that compete: `methods`, and plain DPO as the control when it is not among them."""
+        return self.methods if CONTROL in self.methods else (*self.methods, CONTROL)
+
+
+class BudgetSettings(Section):
+    """What a search may spend at the most; reaching a bound ends it with what is known. None is no bound.
+
+    `gpu_hours` are those of all GPUs that the search holds, `hours` of wall time, `judgments` verdicts that are asked for; `cost` is what
+    the judge is paid, in the currency of its prices. What the last comparison of the finalists needs is kept back.
+    """
+
+    gpu_hours: PositiveFloat | None = None
+    hours: PositiveFloat | None = None
+    judgments: PositiveInt | None = None
+    cost: PositiveFloat | None = None
+
+
+class FinalsSettings(Section):
+    """The last comparison, on prompts that the search never used: the best `finalists` and the best plain DPO, under `seeds` seeds each.
+
+    `judge` is another judge than the search's, where one is given.
+    """
+
+    finalists: PositiveInt = 3
+    seeds: PositiveInt = 3
+    judge: JudgeSettings | None = None

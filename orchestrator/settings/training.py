@@ -32,11 +32,11 @@ class TrainingSettings(Section):
     `micro_batch_tokens` bounds the tokens that a worker holds at a time, a pair's prompt counting once; it decides memory, and no result.
     `compile` has torch.compile fuse feed-forward layers and norms, which takes a minute at the first step and less memory at the others.
     `sequence_parallel` workers share each sequence, for contexts that one has no memory for.
-    With `lora` adapters are trained, and checkpoints hold adapters.
+    With `lora` adapters are trained, and checkpoints hold adapters. The schedule "wsd" is constant and falls to zero in the last fifth.
     """
 
     learning_rate: PositiveFloat = 5e-7
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    schedule: Literal["constant", "wsd", "linear", "cosine"] = "constant"
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     batch_size: PositiveInt = 128
     micro_batch_tokens: PositiveInt = 8192
@@ -93,7 +93,7 @@ class TrainingSettings(Section):
             raise DataFormatError(
                 f"{pairs} pairs are fewer than one batch of {self.batch_size}",
                 "training.batch_size",
-                "use more data or a smaller batch_size",
+                "use more data, a smaller batch_size, or hold out fewer with data.validation_pairs",
             )
         return self.steps or max(1, math.floor(self.epochs * (pairs // self.batch_size)))
 

@@ -12,23 +12,30 @@ from orchestrator.policy.scores import Needs
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.preferences.sources import load_pairs
 from orchestrator.preferences.tokenization import Lengths, tokenize
+from orchestrator.settings import DataSettings
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Tokenised pairs and the tokenizer they were made with; `identical` pairs were left out."""
+    """Tokenised pairs and the tokenizer they were made with; `identical` pairs were left out, `validation` pairs are not trained on."""
 
     tokenizer: Any
     pairs: Sequence[TokenizedPair]
     identical: int
+    validation: Sequence[TokenizedPair]
+
+
+def load_inputs(model: str, data: DataSettings) -> Inputs:
+    """Read and tokenise once per process; trials that follow get the same object. `data.train` is given."""
+    assert data.train is not None
+    return _loaded(model, data.train, data.context, data.limit, data.validation_pairs)
 
 
 @lru_cache(maxsize=2)
-def load_inputs(model: str, train: Path, context: int, limit: int | None) -> Inputs:
-    """Read and tokenise once per process; trials that follow get the same object."""
+def _loaded(model: str, train: Path, context: int, limit: int | None, held_out: int) -> Inputs:
     tokenizer = load_tokenizer(model)
-    data = tokenize(tokenizer, load_pairs(train, limit), Lengths(context))
-    return Inputs(tokenizer, data.pairs, data.identical)
+    data = tokenize(tokenizer, load_pairs(train, limit), Lengths(context), held_out)
+    return Inputs(tokenizer, data.pairs, data.identical, data.validation)
 
 
 def check_needs(needs: Mapping[str, Needs], pairs: Sequence[TokenizedPair], origin: Path, references: int) -> None:

@@ -13,6 +13,7 @@ from orchestrator.training.run import TrainingRun
 from orchestrator.training.schedule import learning_rate
 from orchestrator.training.step import MicroBatch, train_step
 from orchestrator.training.telemetry import Meter, padding_share
+from orchestrator.training.validation import validate
 
 
 def train(run: TrainingRun, engine: Engine, on_checkpoint: Callable[[Checkpoint], bool]) -> Checkpoint:
@@ -34,8 +35,12 @@ def train(run: TrainingRun, engine: Engine, on_checkpoint: Callable[[Checkpoint]
         rate = learning_rate(run.settings, step, run.steps)
         result = train_step(engine, run.objective, progress.state, micro_batches, run.settings.batch_size, rate)
         progress = Progress(step + 1, run.objective.name, result.state, engine.world_size)
-        records.add(progress.step, result, meter.step(*_amounts(run, batch), _padding(engine, micro_batches)))
-        if progress.step in checkpoint_steps:
+        telemetry = meter.step(*_amounts(run, batch), _padding(engine, micro_batches))
+        if progress.step not in checkpoint_steps:
+            records.add(progress.step, result, telemetry)
+        else:
+            with engine.watch("validation"):
+                records.add(progress.step, result, telemetry, validate(run, engine, references, progress.state))
             records.tell(run.steps)
             with engine.watch("checkpoint"):
                 checkpoint = save_checkpoint(engine, run.directory, progress, run.tokenizer)

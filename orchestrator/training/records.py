@@ -10,14 +10,19 @@ from typing import Any
 from orchestrator.training.health import health
 from orchestrator.training.step import StepResult
 from orchestrator.training.telemetry import Telemetry
+from orchestrator.training.validation import Validation
 
 logger = logging.getLogger(__name__)
 
 FILE = "metrics.jsonl"
+_TOLD = ("health", "cure", "telemetry", "validation_accuracy", "validation_margin", "validation_pairs")
 
 
 class Records:
-    """One line for each step: its number, what was measured, its telemetry, and the run's health after it. Rank 0 writes."""
+    """One line for each step: its number, what was measured, its telemetry, and the run's health after it. Rank 0 writes.
+
+    A checkpoint's step has the figures of held-out pairs too, where there are any.
+    """
 
     def __init__(self, directory: Path, steps: int, is_writer: bool) -> None:
         """Goes on after the first `steps`; what was written of later ones, before a process died, is dropped."""
@@ -28,11 +33,12 @@ class Records:
             partial.write_text("".join(json.dumps(step) + "\n" for step in self._steps))
             os.replace(partial, self._file)
 
-    def add(self, step: int, result: StepResult, telemetry: Telemetry) -> None:
+    def add(self, step: int, result: StepResult, telemetry: Telemetry, validation: Validation | None = None) -> None:
         """Write one step."""
         if not self._is_writer:
             return
-        self._steps.append({"step": step, **result.as_dict(), "telemetry": telemetry.as_dict()})
+        figures = {} if validation is None else validation.as_dict()
+        self._steps.append({"step": step, **result.as_dict(), **figures, "telemetry": telemetry.as_dict()})
         found = health(self._steps)
         self._steps[-1] |= {"health": found.word, "cure": found.cure}
         self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -53,9 +59,9 @@ def read_records(directory: Path) -> list[dict[str, Any]]:
 
 
 def training_of(directory: Path, step: int) -> dict[str, Any]:
-    """How fast the run in `directory` was at a step and how it was doing; empty where it is not told."""
+    """How fast the run in `directory` was at a step, how it was doing, and how it ordered held-out pairs; empty where it is not told."""
     found = next((record for record in reversed(read_records(directory)) if record["step"] == step), {})
-    return {name: found[name] for name in ("health", "cure", "telemetry") if name in found}
+    return {name: found[name] for name in _TOLD if name in found}
 
 
 def told(record: Mapping[str, Any], steps: int) -> str:
@@ -64,8 +70,11 @@ def told(record: Mapping[str, Any], steps: int) -> str:
     shares = ", ".join(f"{phase} {share:.0%}" for phase, share in figures["shares"].items() if share >= 0.005)
     efficiency = "" if figures["mfu"] is None else f", MFU {figures['mfu']:.1%}"
     cure = f" ({record['cure']})" if record["cure"] else ""
+    held_out = ""
+    if "validation_accuracy" in record:
+        held_out = f" prefers the chosen response of {record['validation_accuracy']:.0%} of {record['validation_pairs']} held-out pairs;"
     return (
         f"step {record['step']}/{steps}: loss {record['loss']:.4f}, {figures['tokens_per_second']:.0f} tokens/s, "
         f"{figures['pairs_per_second']:.1f} pairs/s{efficiency}, {figures['memory_mb']:.0f} MB, padding {figures['padding']:.0%}; "
-        f"{shares}; {record['health']}{cure}"
+        f"{shares};{held_out} {record['health']}{cure}"
     )

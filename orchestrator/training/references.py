@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
 from orchestrator.policy.loading import load_reference
 from orchestrator.policy.reference_cache import ReferenceTable, complete, keep_share, read_reference, reference_key, writing_alone
 from orchestrator.policy.scoring import FrozenModel, ReferenceScores, reference_scores
-from orchestrator.preferences.packing import split_in_order
+from orchestrator.preferences.pairs import PairBatch
 from orchestrator.training.engine import Engine
 from orchestrator.training.inputs import check_references
+from orchestrator.training.passes import in_step
 from orchestrator.training.run import TrainingRun
 
 
@@ -51,7 +53,7 @@ def _reference_table(run: TrainingRun, engine: Engine, name: str) -> ReferenceTa
     """All pairs' scores under a model, from the cache; the ranks compute them together when they are not there."""
     needs, cache = run.objective.needs, run.reference_cache
     computed = run.settings.computed(is_trained=name == run.model)
-    key = reference_key(name, run.pairs, computed, engine.layout, needs.candidates, needs.mismatched)
+    key = reference_key(name, run.every_pair, computed, engine.layout, needs.candidates, needs.mismatched)
     precision = torch.promote_types(run.settings.dtype, torch.float32)
     with writing_alone(cache, key) if engine.rank == 0 else nullcontext():
         kept = read_reference(cache, key, precision)
@@ -71,19 +73,24 @@ def _reference_table(run: TrainingRun, engine: Engine, name: str) -> ReferenceTa
 
 
 def _compute_share(run: TrainingRun, engine: Engine, name: str) -> dict[int, ReferenceScores]:
-    """Each share of the ranks scores its part of the pairs, in as many passes as the others: weights spread over ranks need all of them."""
-    needs, model = run.objective.needs, _frozen(run, engine, name)
-    mine = list(range(engine.share, len(run.pairs), engine.shares))
-    costs = [run.tokens_of(pair) for pair in mine]
+    """Each share of the ranks scores its part of the pairs, those that are not trained on in batches of their own."""
+    model = _frozen(run, engine, name)
     found: dict[int, ReferenceScores] = {}
-    splits = split_in_order(costs, run.settings.micro_batch_tokens)
-    splits += splits[-1:] * (max(engine.gather(len(splits))) - len(splits))
-    for numbers in splits:
-        batch = run.collate([mine[number] for number in numbers])
-        scores = reference_scores(model, batch.to(engine.device))
-        start = 0
-        for place, end in enumerate(batch.responses.ends):
-            mismatched = None if scores.mismatched is None else scores.mismatched[place].cpu()
-            found[mine[numbers[place]]] = ReferenceScores(scores.tokens[start:end].cpu(), mismatched if needs.mismatched else None)
-            start = end
+    # Batches that held-out pairs took part in would change the last digits of the others' scores.
+    for pairs in (range(len(run.pairs)), run.validation_indices):
+        passes = in_step(run, engine, pairs)
+        for number, indices in enumerate(passes.batches):
+            scored = _compute(model, run.collate(indices), engine.device, run.objective.needs.mismatched)
+            if number < passes.own:
+                found.update(zip(indices, scored, strict=True))
     return found
+
+
+def _compute(model: FrozenModel, batch: PairBatch, device: torch.device, with_mismatched: bool) -> list[ReferenceScores]:
+    """The scores of each pair of a batch."""
+    scores = reference_scores(model, batch.to(device))
+    made = []
+    for place, (start, end) in enumerate(pairwise((0, *batch.responses.ends))):
+        mismatched = scores.mismatched[place].cpu() if with_mismatched and scores.mismatched is not None else None
+        made.append(ReferenceScores(scores.tokens[start:end].cpu(), mismatched))
+    return made

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from orchestrator.settings import TrainingSettings
 class TrainingRun:
     """All that decides a run's result: the method, the settings, the tokenised pairs and the models; and where it writes.
 
-    `references` are models besides the base model that some methods compare the policy with.
+    `references` are models besides the base model that some methods compare the policy with. `validation` are pairs that are scored at
+    each checkpoint and never trained on; in `every_pair` they follow the others, and indices count through both.
     """
 
     objective: Objective
@@ -27,11 +29,22 @@ class TrainingRun:
     directory: Path
     reference_cache: str
     references: tuple[str, ...] = ()
+    validation: Sequence[TokenizedPair] = ()
 
     @property
     def steps(self) -> int:
         """Optimiser steps of the whole run."""
         return self.settings.total_steps(len(self.pairs))
+
+    @cached_property
+    def every_pair(self) -> Sequence[TokenizedPair]:
+        """The pairs that are trained on, then those that are not."""
+        return (*self.pairs, *self.validation) if self.validation else self.pairs
+
+    @property
+    def validation_indices(self) -> range:
+        """Where the pairs that are not trained on lie among all."""
+        return range(len(self.pairs), len(self.every_pair))
 
     def policy(self) -> ScoringModel:
         """The model that is trained, as the settings want it. Raises ModelError, SettingsError (see load_policy)."""
@@ -41,9 +54,9 @@ class TrainingRun:
     def collate(self, indices: Sequence[int]) -> PairBatch:
         """Some of the pairs as a batch, with the further responses that the method asks for."""
         needs = self.objective.needs
-        return collate(self.pairs, indices, others=needs.candidates, mismatched=needs.mismatched)
+        return collate(self.every_pair, indices, others=needs.candidates, mismatched=needs.mismatched)
 
     def tokens_of(self, pair: int) -> int:
         """How many tokens a pair takes in a batch."""
         needs = self.objective.needs
-        return tokens_of(self.pairs[pair], others=needs.candidates, mismatched=needs.mismatched)
+        return tokens_of(self.every_pair[pair], others=needs.candidates, mismatched=needs.mismatched)

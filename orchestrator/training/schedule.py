@@ -4,6 +4,9 @@ import math
 
 from orchestrator.settings import TrainingSettings
 
+# Warm-up, stable, decay: Hu et al. 2024, arXiv:2404.06395.
+_DECAY = 0.2
+
 
 def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
     """The rate for step `step` (from 0) of `steps`: linear warm-up to `settings.learning_rate`, then the chosen shape."""
@@ -11,5 +14,10 @@ def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)
-    shapes = {"constant": 1.0, "linear": 1 - progress, "cosine": 0.5 * (1 + math.cos(math.pi * progress))}
+    shapes = {
+        "constant": 1.0,
+        "wsd": min(1.0, (1 - progress) / _DECAY),
+        "linear": 1 - progress,
+        "cosine": 0.5 * (1 + math.cos(math.pi * progress)),
+    }
     return settings.learning_rate * shapes[settings.schedule]

@@ -82,7 +82,7 @@ def _backward_each(engine: Engine, objective: Objective, state: State, micro_bat
     totals: Counter[str] = Counter()
     for number, micro in enumerate(micro_batches, 1):
         with engine.watch("forward"):
-            scores = _scored(engine, micro, objective.needs, lambda few, _: objective(few, state).loss)
+            scores = scored(engine, micro, objective.needs, lambda few, _: objective(few, state).loss)
             outcome = objective(scores, state)
         share = engine.shares * len(micro.pairs) / pairs
         engine.backward(outcome.loss.mean() * share, number == len(micro_batches))
@@ -98,28 +98,44 @@ def _backward_whole(engine: Engine, objective: Objective, state: State, micro_ba
     """
     in_one = len(micro_batches) == 1
     with engine.watch("forward"), torch.set_grad_enabled(in_one):
-        own = [_scored(engine, micro, objective.needs) for micro in micro_batches]
-    alike = engine.world_size // engine.shares
-    shares = engine.gather([map_tensors(lambda values: values.detach().cpu(), scores) for scores in own])[::alike]
-    order = torch.cat(engine.gather(torch.cat([micro.pairs.indices for micro in micro_batches]))[::alike]).argsort()
-    # In the order of the data, however they were dealt: objectives that choose among pairs break ties by it.
-    whole = map_tensors(lambda values: values[order].to(engine.device), join_pairs([scores for share in shares for scores in share]))
+        own = [scored(engine, micro, objective.needs) for micro in micro_batches]
+    together = gathered(engine, own, torch.cat([micro.pairs.indices for micro in micro_batches]))
+    whole, start = together.scores, together.before
     leaves = {place: value.requires_grad_() for place, value in policy_measurements(whole).items()}
     outcome = objective(whole, state)
     gradients = torch.autograd.grad(outcome.loss.mean(), list(leaves.values()), allow_unused=True)
-    dealt = order.argsort().to(engine.device)
+    dealt = together.order.argsort().to(engine.device)
     by_place = {place: gradient[dealt] for place, gradient in zip(leaves, gradients, strict=True) if gradient is not None}
-    start = sum(len(scores.chosen.logp) for share in shares[: engine.share] for scores in share)
     again = replace(objective.needs, mismatched=False)
     for number, (micro, scores) in enumerate(zip(micro_batches, own, strict=True), 1):
         stop = start + len(micro.pairs)
         rows = {place: gradient[start:stop] for place, gradient in by_place.items()}
         with engine.watch("forward"):
             known = partial(_through_some, rows)
-            through = _through(scores if in_one else _scored(engine, micro, again, known), rows)
+            through = _through(scores if in_one else scored(engine, micro, again, known), rows)
         engine.backward(through * engine.shares, number == len(micro_batches))
         start = stop
     return _summary(whole, outcome)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The scores of all ranks' pairs in the order of the data; `order` sorts them so, `before` of them are of shares before this rank's."""
+
+    scores: PairScores
+    order: Tensor
+    before: int
+
+
+def gathered(engine: Engine, own: Sequence[PairScores], indices: Tensor) -> Gathered:
+    """Put together what the ranks have scored; `indices` are the places in the data of this rank's own pairs, which may be none."""
+    alike = engine.world_size // engine.shares
+    shares = engine.gather([map_tensors(lambda values: values.detach().cpu(), scores) for scores in own])[::alike]
+    places = engine.gather(indices)[::alike]
+    order = torch.cat(places).argsort()
+    # In the order of the data, however they were dealt: objectives that choose among pairs break ties by it.
+    whole = map_tensors(lambda values: values[order].to(engine.device), join_pairs([scores for share in shares for scores in share]))
+    return Gathered(whole, order, sum(len(of_share) for of_share in places[: engine.share]))
 
 
 def _through(scores: PairScores, gradients: Mapping[tuple[str, str], Tensor]) -> Tensor:
@@ -137,7 +153,8 @@ def _through_some(gradients: Mapping[tuple[str, str], Tensor], few: PairScores, 
     return _through(few, {place: gradient[pairs] for place, gradient in gradients.items()})
 
 
-def _scored(engine: Engine, micro: MicroBatch, needs: Needs, losses: Losses | None = None) -> PairScores:
+def scored(engine: Engine, micro: MicroBatch, needs: Needs, losses: Losses | None = None) -> PairScores:
+    """What an objective needs of a micro-batch, under the engine's policy (see `score_pairs`)."""
     return score_pairs(engine.policy, micro.reference, micro.pairs.to(engine.device), needs, micro.extra, losses)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.preferences.packing import PackedResponses
     from orchestrator.training.engine import Engine
 
-PHASES: tuple[str, ...] = ("data", "forward", "backward", "optimiser", "communication", "checkpoint")
+PHASES: tuple[str, ...] = ("data", "forward", "backward", "optimiser", "communication", "validation", "checkpoint")
 
 
 class Stopwatch:

@@ -35,14 +35,20 @@ held_out = "{root}/prompts.jsonl"
 temperature = 1.0
 max_tokens = 8
 max_model_len = 64
+veto = []
 [judge]
 kind = "reference"
 [search]
 methods = {methods}
 trials = {trials}
-reduction_factor = 2
+error_rate = 0.01
+doubt = inf
+censor = []
 [search.space.training]
 learning_rate = {{ low = 1e-3, high = 1e-2, log = true }}
+[finals]
+finalists = 2
+seeds = 2
 [cluster]
 workers = 2
 cpus_per_worker = 0.5

@@ -17,8 +17,8 @@ TRIALS = 5
 METHODS = ("rpo_bwd", "kto+sft", "my_po:MyPO")
 
 
-def scores(directory: Path) -> list[tuple[str, int]]:
-    return [(event["trial"], event["step"]) for event in read_events(directory) if event["event"] == "score"]
+def scores(directory: Path) -> list[tuple[str, int, int]]:
+    return [(event["trial"], event["step"], len(event["verdicts"])) for event in read_events(directory) if event["event"] == "score"]
 
 
 def kill(running: RunningCommand, title: str) -> None:
@@ -47,23 +47,27 @@ def test_a_search_goes_on_when_a_worker_an_engine_and_at_last_the_driver_are_kil
     assert "winner:" in output
     check_ledger(directory)
     check_products(directory)
+    assert "the same to the last digit" in RunningCommand("replay", str(directory), directory=tmp_path).wait(60)
     wait_until(lambda: not second.processes(), 60, "nothing is left of the search's processes")
 
 
 def check_ledger(directory: Path) -> None:
     """Nothing was lost, and nothing was measured twice."""
     events = read_events(directory)
-    trials = [event["trial"] for event in events if event["event"] == "trial"]
+    trials = [event["trial"] for event in events if event["event"] == "trial" and "until" not in event]
+    finals = [event["trial"] for event in events if event["event"] == "trial" and "until" in event]
     ended = [event["trial"] for event in events if event["event"] == "end"]
     assert len(trials) == len(set(trials)) == TRIALS
-    assert sorted(ended) == sorted(trials)
+    assert sorted(ended) == sorted([*trials, *finals])
+    held_out = [event["run"] for event in events if event["event"] == "held_out"]
+    assert len(held_out) == len(set(held_out)) == 2 * len(finals)
     assert max(Counter(scores(directory)).values()) == 1
     assert sum(event["event"] == "baseline" for event in events) == 1
     assert max(event["attempt"] for event in events if event["event"] == "attempt") >= 2
     for event in events:
         if event["event"] == "score":
             verdicts = event["verdicts"]
-            assert len(verdicts) == 42
+            assert len(verdicts) in {25, 42}
             assert event["scorecard"]["win_rate"] == pytest.approx(100 * sum(verdicts.values()) / len(verdicts))
 
 
@@ -75,11 +79,14 @@ def check_products(directory: Path) -> None:
     assert all(set(row) >= LEADERBOARD_KEYS for row in rows)
     assert len(rows) == TRIALS + 1
     assert "base" in {row["trial"] for row in rows}
-    rates = [row["win_rate"] for row in rows]
-    assert rates == sorted(rates, reverse=True)
+    places = [(row["judged"] + row["unreadable"], row["win_rate"]) for row in rows]
+    assert places == sorted(places, reverse=True)
     assert all(row["low"] <= row["win_rate"] <= row["high"] for row in rows)
     assert {row["method"] for row in rows} >= set(METHODS)
-    best = next(row for row in rows if row["trial"] != "base")
+    answer = json.loads((directory / "answer.json").read_text())
+    best = answer["finalists"][0]
+    assert {each["seeds"] for each in answer["finalists"]} == {2}
+    assert "dpo" in {each["method"] for each in answer["finalists"]}, "the control is missing"
     assert AutoModelForCausalLM.from_pretrained(best["checkpoint"]).num_parameters() > 0
     assert AutoTokenizer.from_pretrained(best["checkpoint"]).chat_template
     assert best["trial"] in (directory / "report.html").read_text()

@@ -62,3 +62,11 @@ def test_two_prompts_of_one_id_are_refused(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"id": "a", "prompt": "x"}\n{"id": "a", "prompt": "y"}\n')
     with pytest.raises(DataFormatError, match="share an id"):
         load_prompts(tmp_path / "p.jsonl")
+
+
+def test_a_prompt_knows_its_stratum_and_one_without_is_in_the_nameless_one(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"prompt": "2+2", "stratum": "arithmetic"}\n{"prompt": "Hello"}\n{"prompt": "?", "stratum": 3}\n')
+    loaded = load_prompts(tmp_path / "p.jsonl").prompts
+    assert [prompt.stratum for prompt in loaded] == ["arithmetic", "", "3"]
+    save_prompts(tmp_path / "again.jsonl", loaded)
+    assert load_prompts(tmp_path / "again.jsonl").prompts == loaded

@@ -4,9 +4,12 @@ import random
 from statistics import fmean
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
 
 from evals.errors import UserError
-from evals.statistics import mean_interval, paired_difference, student_quantile
+from evals.statistics import holm, mean_interval, paired_difference, student_p, student_quantile
 
 
 @pytest.mark.parametrize(
@@ -81,3 +84,27 @@ def test_a_confidence_in_percent_is_refused() -> None:
 def test_scores_of_other_prompts_cannot_be_paired() -> None:
     with pytest.raises(UserError, match="2 scores cannot be paired with 1"):
         paired_difference([0.1, 0.2], [0.1])
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 5, 29, 400, 1500])
+@pytest.mark.parametrize("t", [0.0, 0.5, -2.1, 4.0])
+def test_the_p_value_is_students_mass_in_both_tails(freedom: int, t: float) -> None:
+    assert student_p(t, freedom) == pytest.approx(2 * stats.t.sf(abs(t), freedom), abs=1e-9)
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_holms_correction_equals_the_step_down_procedure_at_every_level(ps: list[float]) -> None:
+    corrected = holm(ps)
+    for level in (0.01, 0.05, 0.2):
+        rejected = set()
+        for place, number in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+            if (len(ps) - place) * ps[number] > level:
+                break
+            rejected.add(number)
+        assert {number for number, p in enumerate(corrected) if p <= level} == rejected
+
+
+def test_holms_correction_of_a_worked_example() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []

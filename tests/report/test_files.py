@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.report.files import page, write_reports
+from orchestrator.report.files import answer_ready, page, write_reports
 from orchestrator.search.goal import Goal
 from orchestrator.search.leaderboard import leaderboard
 from orchestrator.search.ledger import Event
@@ -36,10 +36,11 @@ class Tags(HTMLParser):
 
 
 def ledger(trial: str, reason: str = "", checkpoint: str = "model") -> list[Event]:
-    """A trial that was scored twice, one that failed, and the held-out comparison."""
+    """A trial that was scored twice, one that failed, and the finals."""
     fallen = Trial("002-ipo", "ipo", {"beta": 0.1}, {})
     score = made.scored(trial, 20, 60.0)
     return [
+        made.began(),
         made.baseline(),
         made.joined(Trial(trial, "dpo", {"beta": 0.1}, {})),
         made.joined(fallen),
@@ -47,7 +48,7 @@ def ledger(trial: str, reason: str = "", checkpoint: str = "model") -> list[Even
         {**score, "checkpoint": checkpoint},
         made.ended(trial, "completed"),
         made.ended(fallen.id, "failed", reason),
-        made.held_out(trial, 58.0),
+        made.held_out(trial, made.verdicts(*[1.0, 0.5, 0.0, 0.82] * 25), mean_length=80.0),
     ]
 
 
@@ -58,7 +59,15 @@ def html(events: list[Event], title: str = "run") -> str:
 
 def test_the_page_names_the_trials_their_numbers_and_the_verdict() -> None:
     words = " ".join(Tags(html(ledger("001-dpo", "the loss is not a number"))).words)
-    for expected in ("001-dpo", "60.0 (55.0–65.0)", "failed: the loss is not a number", "not scored", "58.0 % of 100 held-out prompts"):
+    for expected in (
+        "001-dpo",
+        "60.0 (55.0–65.0)",
+        "failed: the loss is not a number",
+        "not scored",
+        "58.0 % (95 %",
+        "100 held-out prompts",
+        "Finals",
+    ):
         assert expected in words
 
 
@@ -114,4 +123,40 @@ def test_reports_are_written_anew_and_leave_no_partial_file(run: Path) -> None:
     before = (run / "leaderboard.json").read_text()
     write_reports(run)
     assert (run / "leaderboard.json").read_text() == before
-    assert {file.name for file in run.iterdir()} == {"ledger.jsonl", "leaderboard.json", "report.html"}
+    assert {file.name for file in run.iterdir()} == {"ledger.jsonl", "leaderboard.json", "answer.json", "report.html"}
+
+
+def test_the_answer_file_has_the_answer_its_sentences_and_what_it_cost(run: Path) -> None:
+    write_reports(run)
+    told = json.loads((run / "answer.json").read_text())
+    assert told.keys() == {"finalists", "differences", "is_fresh", "seed_deviation", "sentences", "spent", "saved", "expected_best"}
+    best = told["finalists"][0]
+    assert (best["trial"], best["win_rate"], best["prompts"], best["seeds"]) == ("001-dpo", pytest.approx(58.0), 100, 1)
+    assert best["low"] < 58 < best["high"]
+    base = told["differences"][0]
+    assert (base["second"], base["difference"], base["is_real"]) == ("base", pytest.approx(8.0), base["p"] < 0.05)
+    assert told["is_fresh"] and told["seed_deviation"] is None
+    assert told["sentences"][0].startswith("001-dpo wins 58.0 % (95 % ")
+    assert told["sentences"][-1].startswith("Spent: ")
+    assert told["spent"]["judgments"] == 4 * 102 - 2
+    assert told["expected_best"] == {"dpo": [60.0]}
+    assert told["saved"] == {"judgments": 1 - 204 / 400, "checkpoints": 1.0}
+
+
+def test_while_nothing_is_scored_the_answer_is_null(tmp_path: Path) -> None:
+    (tmp_path / "ledger.jsonl").write_text(json.dumps(made.began()) + "\n")
+    write_reports(tmp_path)
+    assert json.loads((tmp_path / "answer.json").read_text()) is None
+
+
+def test_without_finals_the_page_has_no_table_of_them_and_says_that_the_figure_flatters() -> None:
+    words = " ".join(Tags(html([event for event in ledger("001-dpo") if event["event"] != "held_out"])).words)
+    assert "Finals" not in words
+    assert "The search chose it on these same prompts" in words
+
+
+def test_all_sentences_of_the_answer_are_on_the_page() -> None:
+    words = Tags(html(ledger("001-dpo"))).words
+    told = answer_ready(ledger("001-dpo"))
+    assert told is not None
+    assert all(sentence in words for sentence in told["sentences"])

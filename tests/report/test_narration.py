@@ -40,7 +40,8 @@ def screen() -> io.StringIO:
 
 def result(step: int, win_rate: float) -> dict[str, Any]:
     """A score as Tune reports it."""
-    return {"step": step, "steps": 30, "win_rate": win_rate, "low": win_rate - 5, "high": win_rate + 5}
+    where = {"step": step, "checkpoint": step // 10, "checkpoints": 3, "prompts": 100}
+    return {**where, "win_rate": win_rate, "low": win_rate - 5, "high": win_rate + 5}
 
 
 def lines(screen: io.StringIO) -> list[str]:
@@ -65,9 +66,9 @@ def test_a_score_is_told_with_its_interval_and_the_best_so_far_is_marked(screen:
         story.scored(TRIAL, result(step, win_rate))
     assert lines(screen) == [
         "001-dpo-abcd joins: beta=0.1 learning_rate=1e-06",
-        "001-dpo-abcd step 10/30: win rate 55.0 (50.0–60.0)  best",
-        "001-dpo-abcd step 20/30: win rate 52.0 (47.0–57.0)",
-        "001-dpo-abcd step 30/30: win rate 60.0 (55.0–65.0)  best",
+        "001-dpo-abcd checkpoint 1/3, step 10: win rate 55.0 (50.0–60.0) on 100 prompts  best",
+        "001-dpo-abcd checkpoint 2/3, step 20: win rate 52.0 (47.0–57.0) on 100 prompts",
+        "001-dpo-abcd checkpoint 3/3, step 30: win rate 60.0 (55.0–65.0) on 100 prompts  best",
     ]
 
 

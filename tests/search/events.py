@@ -1,5 +1,6 @@
 """Ledger events as the hub writes them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.search.ledger import Event
@@ -36,10 +37,11 @@ def scorecard(win_rate: float, **other: Any) -> dict[str, Any]:
     }
 
 
-def joined(trial: Trial) -> Event:
-    """A trial was submitted."""
+def joined(trial: Trial, until: int | None = None, seed_of: str | None = None) -> Event:
+    """A trial was submitted, or a run of the finals, another seed of a trial."""
     described = {"method": trial.method, "hyperparameters": dict(trial.hyperparameters), "training": dict(trial.training)}
-    return {"event": "trial", "time": 0.0, "trial": trial.id, **described}
+    of_finals = {} if until is None else {"until": until, "seed_of": seed_of}
+    return {"event": "trial", "time": 0.0, "trial": trial.id, **described, **of_finals}
 
 
 def attempted(trial: str, attempt: int = 1, time: float = 10.0, gang: str = "gang-0") -> Event:
@@ -57,10 +59,27 @@ def saved(trial: str, step: int, attempt: int = 1) -> Event:
     return {"event": "checkpoint", "time": 15.0, "trial": trial, "attempt": attempt, "step": step, "checkpoint": f"{trial}/{step}"}
 
 
-def scored(trial: str, step: int, win_rate: float, time: float = 20.0) -> Event:
-    """A checkpoint was scored."""
+def verdicts(*scores: float | None) -> dict[str, float | None]:
+    """Verdicts by prompt: p0, p1 and so on."""
+    return {f"p{number}": score for number, score in enumerate(scores)}
+
+
+def card_of(found: Mapping[str, float | None]) -> dict[str, Any]:
+    """The scorecard of some verdicts."""
+    readable = [score for score in found.values() if score is not None]
+    return scorecard(100 * sum(readable) / len(readable), judged=len(readable), unreadable=len(found) - len(readable))
+
+
+def scored(trial: str, step: int, win_rate: float, time: float = 20.0, **other: Any) -> Event:
+    """A checkpoint was scored to the last of its prompts, by two verdicts that leave its win rate so."""
     checkpoint = f"{trial}/{step}/model"
-    return {"event": "score", "time": time, "trial": trial, "step": step, "checkpoint": checkpoint, "scorecard": scorecard(win_rate)}
+    told = {"scorecard": scorecard(win_rate), "verdicts": verdicts(win_rate / 100, win_rate / 100), "whole": True, **other}
+    return {"event": "score", "time": time, "trial": trial, "step": step, "checkpoint": checkpoint, **told}
+
+
+def scored_by(trial: str, step: int, found: Mapping[str, float | None]) -> Event:
+    """A checkpoint was scored by these verdicts."""
+    return scored(trial, step, 0.0, scorecard=card_of(found), verdicts=dict(found))
 
 
 def ended(trial: str, status: str, reason: str = "", time: float = 30.0) -> Event:
@@ -73,6 +92,14 @@ def baseline() -> Event:
     return {"event": "baseline", "time": 5.0, "checkpoint": "base-model", "scorecard": scorecard(50.0)}
 
 
-def held_out(trial: str, win_rate: float, **other: Any) -> Event:
-    """The winner on held-out prompts."""
-    return {"event": "held_out", "time": 40.0, "trial": trial, "checkpoint": "model", "scorecard": scorecard(win_rate, **other)}
+def began(time: float = 0.0, gpus: float = 0.0, checkpoints: int = 2, prompts: int = 100) -> Event:
+    """A session of a search begins, with one rung for each checkpoint."""
+    laid = [{"checkpoint": number, "prompts": prompts} for number in range(1, checkpoints + 1)]
+    return {"event": "begin", "time": time, "rungs": laid, "pairs": 64, "gpus": gpus, "final_runs": 0, "final_judgments": 0}
+
+
+def held_out(trial: str, found: Mapping[str, float | None], seed: int = 0, **other: Any) -> Event:
+    """One seed of a finalist was scored on fresh prompts."""
+    run = f"{trial}-seed{seed}" if seed else trial
+    what = {"trial": trial, "seed": seed, "run": run, "checkpoint": f"{run}/model"}
+    return {"event": "held_out", "time": 40.0, **what, "scorecard": {**card_of(found), **other}, "verdicts": dict(found)}

@@ -18,7 +18,7 @@ from tests.search import events as made
 GANGS = ("gang-0", "gang-1", "gang-2")
 STEPS = (10, 20, 30)
 MAX_ATTEMPTS = 2
-OVER = st.sampled_from([Status.STOPPED, Status.FAILED, Status.COMPLETED])
+OVER = st.sampled_from([status for status in Status if status.is_over])
 
 
 def trial(number: int) -> Trial:
@@ -220,3 +220,32 @@ def test_a_trial_under_way_is_not_handed_to_another_group_by_a_rebuilt_board() -
 def test_a_trained_trial_whose_scores_came_later_is_complete_on_a_rebuilt_board() -> None:
     events = [made.joined(trial(1)), made.attempted("001"), made.saved("001", 10), made.trained("001"), made.scored("001", 10, 60.0)]
     assert Board.rebuilt(events, MAX_ATTEMPTS).is_complete("001")
+
+
+def test_every_end_is_an_end_and_nothing_else_is() -> None:
+    assert {status for status in Status if status.is_over} == {Status.STOPPED, Status.FAILED, Status.CENSORED, Status.COMPLETED}
+
+
+def test_a_checkpoint_stays_pending_until_nothing_more_is_asked_about_it(board: Board) -> None:
+    board.next_job("gang-0")
+    board.checkpoint("001", 10, "directory")
+    board.trained("gang-0", "001")
+    first = made.scored("001", 10, 60.0, scorecard=made.scorecard(60.0, judged=23), whole=False)
+    board.scored(first)
+    assert not board.is_complete("001")
+    last = made.scored("001", 10, 55.0)
+    board.scored(last)
+    assert board.is_complete("001")
+    assert board.records["001"].score_after(0, 0) == first
+    assert board.records["001"].score_after(10, 25) == last
+    assert board.records["001"].score_after(10, 102) is None
+
+
+def test_a_run_of_the_finals_is_not_scored_on_the_way_and_keeps_its_last_checkpoint(board: Board) -> None:
+    run = replace(trial(1), id="001-seed1")
+    board.submit(run, 20)
+    assert not board.checkpoint(run.id, 10, "directory")
+    assert board.records[run.id].pending == {}
+    assert board.steps_to_keep(run.id, Goal()) == {20}
+    rebuilt = Board.rebuilt([made.joined(run, 20, "001"), made.saved(run.id, 10)], MAX_ATTEMPTS)
+    assert (rebuilt.records[run.id].until, rebuilt.records[run.id].pending) == (20, {})

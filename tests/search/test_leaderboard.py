@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.search.goal import Goal
-from orchestrator.search.leaderboard import BASE, Row, held_out, leaderboard, learning_curve, winner
+from orchestrator.search.leaderboard import BASE, Row, leaderboard, learning_curve, winner
 from orchestrator.search.ledger import Event
 from orchestrator.search.trial import Trial
 from tests.search import events as made
@@ -89,11 +89,21 @@ def test_nobody_wins_when_no_trial_was_scored() -> None:
     assert leaderboard([], Goal()) == []
 
 
-def test_the_last_held_out_comparison_counts() -> None:
-    assert held_out(EVENTS) is None
-    found = held_out([*EVENTS, made.held_out("ipo", 51.0), made.held_out("dpo", 60.0, judged=400)])
-    assert found is not None
-    assert (found.trial, found.win_rate, found.low, found.high, found.judged, found.unreadable) == ("dpo", 60.0, 55.0, 65.0, 400, 2)
+def test_runs_of_the_finals_are_no_trials_of_the_search() -> None:
+    run = Trial("dpo-seed1", "dpo", {"beta": 0.1}, {"seed": 1})
+    played = [made.joined(run, 10, "dpo"), made.attempted(run.id), made.saved(run.id, 10), made.ended(run.id, "completed")]
+    assert rows([*EVENTS, *played, made.held_out("dpo", made.verdicts(1.0, 0.0))]) == rows()
+
+
+def test_who_was_asked_more_prompts_stands_above_who_did_better_on_fewer() -> None:
+    few = made.scored("rpo_bwd", 10, 90.0, scorecard=made.scorecard(90.0, judged=20), whole=False)
+    assert list(rows([*EVENTS, few])) == ["dpo", BASE, "ipo", "rpo_bwd", "simpo"]
+
+
+def test_a_censored_trial_keeps_the_score_it_had_and_says_why_it_ended() -> None:
+    found = rows([*EVENTS, made.scored("rpo_bwd", 10, 70.0), made.ended("rpo_bwd", "censored", "vetoed at step 20: empty answers")])
+    assert (found["rpo_bwd"].win_rate, found["rpo_bwd"].status) == (70.0, "censored")
+    assert found["rpo_bwd"].reason == "vetoed at step 20: empty answers"
 
 
 def test_a_learning_curve_is_a_trials_own_scores_by_step() -> None:

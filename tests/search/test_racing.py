@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.search.racing import Rules, Rung, Scores, decide, nested_order, rungs
+from orchestrator.search.racing import Race, Rules, Rung, Scores, decide, last_rungs, nested_order, rungs
 
-SURE = Rules(rungs([10, 20], 400), trials=5, doubt=math.inf)
-RUNG = Rung(20, 400)
+SURE = Rules(rungs(2, 400), trials=5, doubt=math.inf)
+RUNG = Rung(2, 400)
 
 
 def verdicts(win_rate: float, count: int = 400, seed: int = 0) -> list[float | None]:
@@ -29,7 +29,7 @@ def decided(trial: Scores, leader: Scores, rules: Rules = SURE, rung: Rung = RUN
 def test_a_trial_far_behind_the_leader_is_dropped_as_surely_worse_with_the_figures() -> None:
     reason = decided(verdicts(0.4), verdicts(0.6))
     assert reason.startswith("surely worse than leader: behind by ")
-    assert "on 400 prompts at step 20" in reason
+    assert "on 400 prompts at checkpoint 2" in reason
 
 
 def test_equal_trials_and_the_leader_itself_go_on() -> None:
@@ -43,7 +43,7 @@ def test_what_is_behind_by_less_than_the_margin_is_not_dropped() -> None:
     assert decided(*behind, Rules(SURE.rungs, 5, margin=25.0, doubt=math.inf)) == ""
 
 
-def test_more_trials_and_more_steps_ask_for_more_evidence() -> None:
+def test_more_trials_and_more_checkpoints_ask_for_more_evidence() -> None:
     assert Rules(SURE.rungs, 50).error_share < SURE.error_share < Rules(SURE.rungs[:1], 5).error_share
     assert SURE.error_share == pytest.approx(0.05 / (2 * 4))
 
@@ -64,27 +64,53 @@ def test_a_pair_is_compared_only_where_both_verdicts_are_readable() -> None:
 def test_only_trials_with_as_many_prompts_are_rivals() -> None:
     standings = {"trial": verdicts(0.2, 400), "leader": verdicts(0.9, 100)}
     assert decide(standings, "trial", RUNG, SURE).goes_on
-    assert not decide(standings, "trial", Rung(20, 100), SURE).goes_on
+    assert not decide(standings, "trial", Rung(2, 100), SURE).goes_on
 
 
 def test_the_first_trial_has_nobody_to_be_behind() -> None:
     assert decide({"trial": verdicts(0.0)}, "trial", RUNG, SURE).goes_on
 
 
+@pytest.mark.parametrize("doubt", [math.inf, 1.0])
+def test_a_race_decides_whatever_order_trials_come_in_as_on_all_scores_at_once(doubt: float) -> None:
+    chance = random.Random(7)
+    rules = Rules(rungs(2, 201), trials=12, doubt=doubt)
+    race, standings, over, reasons = Race(rules), {rung.checkpoint: {} for rung in rules.rungs}, set[int](), list[str]()
+    whole: dict[tuple[int, int], list[float | None]] = {
+        (trial, point): [None if chance.random() < 0.02 else score for score in verdicts(0.3 + 0.03 * trial, 201, seed=trial % 3)]
+        for trial in range(12)
+        for point in standings
+    }
+    ahead = {trial: iter(rules.rungs) for trial in range(12)}
+    while ahead:
+        trial = chance.choice(sorted(ahead))
+        rung = next(ahead[trial], None)
+        if rung is None or trial in over:
+            del ahead[trial]
+            continue
+        scores = whole[trial, rung.checkpoint][: rung.prompts]
+        standings[rung.checkpoint][f"{trial}"] = scores
+        decision = race.add(f"{trial}", rung, scores)
+        assert decision == decide(standings[rung.checkpoint], f"{trial}", rung, rules)
+        assert race.add(f"{trial}", rung, scores) == decision
+        over |= set() if decision.goes_on else {trial}
+        reasons.append(decision.reason)
+    assert any(reasons)
+
+
 @given(st.integers(1, 1000), st.integers(1, 6), st.floats(1, 4))
-def test_the_last_step_is_scored_on_all_prompts_and_no_step_on_more_than_the_next(prompts: int, steps: int, growth: float) -> None:
-    laid = rungs(range(1, steps + 1), prompts, growth)
-    ends = [max(rung.prompts for rung in laid if rung.step == step) for step in range(1, steps + 1)]
+def test_the_last_checkpoint_is_scored_on_all_prompts_and_none_on_more_than_the_next(prompts: int, steps: int, growth: float) -> None:
+    laid = rungs(steps, prompts, growth)
+    ends = [max(rung.prompts for rung in laid if rung.checkpoint == step) for step in range(1, steps + 1)]
     assert ends == sorted(ends)
     assert ends[-1] == prompts
-    assert list(laid) == sorted(set(laid), key=lambda rung: (rung.step, rung.prompts))
+    assert list(laid) == sorted(set(laid), key=lambda rung: (rung.checkpoint, rung.prompts))
 
 
 def test_rungs_grow_from_few_prompts_to_all() -> None:
-    assert [(rung.step, rung.prompts) for rung in rungs([1, 2, 3], 200)] == [(1, 25), (1, 50), (2, 50), (2, 100), (3, 100), (3, 200)]
-    assert [(rung.step, rung.prompts) for rung in rungs([1, 2], 200, growth=1)] == [(1, 200), (2, 200)]
-    assert Rules(rungs([1, 2, 3], 200), 3).after(2, 50) == Rung(2, 100)
-    assert Rules(rungs([1, 2, 3], 200), 3).after(2, 100) is None
+    assert [(rung.checkpoint, rung.prompts) for rung in rungs(3, 200)] == [(1, 25), (1, 50), (2, 50), (2, 100), (3, 100), (3, 200)]
+    assert [(rung.checkpoint, rung.prompts) for rung in rungs(2, 200, growth=1)] == [(1, 200), (2, 200)]
+    assert last_rungs(rungs(3, 200)) == (Rung(1, 50), Rung(2, 100), Rung(3, 200))
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=60), st.integers(0, 5))

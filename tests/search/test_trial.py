@@ -63,8 +63,10 @@ def test_a_hyperparameter_that_the_method_does_not_have_is_refused_with_the_near
     assert "did you mean 'beta'?" in refused.value.cure
 
 
-def test_the_joint_space_has_every_searched_method_and_no_other() -> None:
-    assert joint_space(SearchSettings(methods=("dpo", "simpo"))) == {name: METHODS[name].search_space for name in ("dpo", "simpo")}
+def test_the_joint_space_has_every_searched_method_and_plain_dpo_and_no_other() -> None:
+    wanted = {name: METHODS[name].search_space for name in ("dpo", "simpo")}
+    assert joint_space(SearchSettings(methods=("dpo", "simpo"))) == wanted
+    assert joint_space(SearchSettings(methods=("simpo",))) == wanted
 
 
 def test_the_settings_ranges_replace_the_methods_and_add_training() -> None:

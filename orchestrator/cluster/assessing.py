@@ -1,0 +1,150 @@
+"""Checkpoints through their rungs: on more and more prompts, as long as the search goes on with the trial and the budget holds."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ray.exceptions import RayError
+
+from evals.prompts import PromptSet
+from evals.scorecard import Scorecard
+from orchestrator.cluster.journal import Bell, Journal
+from orchestrator.cluster.proxies import Proxies
+from orchestrator.cluster.scoring import Scored, Scorer
+from orchestrator.errors import BudgetSpentError, DaaError, MachineError
+from orchestrator.search.board import Board, Status
+from orchestrator.search.goal import asked
+from orchestrator.search.plan import SearchPlan
+from orchestrator.search.racing import Rung
+from orchestrator.settings import Settings
+from orchestrator.training.records import training_of
+
+
+class Referee(Protocol):
+    """Ends trials, or the whole search."""
+
+    async def end(self, trial: str, status: Status, reason: str = "") -> None: ...
+
+    async def complete(self, trial: str) -> None: ...
+
+    async def spend_out(self, reason: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Where:
+    """A trial's checkpoint, and the file of its answers."""
+
+    trial: str
+    step: int
+    checkpoint: str
+    file: Path
+
+    def as_dict(self) -> dict[str, Any]:
+        """As the ledger names it."""
+        return {"trial": self.trial, "step": self.step, "checkpoint": f"{self.checkpoint}/model"}
+
+
+class Assessor:
+    """Scores checkpoints in the background, a trial's one after another. Between two scores, the search says whether to go on."""
+
+    def __init__(self, directory: Path, journal: Journal, bell: Bell, referee: Referee) -> None:
+        self._directory, self._journal, self._bell, self._referee = directory, journal, bell, referee
+        self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._heard: dict[str, tuple[int, int]] = {}
+
+    def use(self, settings: Settings, plan: SearchPlan, board: Board, scorer: Scorer, prompts: PromptSet, proxies: Proxies) -> None:
+        """Work for a search; `prompts` are in the order that all trials share."""
+        self._settings, self._board, self._scorer, self._prompts = settings, board, scorer, prompts
+        self._rungs, self._pairs, self._proxies = plan.rungs, plan.pairs, proxies
+
+    def heard(self, trial: str, step: int, prompts: int) -> None:
+        """The search knows a trial's scores up to this one, and goes on with it."""
+        self._heard[trial] = (step, prompts)
+
+    def checkpoint_of(self, trial: str, step: int) -> int:
+        """Which of the trial's checkpoints is at this step, from 1."""
+        training = self._board.records[trial].trial.training_settings(self._settings.training)
+        return training.checkpoint_steps(self._pairs).index(step) + 1
+
+    async def assess(self, trial: str, step: int, checkpoint: str) -> None:
+        """Score a checkpoint on all of its rungs. A failure ends the search, unless the search has dropped the trial meanwhile."""
+        async with self._turns[trial]:
+            number = self.checkpoint_of(trial, step)
+            rungs = [rung for rung in self._rungs if rung.checkpoint == number]
+            where = _Where(trial, step, checkpoint, self._directory / "responses" / trial / f"step-{step:06d}.jsonl")
+            try:
+                await self._climb(where, rungs)
+            except BudgetSpentError as error:
+                await self._referee.spend_out(error.what)
+            except (DaaError, RayError) as error:
+                if not self._is_over(trial):
+                    unknown = MachineError(f"an evaluation failed: {error!r}", checkpoint, f"see {self._directory / 'logs'}")
+                    await self._journal.give_up(error if isinstance(error, DaaError) else unknown)
+
+    async def _climb(self, where: _Where, rungs: Sequence[Rung]) -> None:
+        event = self._board.records[where.trial].scores.get(where.step)
+        card = Scorecard.from_dict(event["scorecard"]) if event else None
+        known = await self._scorer.recall(where.file, card, self._prompts) if card else None
+        for rung in rungs:
+            if known is not None and len(known.verdicts) >= rung.prompts:
+                continue
+            await self._go_ahead(where.trial)
+            known = None if self._is_over(where.trial) else await self._rung(where, rung, known, rung is rungs[-1])
+            if known is None:
+                return
+        await self._referee.complete(where.trial)
+
+    async def _rung(self, where: _Where, rung: Rung, known: Scored | None, is_last: bool) -> Scored | None:
+        """Score a checkpoint on so many prompts, and write it down; None when the trial ends here."""
+        wanted = rung.prompts - (len(known.verdicts) if known else 0)
+        if (spent := self._journal.exhausted(self._settings.budget, wanted)) is not None:
+            await self._referee.spend_out(spent)
+            return None
+        self._journal.set_aside(wanted)
+        try:
+            answered = await self._scorer.answer(f"{where.checkpoint}/model", self._prompts, known, rung.prompts)
+            told = training_of(Path(where.checkpoint).parent, where.step)
+            before = self._board.records[where.trial].scores.get(where.step)
+            proxies = before["proxies"] if before else await self._proxies.measure(answered)
+            if known is None and not await self._is_worth_judging(where, told, proxies):
+                return None
+            scored = await self._scorer.judge(answered, known)
+        finally:
+            self._journal.set_aside(-wanted)
+        if self._is_over(where.trial):
+            return None
+        scored.save(where.file)
+        event: dict[str, Any] = {**where.as_dict(), "training": told, "proxies": proxies, "whole": is_last, **scored.numbers()}
+        vetoed = [finding for finding in scored.card.findings if finding.guard in self._settings.evaluation.veto]
+        if vetoed:
+            await self._journal.write("veto", **event)
+            await self._referee.end(where.trial, Status.CENSORED, f"vetoed at step {where.step}: {vetoed[0].detail}")
+            return None
+        await self._journal.write("score", **event)
+        self._board.scored({"event": "score", **event})
+        await self._bell.ring()
+        return scored
+
+    async def _is_worth_judging(self, where: _Where, told: Mapping[str, Any], proxies: Mapping[str, float]) -> bool:
+        """Ask the ladder, the cheapest proxy first; a trial that a trusted one prunes ends here."""
+        number = self.checkpoint_of(where.trial, where.step)
+        for ruling in self._proxies.decide(where.trial, number, told, proxies, self._board):
+            await self._journal.write("ladder", **where.as_dict(), checkpoint_number=number, **ruling.as_dict())
+            if not ruling.is_judged:
+                await self._referee.end(where.trial, Status.STOPPED, f"pruned by {ruling.rung} at step {where.step}: {ruling.reason}")
+                return False
+        return True
+
+    async def _go_ahead(self, trial: str) -> None:
+        """Wait until the search has heard the trial's last score."""
+        while not self._is_over(trial):
+            history = self._board.records[trial].history
+            if not history or self._heard.get(trial, (0, 0)) >= (history[-1]["step"], asked(history[-1])):
+                return
+            await self._bell.wait()
+
+    def _is_over(self, trial: str) -> bool:
+        return self._board.records[trial].status.is_over or self._journal.fatal is not None

@@ -1,0 +1,64 @@
+"""The finals: the best trials and the best plain DPO, each under several seeds, on prompts that the search never used."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cluster.asking import ask
+from orchestrator.cluster.evaluation_actors import start_judge
+from orchestrator.report.narration import Narrator
+from orchestrator.search.board import Board, Status
+from orchestrator.search.goal import Goal
+from orchestrator.search.leaderboard import Row
+from orchestrator.search.ledger import read_ledger
+from orchestrator.search.verdict import finalists
+from orchestrator.settings import Settings
+from orchestrator.settings.search import CONTROL
+
+FINAL_JUDGE = "final-judge"
+
+
+def play_finals(settings: Settings, hub: Any, directory: Path, story: Narrator) -> None:
+    """Train each finalist under further seeds, to the step at which it was best, and score all of them on the held-out prompts."""
+    events = read_ledger(directory / "ledger.jsonl")
+    rows = finalists(events, Goal(), settings.finals.finalists)
+    named = ", ".join(f"{row.trial}{' (the control)' if row.method == CONTROL else ''}" for row in rows)
+    story.say(f"finals on held-out prompts: {named}; {settings.finals.seeds} seeds each")
+    ask(hub.begin_finals)
+    judge, kept = None, None
+    if settings.finals.judge is not None:
+        judge, kept = FINAL_JUDGE, start_judge(FINAL_JUDGE, settings.finals.judge, settings.cache, directory / "logs")
+    board = Board.rebuilt(events, settings.cluster.max_attempts)
+    runs = [run for row in rows for run in _further_runs(settings, board, row, hub)]
+    first = [(row.trial, settings.training.seed, row.trial, str(row.checkpoint)) for row in rows]
+    with ThreadPoolExecutor(len(rows)) as pool:
+        asked = [pool.submit(ask, hub.score_held_out, *run, judge) for run in first]
+        for finalist, seed, run, model in runs:
+            if _wait(hub, run) is Status.COMPLETED:
+                asked.append(pool.submit(ask, hub.score_held_out, finalist, seed, run, model, judge))
+        for each in asked:
+            each.result()
+    del kept
+
+
+def _further_runs(settings: Settings, board: Board, row: Row, hub: Any) -> Sequence[tuple[str, int, str, str]]:
+    """Hand a finalist's other seeds to the hub: (finalist, seed, run, model) of each."""
+    from dataclasses import replace
+
+    trial, step = board.records[row.trial].trial, row.step
+    assert step is not None and row.checkpoint is not None
+    first = trial.training_settings(settings.training).seed
+    found = []
+    for seed in range(first + 1, first + settings.finals.seeds):
+        run = replace(trial, id=f"{trial.id}-seed{seed}", training={**trial.training, "seed": seed})
+        ask(hub.submit, run, step, trial.id)
+        found.append((trial.id, seed, run.id, row.checkpoint.replace(f"/{trial.id}/", f"/{run.id}/")))
+    return found
+
+
+def _wait(hub: Any, run: str) -> Status:
+    """Where a run ends."""
+    while not (status := ask(hub.wait_for, run)).is_over:
+        pass
+    return status

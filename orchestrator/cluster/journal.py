@@ -1,0 +1,76 @@
+"""The hub's way to the ledger, and what it knows from it: how much is spent, and whether anything ended the search."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.cluster.asking import patiently
+from orchestrator.errors import DaaError
+from orchestrator.search.budget import Meter, Spent, exhausted, kept_back
+from orchestrator.search.ledger import Event
+from orchestrator.settings import BudgetSettings
+
+
+class Bell:
+    """Wakes all who wait for news."""
+
+    def __init__(self) -> None:
+        self._news = asyncio.Condition()
+
+    async def ring(self) -> None:
+        """There is news."""
+        async with self._news:
+            self._news.notify_all()
+
+    async def wait(self) -> None:
+        """Return at the next news."""
+        async with self._news:
+            await self._news.wait()
+
+
+class Journal:
+    """Writes events, adds up what they cost, and keeps the first error that ended the search."""
+
+    def __init__(self, ledger: Any, bell: Bell) -> None:
+        self._ledger, self._bell = ledger, bell
+        self._meter = Meter()
+        self._set_aside = 0
+        self._kept_back = (0, 0)
+        self.fatal: DaaError | None = None
+
+    def recall(self, events: Sequence[Event]) -> None:
+        """Take up what was written before this process began."""
+        self._meter = Meter(events)
+
+    async def write(self, event: str, **values: Any) -> None:
+        """Write to the ledger; a ledger that cannot be written ends the search, but never a conversation with workers half-way."""
+        self._meter.add({"event": event, "time": time.time(), **values})
+        try:
+            await patiently(self._ledger.append, event, values)
+        except DaaError as error:
+            self.fatal = self.fatal or error
+            await self._bell.ring()
+
+    async def give_up(self, error: DaaError) -> None:
+        """End the search for this error."""
+        self.fatal = self.fatal or error
+        await self.write("fatal", what=error.what, where=error.where, cure=error.cure)
+        await self._bell.ring()
+
+    def spent(self) -> Spent:
+        """What the search has spent until this moment."""
+        return self._meter.spent(time.time())
+
+    def keep_back(self, runs: int, judgments: int) -> None:
+        """Leave so much for trainings and verdicts that come last; none of it once they begin."""
+        self._kept_back = (runs, judgments)
+
+    def exhausted(self, budget: BudgetSettings, judgments: int = 0) -> str | None:
+        """The bound that so many more verdicts would overstep, in words; what is set aside and kept back counts as spent."""
+        expected = Spent(judgments=judgments + self._set_aside).plus(kept_back(self._meter, *self._kept_back))
+        return exhausted(budget, self.spent().plus(expected))
+
+    def set_aside(self, judgments: int) -> None:
+        """Count verdicts that are being asked for; with the negative number, that they are known."""
+        self._set_aside += judgments

@@ -1,0 +1,21 @@
+"""What the screen shows of an error: a few lines, and where its traceback lies."""
+
+import tempfile
+import traceback
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+
+def explain(message: Exception, error: Exception) -> None:
+    """Show a message on the standard error stream, with the log that has the traceback of `error`."""
+    log = _fresh_log()
+    log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    text = f"[bold red]error:[/bold red] {escape(str(message))}\n  [dim]log:   {log}[/dim]"
+    Console(stderr=True, highlight=False).print(text, soft_wrap=True)
+
+
+def _fresh_log() -> Path:
+    with tempfile.NamedTemporaryFile(prefix="daa-error-", suffix=".log", delete=False) as file:
+        return Path(file.name)

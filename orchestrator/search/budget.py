@@ -1,0 +1,123 @@
+"""What a search has spent, what that leaves, and what it saved."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from orchestrator.search.ledger import Event
+from orchestrator.settings import BudgetSettings
+
+# Events whose verdicts were asked for.
+JUDGED = {"baseline", "score", "veto", "held_out"}
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Wall time and the time of all GPUs that were held, in hours; verdicts that were asked for; what the judge was paid."""
+
+    hours: float = 0.0
+    gpu_hours: float = 0.0
+    judgments: int = 0
+    cost: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON-ready form."""
+        return asdict(self)
+
+    def plus(self, other: "Spent") -> "Spent":
+        """Both together."""
+        return Spent(*(getattr(self, name) + getattr(other, name) for name in self.as_dict()))
+
+
+class Meter:
+    """Adds up what the ledger tells. Time runs from the beginning of each session, a start of the search, to its last event."""
+
+    def __init__(self, events: Sequence[Event] = ()) -> None:
+        self._past, self._began, self._gpus, self._latest = Spent(), 0.0, 0.0, 0.0
+        self._asked: dict[tuple[str, Any], tuple[int, float]] = {}
+        self._handed_out: dict[str, float] = {}
+        self._longest = 0.0
+        for event in events:
+            self.add(event)
+
+    def add(self, event: Event) -> None:
+        """Count one event."""
+        if event["event"] == "begin":
+            self._past = self.spent(self._latest)
+            self._began, self._gpus = event["time"], event["gpus"]
+            self._handed_out.clear()
+        if event["event"] in JUDGED:
+            self._judged(event)
+        if event["event"] == "attempt":
+            self._handed_out[event["trial"]] = event["time"]
+        if event["event"] == "trained" and event["trial"] in self._handed_out:
+            self._longest = max(self._longest, event["time"] - self._handed_out.pop(event["trial"]))
+        self._latest = event["time"]
+
+    @property
+    def training_hours(self) -> float:
+        """The longest time that a trial took from being handed out to its end."""
+        return self._longest / _HOUR
+
+    @property
+    def cost_of_judgment(self) -> float:
+        """What the judge was paid for a verdict, on average."""
+        return self._past.cost / self._past.judgments if self._past.judgments else 0.0
+
+    @property
+    def gpus(self) -> float:
+        """How many GPUs the search holds."""
+        return self._gpus
+
+    def spent(self, now: float) -> Spent:
+        """All that was spent until the time `now`."""
+        hours = max(0.0, now - self._began) / _HOUR if self._began else 0.0
+        return replace(self._past, hours=self._past.hours + hours, gpu_hours=self._past.gpu_hours + hours * self._gpus)
+
+    def _judged(self, event: Event) -> None:
+        """A checkpoint's later score holds the verdicts of its earlier ones, which were asked for once."""
+        card, key = event["scorecard"], (event.get("run", event.get("trial", "")), event.get("step", event["event"]))
+        judged, cost = card["judged"] + card["unreadable"], card.get("cost", 0.0)
+        before = self._asked.get(key, (0, 0.0))
+        self._asked[key] = (judged, cost)
+        self._past = replace(self._past, judgments=self._past.judgments + judged - before[0], cost=self._past.cost + cost - before[1])
+
+
+def kept_back(meter: Meter, runs: int, judgments: int) -> Spent:
+    """What the finals will take: `runs` trainings, one after another and each as long as the longest so far, and their verdicts.
+
+    Verdicts are expected to cost what they did so far.
+    """
+    hours = runs * meter.training_hours
+    return Spent(hours, hours * meter.gpus, judgments, judgments * meter.cost_of_judgment)
+
+
+def exhausted(budget: BudgetSettings, spent: Spent) -> str | None:
+    """The bound that `spent` would overstep, in words; None when it is within all of them."""
+    for name, unit in (("gpu_hours", "GPU-hours"), ("hours", "hours"), ("judgments", "judgments"), ("cost", "of the judge's cost")):
+        bound, used = getattr(budget, name), getattr(spent, name)
+        if bound is not None and used > bound:
+            return f"the budget of {bound:,.12g} {unit} is spent"
+    return None
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What the search did without, against training all trials to their end and judging all their checkpoints on all prompts: in shares."""
+
+    judgments: float
+    checkpoints: float
+
+
+def saved(events: Sequence[Event]) -> Saved | None:
+    """None before the search began."""
+    begun = [event for event in events if event["event"] == "begin"]
+    if not begun:
+        return None
+    trials = {event["trial"] for event in events if event["event"] == "trial" and "until" not in event}
+    checkpoints, prompts = begun[-1]["rungs"][-1]["checkpoint"], begun[-1]["rungs"][-1]["prompts"]
+    whole = max(1, len(trials) * checkpoints)
+    reached = {(event["trial"], event["step"]) for event in events if event["event"] == "checkpoint" and event["trial"] in trials}
+    asked = Meter([event for event in events if event.get("trial") in trials and event["event"] != "held_out"]).spent(0.0).judgments
+    return Saved(1 - asked / (whole * prompts), 1 - len(reached) / whole)

@@ -1,0 +1,49 @@
+"""Samples that can be listed: those of a grid over a method's ranges."""
+
+from collections.abc import Mapping
+from itertools import product
+from math import isclose
+from typing import Any
+
+from orchestrator.distributions import Choice, Distribution, LogUniform
+from orchestrator.search.trial import joint_space, published_samples, ranges_of
+from orchestrator.settings import SearchSettings, TrainingSettings
+
+
+def listed_samples(search: SearchSettings, training: TrainingSettings) -> dict[str, list[dict[str, Any]] | None]:
+    """All samples of each arm, its published one first; None where there is no end of them.
+
+    A grid ends, and so does a method without any range: to train it twice with the same setting tells nothing.
+    """
+    space = joint_space(search)
+    listed: dict[str, list[dict[str, Any]] | None] = {}
+    for sample in published_samples(search.arms, space, training):
+        method = sample.pop("method")
+        ranges = ranges_of(method, space)
+        listed[method] = grid(ranges, search.grid_points, sample) if search.searcher == "grid" or not ranges else None
+    return listed
+
+
+def grid(ranges: Mapping[str, Distribution], points: int, published: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every combination of `points` values of each continuous range and all options of the others, after the published setting.
+
+    The published setting is not repeated; what it leaves open is at the first value of its range. Without ranges it is all there is.
+    """
+    axes = [_values(distribution, points) for distribution in ranges.values()]
+    nodes = [dict(zip(ranges, values, strict=True)) for values in product(*axes)]
+    first = nodes[0] | dict(published)
+    return [first, *(node for node in nodes if not _same(node, first))]
+
+
+def _values(distribution: Distribution, points: int) -> list[Any]:
+    """The ends and what lies evenly between them, by orders of magnitude where the range is logarithmic; a single point is its middle."""
+    if isinstance(distribution, Choice):
+        return list(distribution.options)
+    low, high = distribution.low, distribution.high
+    steps = [0.5] if points == 1 else [index / (points - 1) for index in range(1, points - 1)]
+    between = [low * (high / low) ** step if isinstance(distribution, LogUniform) else low + step * (high - low) for step in steps]
+    return between if points == 1 else [low, *between, high]
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return all(isclose(value, other[key]) if isinstance(value, float) else value == other[key] for key, value in one.items())

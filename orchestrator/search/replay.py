@@ -1,0 +1,107 @@
+"""Every number of a search again, from what its models answered and its judge said; nothing is asked, no library of models is loaded."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evals.answers import load_answers
+from evals.generation import Decoding
+from evals.guards import Finding
+from evals.scorecard import Measurement, score
+from orchestrator.errors import UserError
+from orchestrator.search.goal import asked
+from orchestrator.search.ledger import Event, read_ledger
+from orchestrator.search.plan import SearchPlan, race_rules
+from orchestrator.search.racing import Rung, Scores, compare
+from orchestrator.settings import Settings
+
+SCORED = {"baseline", "score", "veto", "held_out"}
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A number that came out otherwise: what it is, what was written and what is computed."""
+
+    what: str
+    written: Any
+    computed: Any
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How many scorecards and decisions were computed again, and those that differ."""
+
+    scorecards: int
+    decisions: int
+    mismatches: tuple[Mismatch, ...]
+
+
+def replay(directory: Path, settings: Settings) -> Replay:
+    """Compute every scorecard of a search from its answers, and every decision of its race from its verdicts; compare to the last digit.
+
+    Raises UserError where there is no ledger, or where answers are missing.
+    """
+    if not (directory / "ledger.jsonl").is_file():
+        raise UserError("there is no search to replay: no ledger.jsonl", str(directory), "give the directory of a search")
+    events = read_ledger(directory / "ledger.jsonl")
+    scored = [event for event in events if event["event"] in SCORED]
+    decided = [event for event in events if event["event"] == "end" and "checkpoint_number" in event]
+    mismatches = [found for event in scored for found in _scorecard(directory, event)]
+    mismatches += [found for event in decided for found in _decision(event, events, settings)]
+    return Replay(len(scored), len(decided), tuple(mismatches))
+
+
+def answers_of(directory: Path, event: Event) -> Path:
+    """The file of the answers that an event was scored by."""
+    responses = directory / "responses"
+    match event["event"]:
+        case "baseline":
+            return responses / "base" / "search.jsonl"
+        case "held_out":
+            return responses / event["run"] / "held-out.jsonl"
+        case _:
+            return responses / event["trial"] / f"step-{event['step']:06d}.jsonl"
+
+
+def _scorecard(directory: Path, event: Event) -> Iterator[Mismatch]:
+    """What differs between a scorecard and the one that its answers make; a rung's answers are the first of its checkpoint's."""
+    file, card = answers_of(directory, event), event["scorecard"]
+    if not file.is_file():
+        raise UserError("the answers of a score are missing", str(file), "restore the directory `responses`")
+    responses, verdicts = load_answers(file)
+    responses, verdicts = responses[: asked(event)], verdicts[: asked(event)]
+    findings = tuple(Finding(**finding) for finding in card["findings"])
+    how = (card["judge"], Decoding(**card["decoding"]), card["prompts_sha256"], card["seconds"], 1.0)
+    again = _plain(score(verdicts, responses, Measurement(*how, findings)).as_dict())
+    where = " ".join(str(event[key]) for key in ("event", "trial", "run", "step") if key in event)
+    yield from (Mismatch(f"{where}: {key}", card.get(key), value) for key, value in again.items() if card.get(key) != value)
+    by_prompt = {verdict.prompt_id: verdict.candidate_score for verdict in verdicts}
+    for prompt in by_prompt.keys() | event["verdicts"].keys():
+        written, computed = event["verdicts"].get(prompt), by_prompt.get(prompt)
+        if written != computed:
+            yield Mismatch(f"{where}: verdict on {prompt}", written, computed)
+
+
+def _decision(end: Event, events: Sequence[Event], settings: Settings) -> Iterator[Mismatch]:
+    """What differs between the reason for which a trial left the race and the one that its verdicts give, against the same leader."""
+    plan = SearchPlan.of(next(event for event in events if event["event"] == "begin"))
+    rung = Rung(end["checkpoint_number"], end["prompts"])
+    own, leader = (_scores(events, trial, rung, settings, plan) for trial in (end["trial"], end["against"]))
+    computed = compare(own, end["against"], leader, rung, race_rules(settings, plan)).reason
+    if computed != end["reason"]:
+        yield Mismatch(f"end {end['trial']}: reason", end["reason"], computed)
+
+
+def _scores(events: Sequence[Event], trial: str, rung: Rung, settings: Settings, plan: SearchPlan) -> Scores:
+    """A trial's verdicts at a rung, in the order in which they were asked for."""
+    joined = next(event for event in events if event["event"] == "trial" and event["trial"] == trial)
+    training = settings.training.model_copy(update=dict(joined["training"]))
+    step = training.checkpoint_steps(plan.pairs)[rung.checkpoint - 1]
+    of_step = [event for event in events if event["event"] == "score" and event["trial"] == trial and event["step"] == step]
+    return list(of_step[-1]["verdicts"].values())[: rung.prompts]
+
+
+def _plain(card: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON has it."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in card.items()}

@@ -1,0 +1,252 @@
+"""A checkpoint climbs its rungs as the search allows: heard, affordable, worth a judge, and fit to be believed."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.generation import Decoding, Response
+from evals.guards import Finding
+from evals.judging import Match, Verdict
+from evals.prompts import EvaluationPrompt, Message, PromptSet
+from evals.scorecard import Measurement, score
+from orchestrator.cluster.assessing import Assessor
+from orchestrator.cluster.journal import Bell, Journal
+from orchestrator.cluster.proxies import Proxies
+from orchestrator.cluster.scoring import Answered, Scored
+from orchestrator.errors import BudgetSpentError, JudgeUnavailableError
+from orchestrator.search.board import Board, Status
+from orchestrator.search.plan import SearchPlan
+from orchestrator.search.racing import rungs
+from orchestrator.search.trial import Trial
+from orchestrator.settings import Settings
+
+PROMPTS = PromptSet(tuple(EvaluationPrompt(str(number), (Message("user", "?"),)) for number in range(100)), "sha")
+PLAN = SearchPlan(rungs(2, 100), pairs=40)
+
+
+class Ledger:
+    """Keeps what is written, as the ledger's actor does."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.append = self
+
+    async def remote(self, event: str, values: dict[str, Any]) -> None:
+        """One event."""
+        self.events.append({"event": event, **values})
+
+    def named(self, event: str) -> list[dict[str, Any]]:
+        """All events of a name."""
+        return [each for each in self.events if each["event"] == event]
+
+
+class Scoring:
+    """An engine and a judge that win every second prompt; `asked` counts the verdicts."""
+
+    def __init__(self, findings: Sequence[Finding] = (), error: Exception | None = None) -> None:
+        self.asked, self._findings, self._error = 0, tuple(findings), error
+
+    async def answer(self, model: str, prompts: PromptSet, known: Scored | None = None, count: int | None = None) -> Answered:
+        """Nothing is generated."""
+        asked = prompts.prompts[len(known.verdicts) if known else 0 : count]
+        return Answered("sha", [Match(p, "a", "b") for p in asked], [Response(p.id, "a", 1) for p in asked], 0.1)
+
+    async def judge(self, answered: Answered, known: Scored | None = None, judge: Any = None) -> Scored:
+        """Every second one wins."""
+        if self._error is not None:
+            raise self._error
+        self.asked += len(answered.matches)
+        new = [Verdict(match.prompt.id, float(int(match.prompt.id) % 2)) for match in answered.matches]
+        verdicts = [*(known.verdicts if known else ()), *new]
+        responses = [*(known.responses if known else ()), *answered.responses]
+        how = Measurement("judge", Decoding(), "sha", 1.0, findings=self._findings)
+        return Scored(score(verdicts, responses, how), verdicts, responses)
+
+
+class Hub:
+    """An assessor with what it works with, and what it made of it."""
+
+    def __init__(self, directory: Path, scoring: Scoring, **changes: Any) -> None:
+        needed = {"model": {"base": "m"}, "data": {"train": "d"}, "evaluation": {"prompts": "p", "veto": ["constant"]}}
+        training = {"batch_size": 10, "steps": 4, "checkpoints": 2}
+        self.settings = Settings.model_validate(needed | {"judge": {"kind": "verifier"}, "training": training} | changes)
+        self.ledger, self.bell, self.board = Ledger(), Bell(), Board(2)
+        self.journal = Journal(self.ledger, self.bell)
+        self.spent: list[str] = []
+        self.assessor = Assessor(directory, self.journal, self.bell, self)
+        self.assessor.use(self.settings, PLAN, self.board, scoring, PROMPTS, Proxies(self.settings.ladder, []))  # pyright: ignore[reportArgumentType]
+        self.directory = directory
+
+    async def end(self, trial: str, status: Status, reason: str = "") -> None:
+        """A trial is over."""
+        self.board.end(trial, status, reason)
+        await self.bell.ring()
+
+    async def complete(self, trial: str) -> None:
+        """Nothing more is asked about a checkpoint."""
+
+    async def spend_out(self, reason: str) -> None:
+        """A budget is used up."""
+        self.spent.append(reason)
+
+    def checkpoint(self, trial: str, step: int) -> asyncio.Task[None]:
+        """A checkpoint came in."""
+        self.board.submit(Trial(trial, "dpo", {}, {}))
+        self.board.checkpoint(trial, step, str(self.directory / trial / f"step-{step}"))
+        return asyncio.create_task(self.assessor.assess(trial, step, str(self.directory / trial / f"step-{step}")))
+
+
+async def settle() -> None:
+    """Let everything go on that can."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def test_no_rung_is_asked_before_the_search_has_heard_the_last_one(tmp_path: Path) -> None:
+    async def story() -> None:
+        scoring = Scoring()
+        hub = Hub(tmp_path, scoring)
+        first, second = hub.checkpoint("001", 2), hub.checkpoint("001", 4)
+        await settle()
+        assert [(e["step"], len(e["verdicts"]), e["whole"]) for e in hub.ledger.named("score")] == [(2, 25, False)]
+        hub.assessor.heard("001", 2, 25)
+        await hub.bell.ring()
+        await settle()
+        assert [(e["step"], len(e["verdicts"]), e["whole"]) for e in hub.ledger.named("score")][1:] == [(2, 50, True)]
+        assert first.done()
+        for prompts in (50, 100):
+            hub.assessor.heard("001", 2 if prompts == 50 else 4, 50)
+            await hub.bell.ring()
+            await settle()
+        assert second.done()
+        assert [len(e["verdicts"]) for e in hub.ledger.named("score")] == [25, 50, 50, 100]
+        assert scoring.asked == 150, "a verdict was asked for twice"
+
+    asyncio.run(story())
+
+
+def test_a_trial_that_was_dropped_meanwhile_costs_no_more_verdicts(tmp_path: Path) -> None:
+    async def story() -> None:
+        scoring = Scoring()
+        hub = Hub(tmp_path, scoring)
+        task = hub.checkpoint("001", 2)
+        await settle()
+        await hub.end("001", Status.STOPPED)
+        await settle()
+        assert task.done()
+        assert scoring.asked == 25
+
+    asyncio.run(story())
+
+
+def test_verdicts_beyond_the_budget_are_never_asked_for_those_on_the_way_included(tmp_path: Path) -> None:
+    async def story() -> None:
+        scoring = Scoring()
+        hub = Hub(tmp_path, scoring, budget={"judgments": 60})
+        tasks = [hub.checkpoint(f"{number:03d}", 2) for number in range(4)]
+        await settle()
+        await asyncio.gather(*tasks[2:])
+        assert scoring.asked <= 60
+        assert hub.spent
+        assert set(hub.spent) == {"the budget of 60 judgments is spent"}
+        for task in tasks[:2]:
+            task.cancel()
+
+    asyncio.run(story())
+
+
+def test_a_judge_whose_money_is_spent_ends_the_search_and_not_with_an_error(tmp_path: Path) -> None:
+    async def story() -> None:
+        hub = Hub(tmp_path, Scoring(error=BudgetSpentError("10 of 10 is spent", "the judge's budget", "raise it")))
+        await hub.checkpoint("001", 2)
+        assert hub.spent == ["10 of 10 is spent"]
+        assert hub.journal.fatal is None
+
+    asyncio.run(story())
+
+
+def test_a_judge_that_fails_ends_the_search_with_its_error(tmp_path: Path) -> None:
+    async def story() -> None:
+        error = JudgeUnavailableError("no answer", "the judge", "wait")
+        hub = Hub(tmp_path, Scoring(error=error))
+        await hub.checkpoint("001", 2)
+        assert hub.journal.fatal is error
+        assert hub.ledger.named("fatal")[0]["what"] == "no answer"
+
+    asyncio.run(story())
+
+
+def test_a_vetoed_checkpoint_censors_its_trial_and_is_no_score(tmp_path: Path) -> None:
+    async def story() -> None:
+        hub = Hub(tmp_path, Scoring(findings=[Finding("constant", 0.9, "90 of 100 responses are the same")]))
+        await hub.checkpoint("001", 2)
+        assert hub.board.records["001"].status is Status.CENSORED
+        assert "90 of 100 responses are the same" in hub.board.records["001"].reason
+        assert hub.ledger.named("score") == []
+        assert len(hub.ledger.named("veto")) == 1
+
+    asyncio.run(story())
+
+
+def test_a_trusted_measure_spares_the_judge_and_an_untrusted_one_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        scoring = Scoring()
+        ladder = {"prune": True, "fewest": 5, "least_correlation": 0.0, "keep": 0.5, "audit": 100}
+        hub = Hub(tmp_path, scoring, ladder=ladder)
+        monkeypatch.setattr("orchestrator.cluster.assessing.training_of", told)
+        # Forty trials that validation ranks as the judge does.
+        for number in range(40):
+            trial = Trial(f"{number:03d}", "dpo", {}, {})
+            hub.board.submit(trial)
+            card = {"win_rate": float(number), "judged": 50, "unreadable": 0}
+            where = {"event": "score", "trial": trial.id, "step": 2, "verdicts": {}, "whole": True}
+            hub.board.scored({**where, "training": {"validation_accuracy": number / 100}, "proxies": {}, "scorecard": card})
+        tasks = [hub.checkpoint("best", 2), hub.checkpoint("worst", 2)]
+        await settle()
+        rulings = {event["trial"]: event["action"] for event in hub.ledger.named("ladder")}
+        assert rulings == {"best": "judge", "worst": "audit"}
+        tasks.append(hub.checkpoint("worst-too", 2))
+        await settle()
+        assert hub.board.records["worst-too"].status is Status.STOPPED
+        assert "pruned by validation" in hub.board.records["worst-too"].reason
+        assert scoring.asked == 50
+        for task in tasks:
+            task.cancel()
+
+    def told(directory: Path, step: int) -> dict[str, float]:
+        return {"validation_accuracy": {"best": 0.9, "worst": 0.01, "worst-too": 0.005}[directory.name]}
+
+    asyncio.run(story())
+
+
+def test_a_session_after_this_one_goes_on_at_the_rung_that_it_finds(tmp_path: Path) -> None:
+    async def story() -> None:
+        hub = Hub(tmp_path, Scoring())
+        hub.checkpoint("001", 2)
+        await settle()
+        (event,) = hub.ledger.named("score")
+        scoring = Scoring()
+        later = Hub(tmp_path, scoring)
+        known = await scoring.judge(await scoring.answer("m", PROMPTS, None, 25))
+
+        async def recall(*_: Any) -> Scored:
+            return replace(known)
+
+        scoring.asked = 0
+        scoring.recall = recall  # pyright: ignore[reportAttributeAccessIssue]
+        later.board.submit(Trial("001", "dpo", {}, {}))
+        later.board.scored(event)
+        task = later.checkpoint("001", 2)
+        await settle()
+        assert scoring.asked == 0
+        later.assessor.heard("001", 2, 25)
+        await later.bell.ring()
+        await settle()
+        assert scoring.asked == 25
+        assert task.done()
+
+    asyncio.run(story())

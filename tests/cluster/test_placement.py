@@ -1,0 +1,47 @@
+"""What does not fit into a cluster is refused with the resource that is short, and where."""
+
+import pytest
+
+from orchestrator.cluster.placement import bundles, require, unplaced
+from orchestrator.errors import ClusterError
+from orchestrator.settings import ClusterSettings
+
+TWO_NODES = {"10.0.0.1": {"CPU": 16.0, "GPU": 4.0}, "10.0.0.2": {"CPU": 16.0, "GPU": 4.0}}
+
+
+def test_gpus_that_the_cluster_does_not_have_are_named_with_the_cure() -> None:
+    with pytest.raises(ClusterError, match="the run needs 4 GPUs and the cluster has 0") as refused:
+        require(ClusterSettings(workers=4, gpus_per_worker=1), {"one": {"CPU": 8.0}})
+    assert "add nodes" in refused.value.cure
+
+
+def test_what_fits_exactly_is_accepted() -> None:
+    require(ClusterSettings(workers=2, cpus_per_worker=0.5), {"one": {"CPU": 2.0}})
+    require(ClusterSettings(workers=6, gpus_per_worker=1, gpus_per_engine=2), TWO_NODES)
+
+
+def test_an_engine_that_no_single_node_has_room_for_is_refused_though_the_cluster_has_enough() -> None:
+    with pytest.raises(ClusterError, match="1 of 7 workers and engines find no place for") as refused:
+        require(ClusterSettings(workers=3, gangs=2, gpus_per_worker=1, gpus_per_engine=2, cpus_per_worker=0.1), _nodes(*[1.0] * 8))
+    assert "lacks" in refused.value.what
+
+
+def _nodes(*gpus: float) -> dict[str, dict[str, float]]:
+    return {f"10.0.0.{number}": {"CPU": 8.0, "GPU": count} for number, count in enumerate(gpus)}
+
+
+def test_the_node_and_what_it_lacks_are_named() -> None:
+    told = unplaced([{"CPU": 1.0, "GPU": 2.0}], {"10.0.0.1": {"CPU": 4.0, "GPU": 0.5}, "10.0.0.2": {"CPU": 0.0, "GPU": 8.0}})
+    assert told == "1 of 1 workers and engines find no place for 1 CPU and 2 GPU: 10.0.0.1 lacks 1.5 GPU; 10.0.0.2 lacks 1 CPU"
+
+
+def test_the_largest_are_placed_first_where_least_is_left() -> None:
+    assert unplaced([{"GPU": 1.0}, {"GPU": 1.0}, {"GPU": 4.0}, {"GPU": 2.0}], TWO_NODES) is None
+    assert unplaced([{"GPU": 3.0}] * 3, TWO_NODES) is not None
+    assert unplaced([], {}) is None
+
+
+def test_fractions_of_a_gpu_share_one() -> None:
+    shared = ClusterSettings(workers=1, gangs=2, gpus_per_worker=0.25, gpus_per_engine=0.5, cpus_per_worker=1)
+    assert [each["GPU"] for each in bundles(shared)] == [0.25, 0.25, 0.5]
+    require(shared, {"one": {"CPU": 4.0, "GPU": 1.0}})

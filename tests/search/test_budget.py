@@ -1,0 +1,128 @@
+"""What a search has spent is counted once, over all of its sessions, and what it saved is told against doing everything."""
+
+import pytest
+
+from orchestrator.search.budget import Meter, Saved, Spent, exhausted, kept_back, saved
+from orchestrator.search.ledger import Event
+from orchestrator.search.trial import Trial
+from orchestrator.settings import BudgetSettings
+from tests.search import events as made
+
+HOUR = 3600.0
+DPO, IPO = (Trial(name, name, {}, {}) for name in ("dpo", "ipo"))
+RUN = Trial("dpo-seed1", "dpo", {}, {"seed": 1})
+
+
+def at(hours: float, event: Event) -> Event:
+    """The same event at another time."""
+    return {**event, "time": hours * HOUR}
+
+
+def judged(trial: str, step: int, prompts: int, cost: float = 0.0) -> Event:
+    """A checkpoint was scored on so many prompts, two of them unreadable."""
+    return made.scored(trial, step, 50.0, scorecard=made.scorecard(50.0, judged=prompts - 2, unreadable=2, cost=cost))
+
+
+def test_time_runs_from_the_beginning_of_a_session_until_asked_on_all_gpus_that_are_held() -> None:
+    assert Meter([at(1, made.began(gpus=8))]).spent(1.5 * HOUR) == Spent(hours=0.5, gpu_hours=4.0)
+    assert Meter().spent(5 * HOUR) == Spent()
+
+
+def test_what_passes_between_two_sessions_is_not_spent() -> None:
+    events = [at(1, made.began(gpus=8)), at(2, made.joined(DPO)), at(10, made.began(gpus=2)), at(11, made.joined(IPO))]
+    assert Meter(events).spent(13 * HOUR) == Spent(hours=1 + 3, gpu_hours=8 + 6)
+
+
+def test_a_meter_taken_up_from_the_ledger_by_a_restarted_process_equals_one_that_lived_through_it() -> None:
+    events = [
+        at(1, made.began(gpus=2)),
+        at(1, made.attempted("dpo")),
+        at(2, judged("dpo", 10, 25, 0.1)),
+        at(3, judged("dpo", 10, 100, 0.4)),
+        at(4, made.trained("dpo")),
+        at(5, judged("dpo", 20, 100, 0.4)),
+    ]
+    lived = Meter()
+    for number, event in enumerate(events, 1):
+        lived.add(event)
+        taken_up = Meter(events[:number])
+        assert taken_up.spent(6 * HOUR) == lived.spent(6 * HOUR)
+        assert taken_up.training_hours == lived.training_hours
+    assert lived.spent(6 * HOUR) == Spent(5.0, 10.0, 200, 0.8)
+
+
+def test_the_rungs_of_a_checkpoint_are_counted_once() -> None:
+    events = [judged("dpo", 10, 25, 1.0), judged("dpo", 10, 50, 2.0), judged("dpo", 20, 50, 2.0), judged("ipo", 10, 25, 1.0)]
+    assert Meter(events).spent(0.0) == Spent(judgments=50 + 50 + 25, cost=5.0)
+
+
+def test_a_vetoed_score_and_the_base_models_cost_as_any_other() -> None:
+    vetoed = {**judged("dpo", 10, 50, 2.0), "event": "veto"}
+    assert Meter([made.baseline(), judged("dpo", 10, 25, 1.0), vetoed]).spent(0.0) == Spent(judgments=102 + 50, cost=2.0)
+
+
+def test_every_seed_of_every_finalist_is_counted() -> None:
+    held = [made.held_out(name, made.verdicts(1.0, None, 0.0), seed, cost=0.5) for name in ("dpo", "ipo") for seed in (0, 1, 2)]
+    assert Meter([judged("dpo", 10, 25), *held]).spent(0.0) == Spent(judgments=25 + 6 * 3, cost=3.0)
+
+
+def test_the_longest_training_is_known_and_a_gap_between_sessions_is_no_training() -> None:
+    events = [at(1, made.began()), at(1, made.attempted("dpo")), at(1.5, made.trained("dpo")), at(2, made.attempted("ipo"))]
+    assert Meter(events).training_hours == 0.5
+    after_a_gap = [*events, at(20, made.began()), at(20.1, made.trained("ipo"))]
+    assert Meter(after_a_gap).training_hours == 0.5
+    begun_again = [*events, at(20, made.began()), at(20, made.attempted("ipo", 2)), at(21, made.trained("ipo"))]
+    assert Meter(begun_again).training_hours == 1.0
+
+
+def test_the_finals_are_expected_to_take_what_trainings_and_verdicts_took_so_far() -> None:
+    meter = Meter([at(1, made.began(gpus=4)), at(1, made.attempted("dpo")), at(1.5, made.trained("dpo")), judged("dpo", 10, 100, 2.0)])
+    assert kept_back(meter, runs=4, judgments=1000) == Spent(hours=2.0, gpu_hours=8.0, judgments=1000, cost=20.0)
+    assert kept_back(Meter(), runs=4, judgments=1000) == Spent(judgments=1000)
+
+
+@pytest.mark.parametrize(
+    ("bound", "within", "beyond", "words"),
+    [
+        ({"gpu_hours": 16.0}, Spent(gpu_hours=16.0), Spent(gpu_hours=16.1), "the budget of 16 GPU-hours is spent"),
+        ({"hours": 2.5}, Spent(hours=2.5), Spent(hours=2.6), "the budget of 2.5 hours is spent"),
+        ({"judgments": 5000}, Spent(judgments=5000), Spent(judgments=5001), "the budget of 5,000 judgments is spent"),
+        ({"cost": 10.0}, Spent(cost=10.0), Spent(cost=10.01), "the budget of 10 of the judge's cost is spent"),
+    ],
+)
+def test_a_bound_may_be_reached_and_not_overstepped(bound: dict[str, float], within: Spent, beyond: Spent, words: str) -> None:
+    budget = BudgetSettings.model_validate(bound)
+    assert exhausted(budget, within) is None
+    assert exhausted(budget, beyond) == words
+
+
+def test_without_bounds_everything_may_be_spent() -> None:
+    assert exhausted(BudgetSettings(), Spent(1e9, 1e9, 10**9, 1e9)) is None
+
+
+def test_a_large_budget_is_written_out() -> None:
+    assert exhausted(BudgetSettings(judgments=2_500_000), Spent(judgments=2_500_001)) == "the budget of 2,500,000 judgments is spent"
+
+
+def test_what_was_saved_is_told_against_every_checkpoint_of_every_trial_on_all_prompts() -> None:
+    events = [
+        made.began(checkpoints=2, prompts=100),
+        made.baseline(),
+        *(made.joined(each) for each in (DPO, IPO)),
+        *(made.saved("dpo", step) for step in (10, 20)),
+        *(judged("dpo", step, prompts) for step, prompts in ((10, 25), (10, 50), (20, 100))),
+        made.saved("ipo", 10),
+        judged("ipo", 10, 50),
+    ]
+    assert saved(events) == Saved(judgments=1 - 200 / 400, checkpoints=1 - 3 / 4)
+
+
+def test_the_finals_save_nothing_and_cost_the_search_nothing_of_what_it_saved() -> None:
+    events = [made.began(), made.joined(DPO), made.saved("dpo", 10), judged("dpo", 10, 50)]
+    finals = [made.joined(RUN, 10, "dpo"), made.saved(RUN.id, 10), made.held_out("dpo", made.verdicts(1.0, 0.0), 1)]
+    assert saved([*events, *finals]) == saved(events) == Saved(0.75, 0.5)
+
+
+def test_before_a_search_began_nothing_is_saved() -> None:
+    assert saved([]) is None
+    assert saved([made.began()]) == Saved(1.0, 1.0)

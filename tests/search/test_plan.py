@@ -1,0 +1,60 @@
+"""What a search will do is known before it begins, and the ledger can tell it again."""
+
+import json
+from typing import Any
+
+import pytest
+
+from evals.prompts import EvaluationPrompt, Message, PromptSet
+from orchestrator.search.plan import SearchPlan, in_order, make_plan, race_rules
+from orchestrator.search.racing import Rung
+from orchestrator.settings import Settings
+
+PAIRS, PROMPTS = 400, 100
+
+
+def settings(**search: Any) -> Settings:
+    """A search with these settings of its own."""
+    given = {"world": {"kind": "tasks"}, "judge": {"kind": "verifier"}, "finals": {"finalists": 3, "seeds": 2}}
+    return Settings.model_validate({**given, "training": {"batch_size": 8}, "search": search})
+
+
+def test_the_finals_need_each_finalist_and_the_control_under_all_seeds() -> None:
+    plan = make_plan(settings(), PAIRS, 8.0, PROMPTS, held_out=500)
+    assert (plan.final_runs, plan.final_judgments) == (4 * 1, 4 * 2 * 500)
+    assert (plan.pairs, plan.gpus) == (PAIRS, 8.0)
+
+
+def test_without_held_out_prompts_there_are_no_finals() -> None:
+    plan = make_plan(settings(), PAIRS, 0.0, PROMPTS, held_out=0)
+    assert (plan.final_runs, plan.final_judgments) == (0, 0)
+
+
+def test_a_race_has_more_rungs_than_checkpoints_and_other_schedulers_one_for_each() -> None:
+    racing, plain = (make_plan(settings(scheduler=name), PAIRS, 0.0, PROMPTS, 0).rungs for name in ("racing", "none"))
+    checkpoints = len(settings().training.checkpoint_steps(PAIRS))
+    assert len(racing) > checkpoints == len(plain)
+    assert racing[-1] == plain[-1] == Rung(checkpoints, PROMPTS)
+
+
+@pytest.mark.parametrize("held_out", [0, 500])
+def test_the_ledger_tells_the_plan_again(held_out: int) -> None:
+    plan = make_plan(settings(), PAIRS, 2.0, PROMPTS, held_out)
+    event = json.loads(json.dumps({"event": "begin", "time": 1.0, **plan.as_dict()}))
+    assert SearchPlan.of(event) == plan
+
+
+def test_the_rules_of_the_race_are_the_settings() -> None:
+    given = settings(trials=12, error_rate=0.1, margin=2.0, doubt=1.5)
+    plan = make_plan(given, PAIRS, 0.0, PROMPTS, 0)
+    rules = race_rules(given, plan)
+    assert (rules.rungs, rules.trials, rules.error_rate, rules.margin, rules.doubt) == (plan.rungs, 12, 0.1, 2.0, 1.5)
+
+
+def test_prompts_are_put_in_an_order_that_spreads_their_strata_and_loses_none() -> None:
+    prompts = tuple(EvaluationPrompt(str(n), (Message("user", "?"),), stratum="ab"[n >= 20]) for n in range(40))
+    ordered = in_order(PromptSet(prompts, "digest"), seed=0)
+    assert ordered.sha256 == "digest"
+    assert sorted(ordered.prompts, key=lambda prompt: int(prompt.id)) == list(prompts)
+    assert 4 <= sum(prompt.stratum == "a" for prompt in ordered.prompts[:10]) <= 6
+    assert in_order(PromptSet(prompts, "digest"), seed=1) != ordered
