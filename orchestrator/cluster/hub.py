@@ -79,7 +79,8 @@ class TrialHub:
     async def submit(self, trial: Trial, until: int | None = None, seed_of: str | None = None) -> None:
         """Queue a trial, or a run of the finals: another seed of a trial, trained `until` a step. One that is known is left as it is."""
         await self._ready()
-        if self._spent_out is None and self._board.submit(trial, until):
+        # The finals spend what was kept back for them.
+        if (self._spent_out is None or until is not None) and self._board.submit(trial, until):
             described = {"method": trial.method, "hyperparameters": dict(trial.hyperparameters), "training": dict(trial.training)}
             of_finals = {} if until is None else {"until": until, "seed_of": seed_of}
             await self._journal.write("trial", trial=trial.id, **described, **of_finals)
