@@ -17,6 +17,7 @@ from orchestrator.cluster.scoring import Scored, Scorer
 from orchestrator.errors import BudgetSpentError, DaaError, MachineError
 from orchestrator.search.board import Board, Status
 from orchestrator.search.goal import asked
+from orchestrator.search.ledger import answers_of
 from orchestrator.search.plan import SearchPlan
 from orchestrator.search.racing import Rung
 from orchestrator.settings import Settings
@@ -74,7 +75,7 @@ class Assessor:
         async with self._turns[trial]:
             number = self.checkpoint_of(trial, step)
             rungs = [rung for rung in self._rungs if rung.checkpoint == number]
-            where = _Where(trial, step, checkpoint, self._directory / "responses" / trial / f"step-{step:06d}.jsonl")
+            where = _Where(trial, step, checkpoint, answers_of(self._directory, {"event": "score", "trial": trial, "step": step}))
             try:
                 await self._climb(where, rungs)
             except BudgetSpentError as error:
@@ -103,8 +104,7 @@ class Assessor:
         if (spent := self._journal.exhausted(self._settings.budget, wanted)) is not None:
             await self._referee.spend_out(spent)
             return None
-        self._journal.set_aside(wanted)
-        try:
+        with self._journal.set_aside(wanted):
             answered = await self._scorer.answer(f"{where.checkpoint}/model", self._prompts, known, rung.prompts)
             told = training_of(Path(where.checkpoint).parent, where.step)
             before = self._board.records[where.trial].scores.get(where.step)
@@ -112,8 +112,6 @@ class Assessor:
             if known is None and not await self._is_worth_judging(where, told, proxies):
                 return None
             scored = await self._scorer.judge(answered, known)
-        finally:
-            self._journal.set_aside(-wanted)
         if self._is_over(where.trial):
             return None
         scored.save(where.file)

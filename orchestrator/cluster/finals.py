@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def play_finals(settings: Settings, hub: Any, directory: Path, story: Narrator) 
         judge, kept = FINAL_JUDGE, start_judge(FINAL_JUDGE, settings.finals.judge, settings.cache, directory / "logs")
     board = Board.rebuilt(events, settings.cluster.max_attempts)
     runs = [run for row in rows for run in _further_runs(settings, board, row, hub)]
-    first = [(row.trial, settings.training.seed, row.trial, str(row.checkpoint)) for row in rows]
+    first = [(row.trial, _seed(settings, board, row), row.trial, str(row.checkpoint)) for row in rows]
     with ThreadPoolExecutor(len(rows)) as pool:
         asked = [pool.submit(ask, hub.score_held_out, *run, judge) for run in first]
         for finalist, seed, run, model in runs:
@@ -44,17 +45,20 @@ def play_finals(settings: Settings, hub: Any, directory: Path, story: Narrator) 
 
 def _further_runs(settings: Settings, board: Board, row: Row, hub: Any) -> Sequence[tuple[str, int, str, str]]:
     """Hand a finalist's other seeds to the hub: (finalist, seed, run, model) of each."""
-    from dataclasses import replace
-
     trial, step = board.records[row.trial].trial, row.step
     assert step is not None and row.checkpoint is not None
-    first = trial.training_settings(settings.training).seed
+    first = _seed(settings, board, row)
     found = []
     for seed in range(first + 1, first + settings.finals.seeds):
         run = replace(trial, id=f"{trial.id}-seed{seed}", training={**trial.training, "seed": seed})
         ask(hub.submit, run, step, trial.id)
         found.append((trial.id, seed, run.id, row.checkpoint.replace(f"/{trial.id}/", f"/{run.id}/")))
     return found
+
+
+def _seed(settings: Settings, board: Board, row: Row) -> int:
+    """The seed under which the search trained a trial."""
+    return board.records[row.trial].trial.training_settings(settings.training).seed
 
 
 def _wait(hub: Any, run: str) -> Status:

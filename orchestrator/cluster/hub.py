@@ -18,7 +18,7 @@ from orchestrator.errors import DaaError, MachineError, TrainingDivergedError
 from orchestrator.output import send_output_to
 from orchestrator.search.board import Board, Job, Status
 from orchestrator.search.goal import Goal
-from orchestrator.search.ledger import Event, read_ledger
+from orchestrator.search.ledger import Event, answers_of, read_ledger
 from orchestrator.search.plan import SearchPlan, in_order
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
@@ -182,9 +182,11 @@ class TrialHub:
         if (reason := self._journal.exhausted(self._settings.budget, len(prompts.prompts))) is not None:
             await self.spend_out(reason)
             return
-        scored = await self._scorer.score(model, prompts, find_actor(judge) if judge else None)
-        scored.save(self._directory / "responses" / run / "held-out.jsonl")
-        await self._journal.write("held_out", trial=finalist, seed=seed, run=run, checkpoint=model, **scored.numbers())
+        with self._journal.set_aside(len(prompts.prompts)):
+            scored = await self._scorer.score(model, prompts, find_actor(judge) if judge else None)
+        event = {"trial": finalist, "seed": seed, "run": run, "checkpoint": model, **scored.numbers()}
+        scored.save(answers_of(self._directory, {"event": "held_out", **event}))
+        await self._journal.write("held_out", **event)
 
     async def wait_for(self, trial: str) -> Status:
         """Where a trial stands; answers within seconds, at once when it is over. Raises what ended the search."""
@@ -254,7 +256,7 @@ class TrialHub:
         assert model is not None
         await self._scorer.check_judge(prompts)
         scored = await self._scorer.score(model, prompts)
-        scored.save(self._directory / "responses" / "base" / "search.jsonl")
+        scored.save(answers_of(self._directory, {"event": "baseline"}))
         event = {"checkpoint": model, **scored.numbers()}
         await self._journal.write("baseline", **event)
         return event

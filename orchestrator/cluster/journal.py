@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from orchestrator.cluster.asking import patiently
@@ -71,6 +72,11 @@ class Journal:
         expected = Spent(judgments=judgments + self._set_aside).plus(kept_back(self._meter, *self._kept_back))
         return exhausted(budget, self.spent().plus(expected))
 
-    def set_aside(self, judgments: int) -> None:
-        """Count verdicts that are being asked for; with the negative number, that they are known."""
+    @contextmanager
+    def set_aside(self, judgments: int) -> Iterator[None]:
+        """Count verdicts as spent while they are asked for."""
         self._set_aside += judgments
+        try:
+            yield
+        finally:
+            self._set_aside -= judgments

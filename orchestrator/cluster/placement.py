@@ -1,6 +1,7 @@
 """What a run needs of a cluster, compared with what is there."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import ray
 from ray.util.placement_group import placement_group_table
@@ -27,8 +28,8 @@ def needed(cluster: ClusterSettings) -> dict[str, float]:
 
 def held_gpus(settings: Settings) -> float:
     """GPUs that a search holds for as long as it runs."""
-    judges = [settings.judge, settings.ladder.reward_model, settings.ladder.local_judge]
-    return needed(settings.cluster)["GPU"] + sum(judge_gpus(judge) for judge in judges if judge is not None)
+    judges = [settings.judge, *settings.ladder.models.values()]
+    return needed(settings.cluster)["GPU"] + sum(judge_gpus(judge) for judge in judges)
 
 
 def engine_cpus(cluster: ClusterSettings) -> float:
@@ -85,18 +86,19 @@ def waiting_places() -> str | None:
     from ray._private.state import available_resources_per_node
 
     pending = [group for group in placement_group_table().values() if group["state"] == "PENDING"]
-    free = {_address(node): resources for node, resources in available_resources_per_node().items()}
+    names: dict[str | None, str] = {node["NodeID"]: _name(node) for node in ray.nodes()}
+    free = {names.get(node, str(node)): resources for node, resources in available_resources_per_node().items()}
     return unplaced([bundle for group in pending for bundle in group["bundles"].values()], free) if pending else None
 
 
 def nodes_of_cluster() -> Nodes:
-    """The living nodes' resources, by address."""
-    return {node["NodeManagerAddress"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+    """The living nodes' resources, by name."""
+    return {_name(node): node["Resources"] for node in ray.nodes() if node["Alive"]}
 
 
-def _address(node_id: str) -> str:
-    """A node's address."""
-    return next((node["NodeManagerAddress"] for node in ray.nodes() if node["NodeID"] == node_id), node_id)
+def _name(node: Mapping[str, Any]) -> str:
+    """A node's address, and what tells it from others at the same one."""
+    return f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})"
 
 
 def _short(bundle: Resources, there: Resources) -> list[str]:

@@ -11,6 +11,7 @@ from orchestrator.cluster.finals import play_finals
 from orchestrator.cluster.hub import TrialHub
 from orchestrator.cluster.judges import within_budget
 from orchestrator.cluster.placement import engine_cpus, held_gpus
+from orchestrator.cluster.proxies import actor_name
 from orchestrator.cluster.searchers import check_installed
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.training_workers import Gang, GangActor
@@ -173,8 +174,7 @@ def _start_actors(settings: Settings, directory: Path) -> _Actors:
         for name in names
     ]
     judges = [start_judge("judge", within_budget(settings.judge, settings.budget), settings.cache, logs)]
-    proxies = {"reward_model": settings.ladder.reward_model, "local_judge": settings.ladder.local_judge}
-    judges += [start_judge(f"proxy-{name}", proxy, settings.cache, logs) for name, proxy in proxies.items() if proxy is not None]
+    judges += [start_judge(actor_name(name), model, settings.cache, logs) for name, model in settings.ladder.models.items()]
     ledger = LedgerActor.options(name="ledger").remote(str(directory / "ledger.jsonl"))
     hub = TrialHub.options(name=HUB).remote(str(directory), names, "judge", "ledger")
     gangs = []

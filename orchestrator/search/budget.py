@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from orchestrator.search.goal import asked
 from orchestrator.search.ledger import Event
 from orchestrator.settings import BudgetSettings
 
@@ -77,8 +78,8 @@ class Meter:
 
     def _judged(self, event: Event) -> None:
         """A checkpoint's later score holds the verdicts of its earlier ones, which were asked for once."""
-        card, key = event["scorecard"], (event.get("run", event.get("trial", "")), event.get("step", event["event"]))
-        judged, cost = card["judged"] + card["unreadable"], card.get("cost", 0.0)
+        key = (event.get("run", event.get("trial", "")), event.get("step", event["event"]))
+        judged, cost = asked(event), event["scorecard"].get("cost", 0.0)
         before = self._asked.get(key, (0, 0.0))
         self._asked[key] = (judged, cost)
         self._past = replace(self._past, judgments=self._past.judgments + judged - before[0], cost=self._past.cost + cost - before[1])
@@ -119,5 +120,5 @@ def saved(events: Sequence[Event]) -> Saved | None:
     checkpoints, prompts = begun[-1]["rungs"][-1]["checkpoint"], begun[-1]["rungs"][-1]["prompts"]
     whole = max(1, len(trials) * checkpoints)
     reached = {(event["trial"], event["step"]) for event in events if event["event"] == "checkpoint" and event["trial"] in trials}
-    asked = Meter([event for event in events if event.get("trial") in trials and event["event"] != "held_out"]).spent(0.0).judgments
-    return Saved(1 - asked / (whole * prompts), 1 - len(reached) / whole)
+    judgments = Meter([event for event in events if event.get("trial") in trials and event["event"] != "held_out"]).spent(0.0).judgments
+    return Saved(1 - judgments / (whole * prompts), 1 - len(reached) / whole)

@@ -86,15 +86,16 @@ def _scored(row: Row, event: Event, status: str) -> Row:
 
 def _seconds(events: Sequence[Event]) -> dict[str, float]:
     """Each trial's time under way, summed over attempts: what passes between a fault and the next attempt does not count."""
-    total: dict[str, float] = {}
+    before: dict[str, float] = {}
     started: dict[str, float] = {}
+    latest: dict[str, float] = {}
     for event in events:
         trial = event.get("trial")
         if trial is None or event["event"] not in {"attempt", "checkpoint", "score", "end"}:
             continue
         if event["event"] == "attempt":
-            total[trial] = sum(total.get(part, 0.0) for part in (trial, f"{trial} now"))
+            before[trial] = before.get(trial, 0.0) + latest.get(trial, 0.0) - started.get(trial, 0.0)
             started[trial] = event["time"]
         if trial in started:
-            total[f"{trial} now"] = event["time"] - started[trial]
-    return {trial: round(total[trial] + total[f"{trial} now"], 1) for trial in started}
+            latest[trial] = event["time"]
+    return {trial: round(before[trial] + latest[trial] - started[trial], 1) for trial in started}

@@ -45,6 +45,18 @@ def read_ledger(path: Path) -> list[Event]:
     return list(_events(path)) if path.exists() else []
 
 
+def answers_of(directory: Path, event: Event) -> Path:
+    """The file of the answers that an event was scored by."""
+    responses = directory / "responses"
+    match event["event"]:
+        case "baseline":
+            return responses / "base" / "search.jsonl"
+        case "held_out":
+            return responses / event["run"] / "held-out.jsonl"
+        case _:
+            return responses / event["trial"] / f"step-{event['step']:06d}.jsonl"
+
+
 def _events(path: Path) -> Iterator[Event]:
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):

@@ -10,13 +10,12 @@ from evals.generation import Decoding
 from evals.guards import Finding
 from evals.scorecard import Measurement, score
 from orchestrator.errors import UserError
+from orchestrator.search.budget import JUDGED
 from orchestrator.search.goal import asked
-from orchestrator.search.ledger import Event, read_ledger
+from orchestrator.search.ledger import Event, answers_of, read_ledger
 from orchestrator.search.plan import SearchPlan, race_rules
 from orchestrator.search.racing import Rung, Scores, compare
 from orchestrator.settings import Settings
-
-SCORED = {"baseline", "score", "veto", "held_out"}
 
 
 @dataclass(frozen=True)
@@ -45,23 +44,11 @@ def replay(directory: Path, settings: Settings) -> Replay:
     if not (directory / "ledger.jsonl").is_file():
         raise UserError("there is no search to replay: no ledger.jsonl", str(directory), "give the directory of a search")
     events = read_ledger(directory / "ledger.jsonl")
-    scored = [event for event in events if event["event"] in SCORED]
+    scored = [event for event in events if event["event"] in JUDGED]
     decided = [event for event in events if event["event"] == "end" and "checkpoint_number" in event]
     mismatches = [found for event in scored for found in _scorecard(directory, event)]
     mismatches += [found for event in decided for found in _decision(event, events, settings)]
     return Replay(len(scored), len(decided), tuple(mismatches))
-
-
-def answers_of(directory: Path, event: Event) -> Path:
-    """The file of the answers that an event was scored by."""
-    responses = directory / "responses"
-    match event["event"]:
-        case "baseline":
-            return responses / "base" / "search.jsonl"
-        case "held_out":
-            return responses / event["run"] / "held-out.jsonl"
-        case _:
-            return responses / event["trial"] / f"step-{event['step']:06d}.jsonl"
 
 
 def _scorecard(directory: Path, event: Event) -> Iterator[Mismatch]:

@@ -30,14 +30,21 @@ class LadderSettings(Section):
     reward_model: RewardModelSettings | None = None
     local_judge: VllmJudgeSettings | None = None
 
+    @property
+    def models(self) -> dict[ProxyName, RewardModelSettings | VllmJudgeSettings]:
+        """The models that are given, by the measure that each one takes."""
+        given: dict[ProxyName, RewardModelSettings | VllmJudgeSettings | None]
+        given = {"reward_model": self.reward_model, "local_judge": self.local_judge}
+        return {name: model for name, model in given.items() if model is not None}
+
     @model_validator(mode="after")
     def _possible(self) -> LadderSettings:
         if len(set(self.rungs)) < len(self.rungs):
             raise ValueError("rungs names a measure twice")
-        for name, model in (("reward_model", self.reward_model), ("local_judge", self.local_judge)):
-            if name in self.rungs and model is None:
+        for name in ("reward_model", "local_judge"):
+            if name in self.rungs and name not in self.models:
                 raise ValueError(f"{name} is among the rungs and has no model: give [ladder.{name}], or take it off")
-            if name not in self.rungs and model is not None:
+            if name not in self.rungs and name in self.models:
                 raise ValueError(f"{name} has a model and is not among the rungs: add it to rungs, or remove its section")
         if self.prune and not self.rungs:
             raise ValueError("prune is on and there is no measure to go by: name one in rungs")
