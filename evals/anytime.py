@@ -8,13 +8,10 @@ With a fixed stake the wealth depends on which verdicts there are and not on the
 mean of a product of independent factors is at most the power of the mean factor (of the arithmetic and the geometric mean).
 """
 
-from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-
-from evals.statistics import Interval
 
 # Shares of the largest stake that cannot lose more than all. The best is about (mean / variance) times the range, which this spans.
 _STAKES = 8
@@ -40,14 +37,6 @@ def upper_bound(differences: npt.ArrayLike, error_rate: float) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if log_wealth(differences, middle) >= enough else (middle, high)
     return high
-
-
-def paired_bounds(first: Sequence[float], second: Sequence[float], error_rate: float = 0.05) -> Interval:
-    """The mean of `first - second`, scores in [0, 1] of the same prompts, with bounds that hold however often one looks."""
-    differences = np.subtract(first, second)
-    half = error_rate / 2
-    mean = float(differences.mean()) if len(differences) else 0.0
-    return Interval(mean, -upper_bound(-differences, half), upper_bound(differences, half))
 
 
 @cache

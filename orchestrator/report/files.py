@@ -10,6 +10,7 @@ from orchestrator.report import words
 from orchestrator.search.budget import Meter, saved
 from orchestrator.search.curves import curves
 from orchestrator.search.goal import Goal
+from orchestrator.search.ladder import correlations
 from orchestrator.search.leaderboard import Row, leaderboard, learning_curve
 from orchestrator.search.ledger import Event, read_ledger
 from orchestrator.search.verdict import answer
@@ -20,21 +21,26 @@ def write_reports(directory: Path) -> list[Row]:
     events = read_ledger(directory / "ledger.jsonl")
     rows = leaderboard(events, Goal())
     _replace(directory / "leaderboard.json", json.dumps([row.as_dict() for row in rows], indent=2, ensure_ascii=False) + "\n")
-    _replace(directory / "answer.json", json.dumps(answer_ready(events), indent=2, ensure_ascii=False) + "\n")
-    _replace(directory / "report.html", page(rows, events, directory.name))
+    told = answer_ready(events, rows)
+    _replace(directory / "answer.json", json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    _replace(directory / "report.html", page(rows, events, told, directory.name))
     return rows
 
 
 def differing_reports(directory: Path) -> list[str]:
     """The reports of a run's directory that are not, to the last digit, what its ledger makes."""
     events = read_ledger(directory / "ledger.jsonl")
-    computed = {"leaderboard.json": [row.as_dict() for row in leaderboard(events, Goal())], "answer.json": answer_ready(events)}
+    rows = leaderboard(events, Goal())
+    computed = {"leaderboard.json": [row.as_dict() for row in rows], "answer.json": answer_ready(events, rows)}
     written = {name: json.loads((directory / name).read_text(encoding="utf-8")) for name in computed}
     return [name for name, value in computed.items() if json.loads(json.dumps(value)) != written[name]]
 
 
-def answer_ready(events: Sequence[Event]) -> dict[str, Any] | None:
-    """The answer with its sentences, what was spent and what was saved, as plain JSON values; None while nothing is scored."""
+def answer_ready(events: Sequence[Event], rows: Sequence[Row]) -> dict[str, Any] | None:
+    """The answer with its sentences, what was spent and saved, and how far cheaper measures rank as the judge does; plain JSON values.
+
+    None while nothing is scored.
+    """
     found, economy = answer(events, Goal()), saved(events)
     if found is None:
         return None
@@ -44,17 +50,17 @@ def answer_ready(events: Sequence[Event]) -> dict[str, Any] | None:
         "sentences": [*words.verdict(found), words.economy(spent, economy)],
         "spent": spent.as_dict(),
         "saved": asdict(economy) if economy else None,
-        "expected_best": curves(leaderboard(events, Goal()), Goal()),
+        "expected_best": curves(rows, Goal()),
+        "correlations": {str(each.rung): asdict(each.measured) for each in correlations(events)},
     }
 
 
-def page(rows: Sequence[Row], events: Sequence[Event], title: str) -> str:
+def page(rows: Sequence[Row], events: Sequence[Event], told: dict[str, Any] | None, title: str) -> str:
     """One self-contained HTML page: it needs no network to open."""
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(loader=PackageLoader("orchestrator.report"), autoescape=True)
     environment.filters |= {"win_rate": words.win_rate, "hyperparameters": words.hyperparameters}
-    told = answer_ready(events)
     return environment.get_template("report.html").render(
         title=title, rows=rows, answer=told, charts=charts(rows, events, told["finalists"][0]["trial"] if told else None)
     )

@@ -5,7 +5,7 @@ Judging two trials on the same prompts halves the variance of their difference, 
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -15,7 +15,6 @@ from evals.anytime import log_wealth, upper_bound
 FEWEST_PROMPTS = 25
 
 Scores = Sequence[float | None]  # Verdicts in [0, 1] in the shared order of prompts; None where one was unreadable.
-Standings = Mapping[str, Scores]  # The trials that were scored at one checkpoint.
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class Race:
     """A race under way, whose trials are scored at every rung that they come to.
 
     A rung's leader is all that it keeps, since nothing else decides and a verdict never changes: neither the time of a decision nor the
-    memory grows with the trials. The decisions are those of `decide` on all scores so far.
+    memory grows with the trials. The decisions are those that all scores so far would give.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -115,17 +114,6 @@ class Race:
         if mean > best:
             self._leaders[rung] = (mean, trial, scores)
         return compare(scores, leader, leading, rung, self._rules) if best > mean else GO_ON
-
-
-def decide(standings: Standings, trial: str, rung: Rung, rules: Rules) -> Decision:
-    """Whether a trial that was scored at a rung goes on. `standings` are all trials' scores at that checkpoint, those dropped included."""
-    means = {name: mean for name, scores in standings.items() if (mean := mean_of(scores, rung.prompts)) is not None}
-    if trial not in means:
-        return GO_ON
-    leader = max((name for name in means if name != trial), key=means.__getitem__, default=None)
-    if leader is None:
-        return GO_ON
-    return compare(standings[trial], leader, standings[leader], rung, rules) if means[leader] > means[trial] else GO_ON
 
 
 def compare(scores: Scores, leader: str, leading: Scores, rung: Rung, rules: Rules) -> Decision:

@@ -54,7 +54,8 @@ def ledger(trial: str, reason: str = "", checkpoint: str = "model") -> list[Even
 
 def html(events: list[Event], title: str = "run") -> str:
     """The page of these events."""
-    return page(leaderboard(events, Goal()), events, title)
+    rows = leaderboard(events, Goal())
+    return page(rows, events, answer_ready(events, rows), title)
 
 
 def test_the_page_names_the_trials_their_numbers_and_the_verdict() -> None:
@@ -129,7 +130,8 @@ def test_reports_are_written_anew_and_leave_no_partial_file(run: Path) -> None:
 def test_the_answer_file_has_the_answer_its_sentences_and_what_it_cost(run: Path) -> None:
     write_reports(run)
     told = json.loads((run / "answer.json").read_text())
-    assert told.keys() == {"finalists", "differences", "is_fresh", "seed_deviation", "sentences", "spent", "saved", "expected_best"}
+    answered = {"finalists", "differences", "is_fresh", "seed_deviation", "sentences"}
+    assert told.keys() == answered | {"spent", "saved", "expected_best", "correlations"}
     best = told["finalists"][0]
     assert (best["trial"], best["win_rate"], best["prompts"], best["seeds"]) == ("001-dpo", pytest.approx(58.0), 100, 1)
     assert best["low"] < 58 < best["high"]
@@ -157,6 +159,22 @@ def test_without_finals_the_page_has_no_table_of_them_and_says_that_the_figure_f
 
 def test_all_sentences_of_the_answer_are_on_the_page() -> None:
     words = Tags(html(ledger("001-dpo"))).words
-    told = answer_ready(ledger("001-dpo"))
+    events = ledger("001-dpo")
+    told = answer_ready(events, leaderboard(events, Goal()))
     assert told is not None
     assert all(sentence in words for sentence in told["sentences"])
+
+
+def test_how_far_a_cheaper_measure_ranks_as_the_judge_does_is_told_where_there_is_one() -> None:
+    trials = [Trial(f"{number:03d}-dpo", "dpo", {"beta": 0.1 * number}, {}) for number in range(1, 7)]
+    events = [made.began(), *(made.joined(trial) for trial in trials)]
+    for number, trial in enumerate(trials):
+        events.append({**made.scored(trial.id, 20, 50.0 + number), "training": {"validation_accuracy": 0.5 + 0.05 * number}})
+    told = answer_ready(events, leaderboard(events, Goal()))
+    assert told is not None
+    found = told["correlations"]["validation"]
+    assert (found["trials"], found["tau"]) == (6, pytest.approx(1.0))
+    assert found["low"] < 1
+    words = " ".join(" ".join(Tags(html(events)).words).split())
+    assert "validation: Kendall's tau with the judge 1.00 (95 % above" in words
+    assert "Cheaper measures" not in " ".join(Tags(html(ledger("001-dpo"))).words)

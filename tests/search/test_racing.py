@@ -3,15 +3,27 @@
 import math
 import random
 from collections import Counter
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.search.racing import Race, Rules, Rung, Scores, decide, last_rungs, nested_order, rungs
+from orchestrator.search.racing import GO_ON, Decision, Race, Rules, Rung, Scores, compare, last_rungs, mean_of, nested_order, rungs
 
 SURE = Rules(rungs(2, 400), trials=5, doubt=math.inf)
 RUNG = Rung(2, 400)
+
+
+def decide(standings: Mapping[str, Scores], trial: str, rung: Rung, rules: Rules) -> Decision:
+    """What a race decides, from all trials' scores at a checkpoint at once, those dropped included."""
+    means = {name: mean for name, scores in standings.items() if (mean := mean_of(scores, rung.prompts)) is not None}
+    if trial not in means:
+        return GO_ON
+    leader = max((name for name in means if name != trial), key=means.__getitem__, default=None)
+    if leader is None:
+        return GO_ON
+    return compare(standings[trial], leader, standings[leader], rung, rules) if means[leader] > means[trial] else GO_ON
 
 
 def verdicts(win_rate: float, count: int = 400, seed: int = 0) -> list[float | None]:
