@@ -16,8 +16,8 @@ class LadderSettings(Section):
     """Cheaper measures than the judge's win rate, the cheapest first, and what they may decide.
 
     `validation` is the accuracy on held-out pairs, `reward_model` and `local_judge` are win rates by the models given under these names.
-    Each one's rank correlation with the judge (Kendall's tau-b) is measured on the search's own trials. With `prune`, checkpoints that a
-    measure puts below the best share `keep` of those at the same step are not judged, while the correlation is surely
+    Each one's rank correlation with the judge (Kendall's tau-b) is measured on the search's own trials. With `prune`, trials that a measure
+    puts below the best share `keep` of those at the same checkpoint end there, unjudged, while the correlation is surely
     `least_correlation` or more over at least `fewest` trials; one in `audit` of them is judged all the same, so that it is still measured.
     """
 
