@@ -9,7 +9,7 @@ from orchestrator.cluster.asking import patiently
 from orchestrator.cluster.scoring import Answered
 from orchestrator.cluster.session import find_actor
 from orchestrator.search.board import Board
-from orchestrator.search.ladder import Action, Rung, figures, may_prune, prune
+from orchestrator.search.ladder import Action, Decision, Measure, figures, may_prune, prune
 from orchestrator.search.ledger import Event
 from orchestrator.settings import LadderSettings
 from orchestrator.settings.ladder import ProxyName
@@ -24,15 +24,14 @@ def actor_name(proxy: ProxyName) -> str:
 class Ruling:
     """What the ladder decided about a checkpoint by one of its measures."""
 
-    rung: Rung
+    rung: Measure
     value: float | None
-    action: Action
-    reason: str
-    is_judged: bool
+    decision: Decision
 
     def as_dict(self) -> dict[str, Any]:
         """As the ledger keeps it."""
-        return {"rung": str(self.rung), "value": self.value, "action": str(self.action), "reason": self.reason}
+        told = {"action": str(self.decision.action), "reason": self.decision.reason}
+        return {"rung": str(self.rung), "value": self.value, **told}
 
 
 class Proxies:
@@ -66,10 +65,10 @@ class Proxies:
         for name in self._settings.rungs:
             value = told.get("validation_accuracy") if name == "validation" else proxies.get(name)
             self._note(name, checkpoint, trial, value)
-            trust = may_prune(figures(events, Rung(name)), self._settings)
+            trust = may_prune(figures(events, Measure(name)), self._settings)
             decision = prune(trust, self._values[name, checkpoint], trial, self._settings, self._below[name])
             self._below[name] += decision.is_below
-            yield Ruling(Rung(name), value, decision.action, decision.reason, decision.is_judged)
+            yield Ruling(Measure(name), value, decision)
 
     def _note(self, rung: str, checkpoint: int, trial: str, value: float | None) -> None:
         if value is not None:

@@ -19,7 +19,7 @@ _A = 2.5002
 _FIELLER, _FEWEST = 0.437, 5
 
 
-class Rung(StrEnum):
+class Measure(StrEnum):
     """What a checkpoint is measured by, the cheapest first; the last one is the truth."""
 
     VALIDATION = "validation"
@@ -58,7 +58,7 @@ class RankCorrelation:
 class Correlation:
     """How far a proxy ranks the search's trials as the judge does."""
 
-    rung: Rung
+    rung: Measure
     measured: RankCorrelation
 
 
@@ -151,14 +151,14 @@ def prune(trust: Trust, values: Mapping[str, float], candidate: str, rules: Ladd
     return Decision(Action.PRUNE, f"{place}; {trust.reason}")
 
 
-def proxy_value(event: Event, rung: Rung) -> float | None:
+def proxy_value(event: Event, rung: Measure) -> float | None:
     """What a score event says by a proxy; None where it says nothing, never 0."""
-    if rung is Rung.VALIDATION:
+    if rung is Measure.VALIDATION:
         return event.get("training", {}).get("validation_accuracy")
     return event.get("proxies", {}).get(rung.value)
 
 
-def figures(events: Sequence[Event], rung: Rung, goal: Goal | None = None, step: int | None = None) -> list[tuple[float, float]]:
+def figures(events: Sequence[Event], rung: Measure, goal: Goal | None = None, step: int | None = None) -> list[tuple[float, float]]:
     """(proxy, judge) of each trial that has both, larger being better: at its last step, or at `step`, with the most verdicts there."""
     goal = goal or Goal()
     latest: dict[str, tuple[tuple[int, int], tuple[float, float]]] = {}
@@ -175,8 +175,8 @@ def figures(events: Sequence[Event], rung: Rung, goal: Goal | None = None, step:
 def correlations(events: Sequence[Event], goal: Goal | None = None, looks_from: int = 8) -> list[Correlation]:
     """Each proxy that the ledger has figures of, the cheapest first."""
     found = []
-    for rung in Rung:
-        pairs = figures(events, rung, goal) if rung is not Rung.JUDGE else []
+    for rung in Measure:
+        pairs = figures(events, rung, goal) if rung is not Measure.JUDGE else []
         if pairs:
             found.append(Correlation(rung, rank_correlation([a for a, _ in pairs], [b for _, b in pairs], looks_from)))
     return found

@@ -13,8 +13,8 @@ from orchestrator.errors import SettingsError
 from orchestrator.search.goal import Goal
 from orchestrator.search.ladder import (
     Action,
+    Measure,
     RankCorrelation,
-    Rung,
     Trust,
     correlations,
     figures,
@@ -175,10 +175,10 @@ def test_figures_are_those_of_each_trials_last_step_and_the_most_verdicts_there(
         {key: value for key, value in told("e", 4, 0.0, validation=0.1).items() if key != "scorecard"},
         told("f", 4, 70.0, validation=math.nan),
     ]
-    assert figures(events, Rung.VALIDATION) == [(0.7, 60.0), (0.5, 50.0)]
-    assert figures(events, Rung.VALIDATION, step=4) == [(0.6, 55.0), (0.5, 50.0)]
-    assert figures(events, Rung.REWARD_MODEL) == [(0.4, 50.0)]
-    assert figures(events, Rung.VALIDATION, Goal("mean_length", "min")) == [(0.7, -80.0), (0.5, -80.0)]
+    assert figures(events, Measure.VALIDATION) == [(0.7, 60.0), (0.5, 50.0)]
+    assert figures(events, Measure.VALIDATION, step=4) == [(0.6, 55.0), (0.5, 50.0)]
+    assert figures(events, Measure.REWARD_MODEL) == [(0.4, 50.0)]
+    assert figures(events, Measure.VALIDATION, Goal("mean_length", "min")) == [(0.7, -80.0), (0.5, -80.0)]
 
 
 def test_every_proxy_with_figures_has_its_correlation_the_cheapest_first() -> None:
