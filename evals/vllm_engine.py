@@ -164,6 +164,8 @@ class VllmEngine:
         from vllm.platforms import current_platform
 
         on_cpu = current_platform.is_cpu()
+        if on_cpu:
+            _register(read_config(directory).get("architectures", ()))
         # On a processor vLLM 0.32 cannot take back the random number that a prompt drew when only a part of it was read: read them whole.
         whole = {"enable_chunked_prefill": False} if on_cpu else {}
         lora = {"enable_lora": True, "max_lora_rank": _allowed_rank(self._rank), "max_loras": LORAS_AT_ONCE} if self._rank else {}
@@ -212,6 +214,15 @@ class VllmEngine:
 
         numbers = {adapter: self._adapters.setdefault(fingerprint(Path(adapter)), len(self._adapters) + 1) for adapter in adapters}
         return {adapter: LoRARequest(f"adapter-{number}", number, adapter) for adapter, number in numbers.items()}
+
+
+def _register(architectures: Sequence[str]) -> None:
+    """Import models' classes here; vLLM would look at them in a process of its own, to spare a GPU, which pays for all imports again."""
+    from vllm import ModelRegistry
+
+    for name in architectures:
+        if name in ModelRegistry.models:
+            ModelRegistry.register_model(name, ModelRegistry.models[name].load_model_cls())
 
 
 def _sampling(question: Question, wanted: list[int], room: int) -> "SamplingParams":

@@ -24,6 +24,13 @@ from orchestrator.settings import Settings
 from orchestrator.training.records import training_of
 
 
+def explained(error: Exception, model: str, directory: Path) -> DaaError:
+    """What went wrong when a model was evaluated, as a user is told; an error of ours is that already."""
+    if isinstance(error, DaaError):
+        return error
+    return MachineError(f"an evaluation failed: {error!r}", model, f"see {directory / 'logs'}")
+
+
 class Referee(Protocol):
     """Ends trials, or the whole search."""
 
@@ -61,9 +68,12 @@ class Assessor:
         self._settings, self._board, self._scorer, self._prompts = settings, board, scorer, prompts
         self._rungs, self._pairs, self._proxies = plan.rungs, plan.pairs, proxies
 
-    def heard(self, trial: str, step: int, prompts: int) -> None:
+    async def hear(self, trial: str, step: int, prompts: int) -> None:
         """The search knows a trial's scores up to this one, and goes on with it."""
-        self._heard[trial] = (step, prompts)
+        # Only for news: all who wait ask again at a bell, and would ring it for one another for ever.
+        if self._heard.get(trial) != (step, prompts):
+            self._heard[trial] = (step, prompts)
+            await self._bell.ring()
 
     def checkpoint_of(self, trial: str, step: int) -> int:
         """Which of the trial's checkpoints is at this step, from 1."""
@@ -82,8 +92,7 @@ class Assessor:
                 await self._referee.spend_out(error.what)
             except (DaaError, RayError) as error:
                 if not self._is_over(trial):
-                    unknown = MachineError(f"an evaluation failed: {error!r}", checkpoint, f"see {self._directory / 'logs'}")
-                    await self._journal.give_up(error if isinstance(error, DaaError) else unknown)
+                    await self._journal.give_up(explained(error, checkpoint, self._directory))
 
     async def _climb(self, where: _Where, rungs: Sequence[Rung]) -> None:
         event = self._board.records[where.trial].scores.get(where.step)

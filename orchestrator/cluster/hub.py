@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
-from evals.prompts import PromptSet, load_prompts
-from orchestrator.cluster.assessing import Assessor
+from evals.prompts import load_prompts
+from orchestrator.cluster.assessing import Assessor, explained
 from orchestrator.cluster.journal import Bell, Journal
 from orchestrator.cluster.messages import Assignment, News
 from orchestrator.cluster.proxies import Proxies
@@ -22,8 +23,8 @@ from orchestrator.search.ledger import Event, answers_of, read_ledger
 from orchestrator.search.plan import SearchPlan, in_order
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
-from orchestrator.training.checkpoint import keep_only
 from orchestrator.training.records import training_of
+from orchestrator.training.tidying import keep_only
 
 _POLL_S = 10.0
 _DRAIN_POLLS = 100
@@ -48,8 +49,8 @@ class TrialHub:
         self._closing = False
         self._resuming = False
 
-    async def begin(self, settings: Settings, plan: SearchPlan | None = None) -> Event:
-        """Take up the search where the ledger has it: measure the base model, hand out trials. Returns the base model's score.
+    async def begin(self, settings: Settings, plan: SearchPlan | None = None) -> None:
+        """Take up the search where the ledger has it, and hand out trials, once a judge that was never asked has answered.
 
         Without a `plan`, the session that has one goes on.
         """
@@ -67,14 +68,30 @@ class TrialHub:
         self._board = Board.rebuilt(events, settings.cluster.max_attempts)
         self._assessor.use(settings, plan, self._board, self._scorer, prompts, Proxies(settings.ladder, events))
         self._journal.keep_back(plan.final_runs, plan.final_judgments)
-        baseline = next((event for event in events if event["event"] == "baseline"), None) or await self._measure_base(prompts)
+        self._prompts, self._baseline = prompts, next((event for event in events if event["event"] == "baseline"), None)
+        if self._baseline is None:
+            await self._scorer.check_judge(prompts)
         for record in list(self._board.records.values()):
             for step, checkpoint in sorted(record.pending.items()):
                 self._spawn(self._assessor.assess(record.trial.id, step, checkpoint))
             await self.complete(record.trial.id)
         self._spawn(self._watch_the_budget())
         self._began.set()
-        return baseline
+
+    async def baseline(self) -> Event:
+        """The base model's score, measured now if it is not known. What fails here ends the search."""
+        await self._ready()
+        if self._baseline is None:
+            model = str(self._settings.model.base)
+            try:
+                scored = await self._scorer.score(model, self._prompts)
+            except (DaaError, RayError) as error:
+                await self._journal.give_up(failure := explained(error, model, self._directory))
+                raise failure from error
+            self._baseline = {"checkpoint": model, **scored.numbers()}
+            scored.save(answers_of(self._directory, {"event": "baseline"}))
+            await self._journal.write("baseline", **self._baseline)
+        return self._baseline
 
     async def submit(self, trial: Trial, until: int | None = None, seed_of: str | None = None) -> None:
         """Queue a trial, or a run of the finals: another seed of a trial, trained `until` a step. One that is known is left as it is."""
@@ -161,8 +178,7 @@ class TrialHub:
         record = self._board.records.get(trial)
         if record is None:
             return News(over=True)
-        self._assessor.heard(trial, step, prompts)
-        await self._bell.ring()
+        await self._assessor.hear(trial, step, prompts)
         later = record.score_after(step, prompts)
         if later is not None:
             return News(later, self._assessor.checkpoint_of(trial, later["step"]))
@@ -250,16 +266,6 @@ class TrialHub:
             self._resuming = True
             await self.begin(Settings.model_validate_json((self._directory / "settings.json").read_text()))
         await self._began.wait()
-
-    async def _measure_base(self, prompts: PromptSet) -> Event:
-        model = self._settings.model.base
-        assert model is not None
-        await self._scorer.check_judge(prompts)
-        scored = await self._scorer.score(model, prompts)
-        scored.save(answers_of(self._directory, {"event": "baseline"}))
-        event = {"checkpoint": model, **scored.numbers()}
-        await self._journal.write("baseline", **event)
-        return event
 
     async def _watch_the_budget(self) -> None:
         """Time passes whether or not anything is scored."""

@@ -1,6 +1,7 @@
 """The whole loop: warm actors, a world or the user's data, Tune, the winner on held-out prompts, the reports."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from orchestrator.search.plan import SearchPlan, make_plan
 from orchestrator.search.verdict import Answer, answer
 from orchestrator.settings import Settings
 from orchestrator.settings_file import check_settings
-from orchestrator.training.checkpoint import keep_only
+from orchestrator.training.tidying import keep_only
 
 HUB = "hub"
 
@@ -115,10 +116,12 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
         + (f" ({inputs.identical} left out: both answers are the same)" if inputs.identical else "")
     )
     plan = _plan(settings, len(inputs.pairs))
-    with story.waiting("warming up engines and judge, and measuring the base model"):
-        card = ask(actors.hub.begin, settings, plan)["scorecard"]
-    story.say(f"base model against itself: {card['win_rate']:.1f} ({card['low']:.1f}–{card['high']:.1f}) on {card['judged']} prompts")
-    tune_trials(settings, plan, HUB, directory)
+    with story.waiting("warming up engines and judge; trials begin meanwhile"):
+        ask(actors.hub.begin, settings, plan)
+    with ThreadPoolExecutor(1) as beside:
+        base = beside.submit(_measure_base, actors.hub, story)
+        tune_trials(settings, plan, HUB, directory)
+        base.result()
     fatal = ask(actors.hub.fatal)
     if fatal is not None:
         raise fatal
@@ -129,6 +132,11 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     if settings.evaluation.held_out is not None:
         play_finals(settings, actors.hub, directory, story)
     ask(actors.hub.close)
+
+
+def _measure_base(hub: Any, story: Narrator) -> None:
+    card = ask(hub.baseline)["scorecard"]
+    story.say(f"base model against itself: {card['win_rate']:.1f} ({card['low']:.1f}–{card['high']:.1f}) on {card['judged']} prompts")
 
 
 def _plan(settings: Settings, pairs: int) -> SearchPlan:

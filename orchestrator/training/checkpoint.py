@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -86,22 +86,6 @@ def restore(engine: Engine, checkpoint: Checkpoint, method: str) -> Progress:
     engine.load(checkpoint.directory / "engine")
     torch.set_rng_state(torch.load(checkpoint.directory / f"random-{engine.rank}.pt", weights_only=True))
     return checkpoint.progress
-
-
-def forget_optimizer(checkpoint: Checkpoint) -> None:
-    """Drop what only resuming needs; the model stays. Optimiser state is most of a checkpoint's size."""
-    shutil.rmtree(checkpoint.directory / "engine", ignore_errors=True)
-
-
-def keep_only(directory: Path, steps: Collection[int]) -> None:
-    """Delete a finished run's checkpoints but those of `steps`, and what only resuming needs of these."""
-    for partial in directory.glob(".step-*.partial"):
-        shutil.rmtree(partial, ignore_errors=True)
-    for path in directory.glob("step-*"):
-        if int(path.name.removeprefix("step-")) in steps:
-            shutil.rmtree(path / "engine", ignore_errors=True)
-        else:
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _together(engine: Engine, place: Path, action: Callable[[], None]) -> None:

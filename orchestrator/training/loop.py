@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from orchestrator.preferences.packing import split_evenly
-from orchestrator.training.checkpoint import Checkpoint, Progress, forget_optimizer, latest_checkpoint, restore, save_checkpoint
+from orchestrator.training.checkpoint import Checkpoint, Progress, latest_checkpoint, restore, save_checkpoint
 from orchestrator.training.engine import Engine
 from orchestrator.training.records import Records
 from orchestrator.training.references import References, references_of
@@ -13,6 +13,7 @@ from orchestrator.training.run import TrainingRun
 from orchestrator.training.schedule import learning_rate
 from orchestrator.training.step import MicroBatch, train_step
 from orchestrator.training.telemetry import Meter, padding_share
+from orchestrator.training.tidying import forget_optimizer
 from orchestrator.training.validation import validate
 
 
@@ -45,7 +46,7 @@ def train(run: TrainingRun, engine: Engine, on_checkpoint: Callable[[Checkpoint]
             with engine.watch("checkpoint"):
                 checkpoint = save_checkpoint(engine, run.directory, progress, run.tokenizer)
             if previous is not None and engine.rank == 0:
-                forget_optimizer(previous)
+                forget_optimizer(previous.directory)
             previous = checkpoint
             if not _all_go_on(engine, checkpoint, on_checkpoint):
                 break

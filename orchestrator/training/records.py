@@ -1,16 +1,21 @@
 """What a run has told of itself, step by step: `metrics.jsonl` in its directory."""
 
+from __future__ import annotations
+
 import json
 import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.training.health import health
-from orchestrator.training.step import StepResult
-from orchestrator.training.telemetry import Telemetry
-from orchestrator.training.validation import Validation
+
+if TYPE_CHECKING:
+    # Who only reads records needs no torch.
+    from orchestrator.training.step import StepResult
+    from orchestrator.training.telemetry import Telemetry
+    from orchestrator.training.validation import Validation
 
 logger = logging.getLogger(__name__)
 

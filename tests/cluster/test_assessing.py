@@ -106,6 +106,21 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+def test_hearing_a_score_again_wakes_nobody(tmp_path: Path) -> None:
+    async def story() -> None:
+        hub = Hub(tmp_path, Scoring())
+        await hub.assessor.hear("001", 2, 25)
+        waiting = asyncio.create_task(hub.bell.wait())
+        await settle()
+        await hub.assessor.hear("001", 2, 25)
+        await settle()
+        assert not waiting.done(), "two who follow trials would wake each other for ever"
+        await hub.assessor.hear("001", 2, 50)
+        await waiting
+
+    asyncio.run(story())
+
+
 def test_no_rung_is_asked_before_the_search_has_heard_the_last_one(tmp_path: Path) -> None:
     async def story() -> None:
         scoring = Scoring()
@@ -113,14 +128,12 @@ def test_no_rung_is_asked_before_the_search_has_heard_the_last_one(tmp_path: Pat
         first, second = hub.checkpoint("001", 2), hub.checkpoint("001", 4)
         await settle()
         assert [(e["step"], len(e["verdicts"]), e["whole"]) for e in hub.ledger.named("score")] == [(2, 25, False)]
-        hub.assessor.heard("001", 2, 25)
-        await hub.bell.ring()
+        await hub.assessor.hear("001", 2, 25)
         await settle()
         assert [(e["step"], len(e["verdicts"]), e["whole"]) for e in hub.ledger.named("score")][1:] == [(2, 50, True)]
         assert first.done()
         for prompts in (50, 100):
-            hub.assessor.heard("001", 2 if prompts == 50 else 4, 50)
-            await hub.bell.ring()
+            await hub.assessor.hear("001", 2 if prompts == 50 else 4, 50)
             await settle()
         assert second.done()
         assert [len(e["verdicts"]) for e in hub.ledger.named("score")] == [25, 50, 50, 100]
@@ -243,8 +256,7 @@ def test_a_session_after_this_one_goes_on_at_the_rung_that_it_finds(tmp_path: Pa
         task = later.checkpoint("001", 2)
         await settle()
         assert scoring.asked == 0
-        later.assessor.heard("001", 2, 25)
-        await later.bell.ring()
+        await later.assessor.hear("001", 2, 25)
         await settle()
         assert scoring.asked == 25
         assert task.done()
