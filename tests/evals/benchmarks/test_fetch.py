@@ -182,7 +182,7 @@ for repeat in range(20):
     fetch(Path({str(tmp_path)!r}) / str(repeat), sources=[Source(*pin) for pin in pins])
 """
     running = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [(process.communicate(timeout=60)[1], process.returncode) for process in running] == [("", 0), ("", 0)]
+    assert [(process.communicate(timeout=120)[1], process.returncode) for process in running] == [("", 0), ("", 0)]
     assert len(files_in(tmp_path)) == 40
     assert set(files_in(tmp_path).values()) == {TABLE, NOTES}
 
