@@ -6,7 +6,7 @@ import socket
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.multiprocessing
@@ -40,7 +40,7 @@ class _Ranks:
         spawning = torch.multiprocessing.get_context("spawn")
         port = _free_port()
         pipes = [spawning.Pipe() for _ in range(world_size)]
-        self._connections = [ours for ours, _ in pipes]
+        self._connections: list[Any] = [ours for ours, _ in pipes]
         arguments = [(rank, world_size, port, theirs) for rank, (_, theirs) in enumerate(pipes)]
         self._processes = [spawning.Process(target=_serve, args=each, daemon=True) for each in arguments]
         for process, (_, theirs) in zip(self._processes, pipes, strict=True):
@@ -49,14 +49,20 @@ class _Ranks:
 
     def call(self, work: Work, argument: Any) -> None:
         """Wait for every rank. When one fails, the others may wait for it for ever: they are all killed, and its traceback is raised."""
+        try:
+            self._hand_out(pickle.dumps((work, argument)))
+        except BaseException:
+            self._kill()
+            raise
+
+    def _hand_out(self, payload: bytes) -> None:
         for connection in self._connections:
-            connection.send_bytes(pickle.dumps((work, argument)))
+            connection.send_bytes(payload)
         waiting = list(self._connections)
         while waiting:
-            for connection in wait(waiting):
+            for connection in cast(list[Any], wait(waiting)):
                 waiting.remove(connection)
                 if (failure := _reply(connection)) is not None:
-                    self._kill()
                     raise RuntimeError(f"rank {self._connections.index(connection)}: {failure}")
 
     def _kill(self) -> None:

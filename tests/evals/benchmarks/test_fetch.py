@@ -129,7 +129,11 @@ def test_files_placed_by_hand_are_verified_and_need_no_network(tmp_path: Path) -
     assert rows[1].sha256 == hashlib.sha256(NOTES).hexdigest()
 
 
-@pytest.mark.parametrize(("name", "content"), [("table.csv", b"mine"), ("table.csv.gz", gzip.compress(b"mine")), ("table.csv.gz", b"no")])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("table.csv", b"mine"), ("table.csv.gz", gzip.compress(b"mine")), ("table.csv.gz", b"no")],
+    ids=["plain", "compressed", "not compressed"],
+)
 def test_a_file_that_is_not_the_official_one_is_refused_and_kept(name: str, content: bytes, site: FileServer, tmp_path: Path) -> None:
     (tmp_path / "mt_bench").mkdir()
     (tmp_path / "mt_bench" / name).write_bytes(content)
