@@ -4,14 +4,17 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
+# A search starts some twenty processes. Where Python may not keep its bytecode, each compiles Ray, vLLM and DeepSpeed for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check install gpu-lock
 
 demo: install
 	$(BIN)/daa demo $(ARGS)
 
-# Models of a few thousand parameters: a second thread costs more in hand-overs than it saves.
+# Models of a few thousand parameters: a second thread costs more in hand-overs than it saves. ARGS="-n 0" runs all in one process.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: install
 	$(BIN)/ruff check .

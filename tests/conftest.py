@@ -10,6 +10,7 @@ import pytest
 from evals.prompts import Message
 from orchestrator.preferences.pairs import PreferencePair, ScoredResponse, TokenizedPair
 from tests.evals.tiny_model import make_tiny_model
+from tests.side_by_side import OneEngineAtATime, longest_first
 
 
 def make_pairs(count: int, seed: int = 0) -> list[PreferencePair]:
@@ -23,6 +24,16 @@ def make_pairs(count: int, seed: int = 0) -> list[PreferencePair]:
         others = (ScoredResponse(also_wrong, reward + 0.5),) * chance.randrange(2)
         pairs.append(PreferencePair((Message("user", f"say {right}"),), right, wrong, 1 + reward, reward, others=others))
     return pairs
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest first."""
+    items[:] = longest_first(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneEngineAtATime:
+    """Share tests out by files, and start one engine at a time."""
+    return OneEngineAtATime(config, log)
 
 
 @pytest.fixture(scope="session")

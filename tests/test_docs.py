@@ -61,7 +61,7 @@ def test_the_settings_of_the_page_are_accepted(my_po: Path) -> None:
 
 def test_the_card_of_the_page_is_printed(my_po: Path) -> None:
     command = [sys.executable, "-m", "orchestrator.cli", "methods", "my_po:MyPO"]
-    card = subprocess.run(command, cwd=my_po, capture_output=True, text=True, check=True, timeout=60).stdout
+    card = subprocess.run(command, cwd=my_po, capture_output=True, text=True, check=True, timeout=120).stdout
     assert "-log s(beta D - gamma)" in card
     assert "0.01–0.5 log" in card
 

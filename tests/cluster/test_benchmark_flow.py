@@ -15,7 +15,7 @@ from tests.cluster.small_search import RunningCommand, wait_until
 from tests.evals.benchmarks.official import DATA, needs_data
 from tests.evals.tiny_model import make_adapter
 
-pytestmark = [needs_data, pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [needs_data, pytest.mark.cluster, pytest.mark.timeout(1200)]
 BENCHMARKS = ("alpaca_eval2", "arena_hard_v0.1", "mt_bench")
 LIMIT = 10
 SETTINGS = """
@@ -79,12 +79,12 @@ def engine_starts(log: Path) -> int:
 def test_models_are_scored_and_after_a_kill_in_the_middle_no_reply_is_asked_for_twice(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DATA_VARIABLE, str(DATA))
     first = start(root)
-    wait_until(lambda: len(replies(root, "judge")) > 5, 240, "the judge has begun")
+    wait_until(lambda: len(replies(root, "judge")) > 5, 400, "the judge has begun")
     first.process.send_signal(signal.SIGKILL)
-    wait_until(lambda: not first.processes(), 60, "nothing is left of the killed driver's processes")
+    wait_until(lambda: not first.processes(), 120, "nothing is left of the killed driver's processes")
     at_the_kill = len(replies(root, "judge"))
 
-    output = start(root).wait(300)
+    output = start(root).wait(600)
 
     asked = Counter(row["key"] for row in replies(root, "judge"))
     assert max(asked.values()) == 1

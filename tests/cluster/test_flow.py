@@ -11,7 +11,7 @@ from tests.cluster.small_search import RunningCommand, read_events, wait_until, 
 from tests.search.events import LEADERBOARD_KEYS
 from tests.test_docs import block
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 TRIALS = 5
 # A method of ours, one that couples the batch in a sum with another, and the one that the documents show.
 METHODS = ("rpo_bwd", "kto+sft", "my_po:MyPO")
@@ -32,23 +32,23 @@ def test_a_search_goes_on_when_a_worker_an_engine_and_at_last_the_driver_are_kil
     (tmp_path / "my_po.py").write_text(block("python"))
     directory = tmp_path / "run"
     first = RunningCommand("search", str(settings), "--dir", str(directory), directory=tmp_path)
-    wait_until(lambda: len(scores(directory)) >= 2, 240, "two scores")
+    wait_until(lambda: len(scores(directory)) >= 2, 400, "two scores")
     kill(first, "ray::RayTrainWorker")
     kill(first, "ray::EngineActor")
     before = len(scores(directory))
-    wait_until(lambda: len(scores(directory)) >= before + 2, 240, "two more scores after a worker and the engine died")
+    wait_until(lambda: len(scores(directory)) >= before + 2, 400, "two more scores after a worker and the engine died")
     first.process.send_signal(signal.SIGKILL)
-    wait_until(lambda: not first.processes(), 60, "nothing is left of the killed driver's processes")
+    wait_until(lambda: not first.processes(), 120, "nothing is left of the killed driver's processes")
 
     second = RunningCommand("search", "--resume", str(directory), directory=tmp_path)
-    output = second.wait(400)
+    output = second.wait(700)
 
     assert "Traceback" not in output
     assert "winner:" in output
     check_ledger(directory)
     check_products(directory)
-    assert "the same to the last digit" in RunningCommand("replay", str(directory), directory=tmp_path).wait(60)
-    wait_until(lambda: not second.processes(), 60, "nothing is left of the search's processes")
+    assert "the same to the last digit" in RunningCommand("replay", str(directory), directory=tmp_path).wait(120)
+    wait_until(lambda: not second.processes(), 120, "nothing is left of the search's processes")
 
 
 def check_ledger(directory: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.cluster.small_search import wait_until, write_small_search
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "RAY_AUTH_MODE": "disabled"}
@@ -29,7 +29,7 @@ def local_head(logs: Path) -> Iterator[str]:
         command = f"ray start --head --block --num-cpus 2 --port {ports[0]} --dashboard-port {ports[1]} --temp-dir {files}"
         head = subprocess.Popen(command.split(), env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
         try:
-            wait_until(lambda: is_listening(ports[1]), 90, "the dashboard listens")
+            wait_until(lambda: is_listening(ports[1]), 180, "the dashboard listens")
             yield f"http://127.0.0.1:{ports[1]}"
         finally:
             started = [head, *psutil.Process(head.pid).children(recursive=True)]
@@ -56,7 +56,7 @@ def is_listening(port: int) -> bool:
 
 def submit(address: str, *command: str) -> subprocess.CompletedProcess[str]:
     arguments = ["ray", "job", "submit", "--address", address, "--working-dir", ".", "--", *command]
-    return subprocess.run(arguments, cwd=PROJECT, env=ENVIRONMENT, capture_output=True, text=True, timeout=400, check=False)
+    return subprocess.run(arguments, cwd=PROJECT, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_a_submitted_search_succeeds_and_a_refused_one_fails_with_its_reason(tiny_model: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from evals.judging import Match
 from evals.prompts import EvaluationPrompt, Message
 from tests.evals.tiny_model import CONTEXT, next_token_logprobs
 
-START_S = 240
+START_S = 400
 # All of the tiny vocabulary, or a random model's 20 likeliest tokens would rarely have a label among them.
 EVERY_TOKEN = 320
 

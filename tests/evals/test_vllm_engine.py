@@ -41,8 +41,8 @@ def in_engine() -> Iterator[InEngine]:
     """Call a function of this module in the process of the engine."""
     os.environ["PYTHONWARNINGS"] = "ignore"
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        yield lambda function, *arguments: process.submit(function, *arguments).result(timeout=240)
-        process.submit(close).result(timeout=60)
+        yield lambda function, *arguments: process.submit(function, *arguments).result(timeout=400)
+        process.submit(close).result(timeout=120)
 
 
 def answer_with(model: Path, adapters: list[str]) -> list[list[str]]:

@@ -89,7 +89,7 @@ def test_the_table_has_a_line_for_every_trial_and_no_number_for_one_that_was_not
 def tell_loudly(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A process in which everything prints while the story is told."""
     return subprocess.run(
-        [sys.executable, "-c", LOUD, str(directory), *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", LOUD, str(directory), *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
     )
 
 

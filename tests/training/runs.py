@@ -1,9 +1,6 @@
 """Small training runs for tests: one process, or several gloo ranks with DeepSpeed."""
 
-import os
-import pickle
-import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +56,6 @@ def weights(run: TrainingRun, step: int) -> dict[str, torch.Tensor]:
     return load_file(run.directory / f"step-{step:06d}" / "model" / "model.safetensors")
 
 
-def on_ranks(world_size: int, work: Callable[[int, Any], Any], argument: Any) -> None:
-    """Call `work(rank, argument)` in `world_size` processes that form a gloo group."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    payload = pickle.dumps((work, argument))
-    torch.multiprocessing.spawn(_rank, args=(world_size, port, payload), nprocs=world_size)  # pyright: ignore[reportPrivateImportUsage]
-
-
 def train_with_deepspeed(rank: int, run: TrainingRun, stop_after: int | None = None) -> None:
     """What each rank of a DeepSpeed test does; `stop_after` ends the run at that checkpoint step."""
     from orchestrator.training.deepspeed_engine import DeepSpeedEngine
@@ -95,17 +83,3 @@ def variant_of(model: Path, directory: Path, **config: Any) -> Path:
     AutoModelForCausalLM.from_config(changed).save_pretrained(directory)
     load_tokenizer(str(model)).save_pretrained(directory)
     return directory
-
-
-def _rank(rank: int, world_size: int, port: int, payload: bytes) -> None:
-    os.environ.update(
-        RANK=str(rank),
-        LOCAL_RANK=str(rank),
-        WORLD_SIZE=str(world_size),
-        MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(port),
-        OMP_NUM_THREADS="1",
-    )
-    torch.set_num_threads(1)
-    work, argument = pickle.loads(payload)
-    work(rank, argument)

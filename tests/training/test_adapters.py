@@ -20,7 +20,8 @@ from orchestrator.preferences.pairs import TokenizedPair, collate
 from orchestrator.settings import LoraSettings, TrainingSettings
 from orchestrator.training import references
 from orchestrator.training.run import TrainingRun
-from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_locally, train_with_deepspeed
+from tests.training.ranks import on_ranks
+from tests.training.runs import FAST, metrics, tiny_run, train_locally, train_with_deepspeed
 
 LORA = LoraSettings(rank=4, alpha=16)
 ADAPTED = FAST.model_copy(update={"lora": LORA})

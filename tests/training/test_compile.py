@@ -13,7 +13,8 @@ from orchestrator.objectives import METHODS
 from orchestrator.policy.loading import load_policy
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.training.run import TrainingRun
-from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_all, train_locally, weights
+from tests.training.ranks import on_ranks
+from tests.training.runs import FAST, metrics, tiny_run, train_all, train_locally, weights
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a processor")
 SETTINGS = FAST.model_copy(update={"steps": 3, "checkpoints": 1, "learning_rate": 5e-5, "micro_batch_tokens": 64})

@@ -11,7 +11,8 @@ from orchestrator.errors import CheckpointError
 from orchestrator.objectives import METHODS
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.training.run import TrainingRun
-from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_locally, train_with_deepspeed, weights
+from tests.training.ranks import on_ranks
+from tests.training.runs import FAST, metrics, tiny_run, train_locally, train_with_deepspeed, weights
 
 pytestmark = pytest.mark.cluster
 CASES = {"dpo": (0, 130), "alpha_dpo": (1, 64), "epsilon_dpo": (2, 64), "rpo_bwd": (3, 130)}

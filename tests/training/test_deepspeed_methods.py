@@ -8,7 +8,8 @@ import pytest
 
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.training.run import TrainingRun
-from tests.training.runs import FAST, LEARNING, metrics, on_ranks, tiny_run, train_all
+from tests.training.ranks import on_ranks
+from tests.training.runs import FAST, LEARNING, metrics, tiny_run, train_all
 
 pytestmark = pytest.mark.cluster
 # RLOO's loss is a policy gradient's: it starts at 0 and takes longer to go below it.

@@ -14,7 +14,8 @@ from orchestrator.policy.spreading import Spread
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.settings import LoraSettings, TrainingSettings
 from orchestrator.training.run import TrainingRun
-from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_all, train_locally, variant_of, weights
+from tests.training.ranks import on_ranks
+from tests.training.runs import FAST, metrics, tiny_run, train_all, train_locally, variant_of, weights
 
 SETTINGS = FAST.model_copy(update={"steps": 3, "checkpoints": 1, "learning_rate": 5e-5, "micro_batch_tokens": 64})
 # Ranks, ZeRO stage, method, changes: a loss by pairs, one that needs the reference's logits, one of the whole batch, adapters.

@@ -17,7 +17,8 @@ from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.training.loop import train
 from orchestrator.training.run import TrainingRun
 from tests.training.plain_engine import DoublePrecision, PlainEngine
-from tests.training.runs import metrics, on_ranks, tiny_run
+from tests.training.ranks import on_ranks
+from tests.training.runs import metrics, tiny_run
 
 STEPS = 3
 # One after another, so that what the first computes of the reference is what the others find in the cache.

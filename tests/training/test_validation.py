@@ -26,7 +26,8 @@ from orchestrator.training.passes import in_step
 from orchestrator.training.records import training_of
 from orchestrator.training.run import TrainingRun
 from tests.conftest import make_pairs
-from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_all, train_locally, weights
+from tests.training.ranks import on_ranks
+from tests.training.runs import FAST, metrics, tiny_run, train_all, train_locally, weights
 
 FIGURES = ("validation_accuracy", "validation_margin", "validation_pairs")
 SETTINGS = FAST.model_copy(update={"steps": 4, "checkpoints": 2, "micro_batch_tokens": 64})

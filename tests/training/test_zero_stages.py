@@ -14,7 +14,8 @@ from orchestrator.objectives import METHODS, make_objective
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.training.deepspeed_engine import deepspeed_config
 from orchestrator.training.run import TrainingRun
-from tests.training.runs import FAST, metrics, on_ranks, tiny_run, train_all, train_locally, train_with_deepspeed, variant_of, weights
+from tests.training.ranks import on_fresh_ranks, on_ranks
+from tests.training.runs import FAST, metrics, tiny_run, train_all, train_locally, train_with_deepspeed, variant_of, weights
 
 SETTINGS = FAST.model_copy(update={"steps": 3, "checkpoints": 1, "learning_rate": 5e-5, "micro_batch_tokens": 64})
 CASES = [(stage, is_tied) for stage in range(4) for is_tied in (False, True)]
@@ -96,7 +97,7 @@ def test_unclipped_gradients_are_not_clipped_and_a_stale_lock_stops_nobody(
     together, alone = (
         tiny_run(objective, tiny_model, tokenizer, tokenized_pairs, tmp_path / name, settings) for name in ("together", "alone")
     )
-    on_ranks(2, train_with_deepspeed, together)
+    on_fresh_ranks(2, train_with_deepspeed, together)
     train_locally(alone)
     assert metrics(together)[0]["gradient_norm"] > 10
     assert metrics(together)[0]["gradient_norm"] == pytest.approx(metrics(alone)[0]["gradient_norm"], rel=1e-4)

@@ -84,16 +84,16 @@ def test_what_is_not_a_number_is_null() -> None:
 def test_the_command_prints_json_and_a_table(tmp_path: Path) -> None:
     file = written(tmp_path / "one.jsonl", "\n".join(map(json.dumps, ROWS)))
     command = [sys.executable, "-m", "orchestrator.cli", "score", "--benchmark", "arena_hard", str(file)]
-    table = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    table = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
     assert "100.00 (43.85–100.00)" in table
-    (row,) = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, timeout=60).stdout)
+    (row,) = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, timeout=120).stdout)
     assert (row["benchmark"], row["model"], row["score"], row["n_questions"]) == ("arena_hard", "m", 100.0, 3)
 
 
 def test_a_file_that_is_no_judgment_ends_with_code_two_and_without_a_traceback(tmp_path: Path) -> None:
     file = written(tmp_path / "one.jsonl", '{"uid": 1}')
     command = [sys.executable, "-m", "orchestrator.cli", "score", "--benchmark", "arena_hard", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 2
     assert "row 1 is no judgment" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,0 +1,119 @@
+"""Processes that form a gloo group. Two are kept from call to call: importing DeepSpeed takes them longer than most of their work."""
+
+import os
+import pickle
+import socket
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from typing import Any, cast
+
+import torch
+import torch.multiprocessing
+
+KEPT_SIZE = 2
+_kept: list["_Ranks"] = []
+
+Work = Callable[[int, Any], Any]
+
+
+def on_ranks(world_size: int, work: Work, argument: Any) -> None:
+    """Call `work(rank, argument)` in `world_size` processes that form a gloo group."""
+    if world_size != KEPT_SIZE:
+        on_fresh_ranks(world_size, work, argument)
+        return
+    ranks = _kept.pop() if _kept else _Ranks(world_size)
+    ranks.call(work, argument)
+    _kept.append(ranks)
+
+
+def on_fresh_ranks(world_size: int, work: Work, argument: Any) -> None:
+    """The same in processes that start with this call, in its environment, and end with it."""
+    payload = pickle.dumps((work, argument))
+    torch.multiprocessing.spawn(_run_once, args=(world_size, _free_port(), payload), nprocs=world_size)  # pyright: ignore[reportPrivateImportUsage]
+
+
+class _Ranks:
+    """A group that takes one piece of work after another, until one of its ranks fails."""
+
+    def __init__(self, world_size: int) -> None:
+        spawning = torch.multiprocessing.get_context("spawn")
+        port = _free_port()
+        pipes = [spawning.Pipe() for _ in range(world_size)]
+        self._connections: list[Any] = [ours for ours, _ in pipes]
+        arguments = [(rank, world_size, port, theirs) for rank, (_, theirs) in enumerate(pipes)]
+        self._processes = [spawning.Process(target=_serve, args=each, daemon=True) for each in arguments]
+        for process, (_, theirs) in zip(self._processes, pipes, strict=True):
+            process.start()
+            theirs.close()
+
+    def call(self, work: Work, argument: Any) -> None:
+        """Wait for every rank. When one fails, the others may wait for it for ever: they are all killed, and its traceback is raised."""
+        try:
+            self._hand_out(pickle.dumps((work, argument)))
+        except BaseException:
+            self._kill()
+            raise
+
+    def _hand_out(self, payload: bytes) -> None:
+        for connection in self._connections:
+            connection.send_bytes(payload)
+        waiting = list(self._connections)
+        while waiting:
+            for connection in cast(list[Any], wait(waiting)):
+                waiting.remove(connection)
+                if (failure := _reply(connection)) is not None:
+                    raise RuntimeError(f"rank {self._connections.index(connection)}: {failure}")
+
+    def _kill(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.join()
+
+
+def _reply(connection: Any) -> str | None:
+    try:
+        return connection.recv()
+    except EOFError:
+        return "its process died"
+
+
+def _serve(rank: int, world_size: int, port: int, connection: "Connection[Any, Any]") -> None:
+    """Work until the process that asks is gone."""
+    _join(rank, world_size, port)
+    while True:
+        try:
+            work, argument = pickle.loads(connection.recv_bytes())
+        except EOFError:
+            return
+        try:
+            work(rank, argument)
+        except BaseException:
+            connection.send(traceback.format_exc())
+            raise
+        connection.send(None)
+
+
+def _run_once(rank: int, world_size: int, port: int, payload: bytes) -> None:
+    _join(rank, world_size, port)
+    work, argument = pickle.loads(payload)
+    work(rank, argument)
+
+
+def _join(rank: int, world_size: int, port: int) -> None:
+    """What a launcher tells a rank."""
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE=str(world_size),
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+        OMP_NUM_THREADS="1",
+    )
+    torch.set_num_threads(1)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
