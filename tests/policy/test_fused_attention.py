@@ -1,4 +1,4 @@
-"""On a GPU all responses go through one call of flash attention: what it is given gives the same as response by response.
+"""All responses in one call, of flash attention on a GPU or as padded rows where they are short, equal them one by one.
 
 The kernel needs a GPU; here its documented meaning, sequences of causal attention aligned at their ends, stands in for it.
 """
@@ -46,8 +46,10 @@ def stand_in(
 def test_one_call_equals_response_by_response(monkeypatch: pytest.MonkeyPatch, units: tuple[Unit, ...], window: int | None) -> None:
     monkeypatch.setattr(varlen, "varlen_attn", stand_in)
     found = []
-    for is_fused in (False, True):
+    ways = ((False, False), (True, False)) if window else ((False, False), (True, False), (False, True))
+    for is_fused, is_short in ways:
         monkeypatch.setattr(attention, "_has_fused_kernel", lambda query, is_fused=is_fused: is_fused)
+        monkeypatch.setattr(attention, "_are_short", lambda units, window, is_short=is_short: is_short)
         chance = torch.Generator().manual_seed(0)
         query, key, value = states = [torch.randn(1, heads, units[-1].end, 8, generator=chance).requires_grad_() for heads in (4, 2, 2)]
         output, _ = attention.packed_attention(
@@ -55,5 +57,13 @@ def test_one_call_equals_response_by_response(monkeypatch: pytest.MonkeyPatch, u
         )
         weights = torch.linspace(-1, 1, output.numel()).view_as(output)
         found.append([output, *torch.autograd.grad((output * weights).sum(), states)])
-    for ours, expected in zip(*found, strict=True):
-        torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
+    for way in found[1:]:
+        for ours, expected in zip(way, found[0], strict=True):
+            torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_rows_are_padded_only_where_no_window_hides_a_token() -> None:
+    assert attention._are_short(UNITS, None)
+    assert attention._are_short(UNITS, 19)
+    assert not attention._are_short(UNITS, 18)
+    assert not attention._are_short((Unit(0, 40, (25,)),), None)

@@ -145,8 +145,10 @@ def test_a_wrong_attention_is_found_out(monkeypatch: pytest.MonkeyPatch, caplog:
     from orchestrator.policy import attention, scoring_model
 
     monkeypatch.setattr(scoring_model, "_FOUND", {})
-    causal = attention._causal
-    monkeypatch.setattr(attention, "_causal", lambda q, k, v, scaling, window: causal(q, k, v.roll(1, dims=2), scaling, window))
+    padded = attention._padded
+    monkeypatch.setattr(
+        attention, "_padded", lambda q, k, v, units, scaling, window: padded(q, k, v.roll(1, dims=2), units, scaling, window)
+    )
     with caplog.at_level(logging.WARNING):
         assert ScoringModel(make("Llama")).layout == "padded"
     assert "gives other log-probabilities when laid out as 'shared'" in caplog.text
