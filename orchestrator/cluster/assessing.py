@@ -55,6 +55,7 @@ class Assessor:
         self._directory, self._journal, self._bell, self._referee = directory, journal, bell, referee
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._heard: dict[str, tuple[int, int]] = {}
+        self._judging: dict[str, int] = {}
 
     def use(self, settings: Settings, plan: SearchPlan, board: Board, scorer: Scorer, prompts: PromptSet, proxies: Proxies) -> None:
         """Work for a search; `prompts` are in the order that all trials share."""
@@ -69,6 +70,15 @@ class Assessor:
         """Which of the trial's checkpoints is at this step, from 1."""
         training = self._board.records[trial].trial.training_settings(self._settings.training)
         return training.checkpoint_steps(self._pairs).index(step) + 1
+
+    @property
+    def is_judging(self) -> bool:
+        """True while verdicts are on their way."""
+        return bool(self._judging)
+
+    def in_hand(self, trial: str) -> set[int]:
+        """The step of the trial's checkpoint that is before the judge, if one is."""
+        return {self._judging[trial]} if trial in self._judging else set()
 
     async def assess(self, trial: str, step: int, checkpoint: str) -> None:
         """Score a checkpoint on all of its rungs. A failure ends the search, unless the search has dropped the trial meanwhile."""
@@ -86,6 +96,8 @@ class Assessor:
                     await self._journal.give_up(error if isinstance(error, DaaError) else unknown)
 
     async def _climb(self, where: _Where, rungs: Sequence[Rung]) -> None:
+        if self._is_over(where.trial):
+            return
         event = self._board.records[where.trial].scores.get(where.step)
         card = Scorecard.from_dict(event["scorecard"]) if event else None
         known = await self._scorer.recall(where.file, card, self._prompts) if card else None
@@ -93,7 +105,10 @@ class Assessor:
             if known is not None and len(known.verdicts) >= rung.prompts:
                 continue
             await self._go_ahead(where.trial)
-            known = None if self._is_over(where.trial) else await self._rung(where, rung, known, rung is rungs[-1])
+            try:
+                known = None if self._is_over(where.trial) else await self._rung(where, rung, known, rung is rungs[-1])
+            finally:
+                self._judging.pop(where.trial, None)
             if known is None:
                 return
         await self._referee.complete(where.trial)
@@ -109,13 +124,16 @@ class Assessor:
             told = training_of(Path(where.checkpoint).parent, where.step)
             before = self._board.records[where.trial].scores.get(where.step)
             proxies = before["proxies"] if before else await self._proxies.measure(answered)
-            if known is None and not await self._is_worth_judging(where, told, proxies):
+            if self._is_over(where.trial) or (known is None and not await self._is_worth_judging(where, told, proxies)):
                 return None
+            self._judging[where.trial] = where.step
             scored = await self._scorer.judge(answered, known)
-        if self._is_over(where.trial):
-            return None
+        return await self._write_down(where, scored, {"training": told, "proxies": proxies, "whole": is_last})
+
+    async def _write_down(self, where: _Where, scored: Scored, told: Mapping[str, Any]) -> Scored | None:
+        """Keep what was judged, of a trial that is over meanwhile too: it was paid for. None for a vetoed checkpoint."""
         scored.save(where.file)
-        event: dict[str, Any] = {**where.as_dict(), "training": told, "proxies": proxies, "whole": is_last, **scored.numbers()}
+        event: dict[str, Any] = {**where.as_dict(), **told, **scored.numbers()}
         vetoed = [finding for finding in scored.card.findings if finding.guard in self._settings.evaluation.veto]
         if vetoed:
             await self._journal.write("veto", **event)

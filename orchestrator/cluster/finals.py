@@ -41,6 +41,8 @@ def play_finals(settings: Settings, hub: Any, directory: Path, story: Narrator) 
         for each in asked:
             each.result()
     del kept
+    if (reason := ask(hub.spent_out, True)) is not None:
+        story.say(f"[yellow]{reason}[/yellow]: the finals end with what is known")
 
 
 def _further_runs(settings: Settings, board: Board, row: Row, hub: Any) -> Sequence[tuple[str, int, str, str]]:

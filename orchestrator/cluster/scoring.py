@@ -118,7 +118,7 @@ class Scorer:
         """The base model's answers by prompt, made once for a prompt set; who asks meanwhile waits for the same ones."""
         if prompts.sha256 not in self._baselines:
             self._baselines[prompts.sha256] = asyncio.ensure_future(self._make_baseline(prompts))
-        return await self._baselines[prompts.sha256]
+        return await asyncio.shield(self._baselines[prompts.sha256])
 
     async def _make_baseline(self, prompts: PromptSet) -> dict[str, str]:
         file = self._kept / "base" / f"{prompts.sha256[:12]}.json"

@@ -122,6 +122,8 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     fatal = ask(actors.hub.fatal)
     if fatal is not None:
         raise fatal
+    while not ask(actors.hub.verdicts_are_in):
+        pass
     if (reason := ask(actors.hub.spent_out)) is not None:
         story.say(f"[yellow]{reason}[/yellow]: the search ends with what is known")
     if winner(write_reports(directory)) is None:

@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,12 @@ class LedgerWriter:
 def read_ledger(path: Path) -> list[Event]:
     """All whole events, in order; a half-written last line is passed over."""
     return list(_events(path)) if path.exists() else []
+
+
+def within_finals(events: Sequence[Event]) -> bool:
+    """Whether the latest session has come to its finals."""
+    latest = next((event["event"] for event in reversed(events) if event["event"] in {"begin", "finals"}), None)
+    return latest == "finals"
 
 
 def answers_of(directory: Path, event: Event) -> Path:
