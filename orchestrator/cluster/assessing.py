@@ -134,7 +134,7 @@ class Assessor:
         """Keep what was judged, of a trial that is over meanwhile too: it was paid for. None for a vetoed checkpoint."""
         scored.save(where.file)
         event: dict[str, Any] = {**where.as_dict(), **told, **scored.numbers()}
-        vetoed = [finding for finding in scored.card.findings if finding.guard in self._settings.evaluation.veto]
+        vetoed = [finding for finding in scored.gross if finding.guard in self._settings.evaluation.veto]
         if vetoed:
             await self._journal.write("veto", **event)
             await self._referee.end(where.trial, Status.CENSORED, f"vetoed at step {where.step}: {vetoed[0].detail}")

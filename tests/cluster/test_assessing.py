@@ -68,7 +68,7 @@ class Scoring:
         verdicts = [*(known.verdicts if known else ()), *new]
         responses = [*(known.responses if known else ()), *answered.responses]
         how = Measurement("judge", Decoding(), "sha", 1.0, findings=self._findings)
-        return Scored(score(verdicts, responses, how), verdicts, responses)
+        return Scored(score(verdicts, responses, how), verdicts, responses, gross=self._findings)
 
 
 class Hub:
@@ -234,6 +234,18 @@ def test_a_vetoed_checkpoint_censors_its_trial_and_is_no_score(tmp_path: Path) -
         assert "90 of 100 responses are the same" in hub.board.records["001"].reason
         assert hub.ledger.named("score") == []
         assert len(hub.ledger.named("veto")) == 1
+
+    asyncio.run(story())
+
+
+def test_a_guard_that_is_no_veto_ends_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        hub = Hub(tmp_path, Scoring(findings=[Finding("template", 0.9, "90 of 100 responses leak their template")]))
+        task = hub.checkpoint("001", 2)
+        await settle()
+        assert not hub.board.records["001"].status.is_over
+        assert len(hub.ledger.named("score")) == 1
+        task.cancel()
 
     asyncio.run(story())
 
