@@ -49,12 +49,19 @@ class CapabilitySuite:
     task_files: Path | None = None
 
     def check(self) -> None:
-        """Refuse, before any model is loaded, tasks that there are not. Raises UserError."""
+        """Refuse, before any model is loaded, tasks that there are not, that have no data or ask for no text. Raises UserError."""
         known = set(self._manager.all_tasks)
         unknown = [task for task in self.tasks if task not in known]
         if unknown:
             cure = "`lm-eval ls tasks` lists them; `task_files` adds a directory of your own"
             raise UserError(f"lm-evaluation-harness has no task {unknown[0]!r}", "capability.tasks", cure)
+        try:
+            loaded = self._manager.load(list(self.tasks))["tasks"]
+        except (OSError, ValueError) as error:
+            raise self._without_data(error) from error
+        for name, task in loaded.items():
+            if task.OUTPUT_TYPE != "generate_until":
+                raise _asks_for_no_text(name)
 
     def measure(self, model: ChatModel, candidate: Candidate) -> list[BenchmarkScore]:
         """The percentage of right answers to each task, the model being asked through its chat template, few-shot turns included.
@@ -75,9 +82,12 @@ class CapabilitySuite:
                 verbosity="ERROR",
             )
         except (OSError, ValueError) as error:
-            cure = "does this machine reach the hub, or is the data set in its cache? `task_files` takes tasks whose data are local"
-            raise UserError(f"the tasks cannot be loaded: {error}", ", ".join(self.tasks), cure) from error
+            raise self._without_data(error) from error
         return [_score(task, rows, candidate.name) for task, rows in found["samples"].items()]
+
+    def _without_data(self, error: Exception) -> UserError:
+        cure = "does this machine reach the hub, or is the data set in its cache? `task_files` takes tasks whose data are local"
+        return UserError(f"the tasks cannot be loaded: {error}", ", ".join(self.tasks), cure)
 
     @cached_property
     def _manager(self) -> Any:
@@ -106,6 +116,11 @@ def _harness() -> str:
         raise UserError("lm-evaluation-harness is not installed", "capability", "pip install 'daa-orchestrator[capability]'") from error
 
 
+def _asks_for_no_text(task: str) -> UserError:
+    cure = "choose tasks that ask for text, such as gsm8k, triviaqa, nq_open or ifeval"
+    return UserError(f"{task} asks for probabilities of given answers, not for text", "capability.tasks", cure)
+
+
 def _asking(model: ChatModel, candidate: Candidate) -> Any:
     """The chat model in the harness's form: conversations travel through it as JSON."""
     from lm_eval.api.model import LM
@@ -125,8 +140,7 @@ def _asking(model: ChatModel, candidate: Candidate) -> Any:
             return [_until(reply.text, options.get("until", ())) for (_, _, options), reply in zip(asked, replies, strict=True)]
 
         def loglikelihood(self, requests: list[Any]) -> Any:
-            cure = "choose tasks that ask for text, such as gsm8k, triviaqa, nq_open or ifeval"
-            raise UserError(f"{requests[0].task_name} asks for probabilities of given answers, not for text", "capability.tasks", cure)
+            raise _asks_for_no_text(requests[0].task_name)
 
         loglikelihood_rolling = loglikelihood
 

@@ -214,6 +214,10 @@ class TrialHub:
         """The bound of the budget that ended the search, or the finals, in words, if one did."""
         return self._purse.ended(finals)
 
+    async def time_is_up(self) -> str | None:
+        """The bound of hours that is reached, in words, if one is."""
+        return self._purse.time_is_up()
+
     async def is_closing(self) -> bool:
         """True when worker groups are to go home."""
         return self._closing

@@ -47,8 +47,13 @@ def read_ledger(path: Path) -> list[Event]:
 
 def within_finals(events: Sequence[Event]) -> bool:
     """Whether the latest session has come to its finals."""
-    latest = next((event["event"] for event in reversed(events) if event["event"] in {"begin", "finals"}), None)
-    return latest == "finals"
+    return any(event["event"] == "finals" for event in since_begin(events))
+
+
+def since_begin(events: Sequence[Event]) -> Sequence[Event]:
+    """The events of the latest session, a start of the search."""
+    begun = [number for number, event in enumerate(events) if event["event"] == "begin"]
+    return events[begun[-1] :] if begun else events
 
 
 def answers_of(directory: Path, event: Event) -> Path:
