@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -89,12 +89,9 @@ class CapabilitySuite:
         cure = "does this machine reach the hub, or is the data set in its cache? `task_files` takes tasks whose data are local"
         return UserError(f"the tasks cannot be loaded: {error}", ", ".join(self.tasks), cure)
 
-    @cached_property
+    @property
     def _manager(self) -> Any:
-        _harness()
-        from lm_eval.tasks import TaskManager
-
-        return TaskManager(include_path=None if self.task_files is None else str(self.task_files))
+        return _task_manager(self.task_files)
 
 
 def losses(scores: Sequence[BenchmarkScore], first: Sequence[BenchmarkScore]) -> list[Finding]:
@@ -107,6 +104,15 @@ def losses(scores: Sequence[BenchmarkScore], first: Sequence[BenchmarkScore]) ->
             what = f"{score.benchmark} fell by {-difference.difference:.1f} points (95 % {-difference.high:.1f}–{-difference.low:.1f})"
             findings.append(Finding("capability", -difference.difference / 100, f"{what} against {before[score.benchmark].model}"))
     return findings
+
+
+@cache
+def _task_manager(task_files: Path | None) -> Any:
+    """The harness's index of tasks, which takes seconds to make."""
+    _harness()
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=None if task_files is None else str(task_files))
 
 
 def _harness() -> str:

@@ -113,7 +113,7 @@ def test_a_harness_that_is_not_installed_is_named_with_the_cure(monkeypatch: pyt
 
     monkeypatch.setattr("evals.capability.version", none)
     with pytest.raises(UserError, match="not installed") as refused:
-        CapabilitySuite().check()
+        CapabilitySuite(task_files=Path("never seen before")).check()
     assert refused.value.cure == "pip install 'daa-orchestrator[capability]'"
 
 
