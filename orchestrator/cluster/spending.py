@@ -47,7 +47,7 @@ class Purse:
 
     def time_is_up(self) -> str | None:
         """The bound of hours or GPU-hours that is reached, in words."""
-        return self._journal.exhausted(self._budget.model_copy(update={"judgments": None, "cost": None}))
+        return self._journal.exhausted(self._budget.of_time())
 
     async def spend_out(self, reason: str) -> None:
         """A bound is reached: all trials end with what is known of them; in the finals their runs, which the search leaves alone."""

@@ -98,6 +98,10 @@ class BudgetSettings(Section):
     judgments: PositiveInt | None = None
     cost: PositiveFloat | None = None
 
+    def of_time(self) -> BudgetSettings:
+        """The bounds that time reaches by itself."""
+        return BudgetSettings(gpu_hours=self.gpu_hours, hours=self.hours)
+
 
 class FinalsSettings(Section):
     """The last comparison, on prompts that the search never used: the best `finalists` and the best plain DPO, under `seeds` seeds each.

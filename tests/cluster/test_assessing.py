@@ -189,6 +189,24 @@ def test_answers_that_come_when_their_trial_has_ended_are_not_judged(tmp_path: P
     asyncio.run(story())
 
 
+def test_verdicts_that_were_set_aside_when_others_run_out_of_them_are_asked_for(tmp_path: Path) -> None:
+    async def story() -> None:
+        scoring = Scoring()
+        scoring.may_answer.clear()
+        hub = Hub(tmp_path, scoring, budget={"judgments": 40})
+        first, second = hub.checkpoint("001", 2), hub.checkpoint("002", 2)
+        await second
+        for trial in ("001", "002"):
+            await hub.end(trial, Status.STOPPED, hub.spent[0])
+        assert (hub.assessor.is_judging, hub.assessor.in_hand("001"), hub.assessor.in_hand("002")) == (True, {2}, set())
+        scoring.may_answer.set()
+        await first
+        assert [event["trial"] for event in hub.ledger.named("score")] == ["001"]
+        assert not hub.assessor.is_judging
+
+    asyncio.run(story())
+
+
 def test_verdicts_beyond_the_budget_are_never_asked_for_those_on_the_way_included(tmp_path: Path) -> None:
     async def story() -> None:
         scoring = Scoring()

@@ -13,8 +13,8 @@ from tests.evals.test_reward_model import make_reward_model
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 PROMPTS = 42
-# The base model, both seeds of both possible finalists, and two first rungs of 25 prompts.
-JUDGMENTS = PROMPTS + 2 * 2 * PROMPTS + 2 * 25 + 10
+# The base model, both seeds of both possible finalists, and one first rung of 25 prompts, but not two.
+JUDGMENTS = PROMPTS + 2 * 2 * PROMPTS + 25 + 10
 REASON = f"the budget of {JUDGMENTS} judgments is spent"
 SETTINGS = """
 [finals.judge]
