@@ -93,9 +93,11 @@ def test_cheaper_measures_are_taken_and_decide_nothing_while_they_are_not_truste
     rulings = named(events, "ladder")
     assert {event["rung"] for event in rulings} == {"validation", "reward_model"}
     assert {event["action"] for event in rulings} == {"judge"}
-    assert all(0 <= event["value"] <= 100 for event in rulings)
+    # So few prompts leave no pair of theirs to be held out.
+    assert {event["value"] for event in rulings if event["rung"] == "validation"} == {None}
+    assert all(0 < event["value"] < 100 for event in rulings if event["rung"] == "reward_model")
     assert all(event["proxies"].keys() == {"reward_model"} for event in named(events, "score"))
-    assert json.loads((directory / "answer.json").read_text())["correlations"].keys() == {"validation", "reward_model"}
+    assert json.loads((directory / "answer.json").read_text())["correlations"].keys() == {"reward_model"}
 
 
 def test_the_base_model_and_the_finalist_are_asked_what_they_still_can(directory: Path) -> None:
