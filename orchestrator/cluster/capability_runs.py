@@ -48,6 +48,7 @@ def measure_finalists(settings: Settings, rows: Sequence[Row], hub: Any, directo
         if (trial, model) in known:
             continue
         try:
+            _check_the_time(hub)
             with story.waiting(f"capability: {trial} answers"):
                 scores = scores_of(suite, model, trial, lambda name: _OnTheClock(ServedByActor(find_actor("engine-0"), name, replies), hub))
         except BudgetSpentError as error:
@@ -80,9 +81,13 @@ class _OnTheClock:
         """One reply per question, in order. Raises BudgetSpentError when the time is up."""
         replies: list[Reply] = []
         for start in range(0, len(questions), _AT_ONCE):
-            if (reason := ask(self.hub.time_is_up)) is not None:
-                raise BudgetSpentError(reason, "finals.capability", "raise the budget, then resume: replies so far are remembered")
+            _check_the_time(self.hub)
             for number, reply in enumerate(self.model.ask(questions[start : start + _AT_ONCE]), start):
                 keep(number, reply)
                 replies.append(reply)
         return replies
+
+
+def _check_the_time(hub: Any) -> None:
+    if (reason := ask(hub.time_is_up)) is not None:
+        raise BudgetSpentError(reason, "finals.capability", "raise the budget, then resume: replies so far are remembered")
