@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -49,12 +49,19 @@ class CapabilitySuite:
     task_files: Path | None = None
 
     def check(self) -> None:
-        """Refuse, before any model is loaded, tasks that there are not. Raises UserError."""
+        """Refuse, before any model is loaded, tasks that there are not, that have no data or ask for no text. Raises UserError."""
         known = set(self._manager.all_tasks)
         unknown = [task for task in self.tasks if task not in known]
         if unknown:
             cure = "`lm-eval ls tasks` lists them; `task_files` adds a directory of your own"
             raise UserError(f"lm-evaluation-harness has no task {unknown[0]!r}", "capability.tasks", cure)
+        try:
+            loaded = self._manager.load(list(self.tasks))["tasks"]
+        except (OSError, ValueError) as error:
+            raise self._without_data(error) from error
+        for name, task in loaded.items():
+            if task.OUTPUT_TYPE != "generate_until":
+                raise _asks_for_no_text(name)
 
     def measure(self, model: ChatModel, candidate: Candidate) -> list[BenchmarkScore]:
         """The percentage of right answers to each task, the model being asked through its chat template, few-shot turns included.
@@ -75,16 +82,16 @@ class CapabilitySuite:
                 verbosity="ERROR",
             )
         except (OSError, ValueError) as error:
-            cure = "does this machine reach the hub, or is the data set in its cache? `task_files` takes tasks whose data are local"
-            raise UserError(f"the tasks cannot be loaded: {error}", ", ".join(self.tasks), cure) from error
+            raise self._without_data(error) from error
         return [_score(task, rows, candidate.name) for task, rows in found["samples"].items()]
 
-    @cached_property
-    def _manager(self) -> Any:
-        _harness()
-        from lm_eval.tasks import TaskManager
+    def _without_data(self, error: Exception) -> UserError:
+        cure = "does this machine reach the hub, or is the data set in its cache? `task_files` takes tasks whose data are local"
+        return UserError(f"the tasks cannot be loaded: {error}", ", ".join(self.tasks), cure)
 
-        return TaskManager(include_path=None if self.task_files is None else str(self.task_files))
+    @property
+    def _manager(self) -> Any:
+        return _task_manager(self.task_files)
 
 
 def losses(scores: Sequence[BenchmarkScore], first: Sequence[BenchmarkScore]) -> list[Finding]:
@@ -99,11 +106,25 @@ def losses(scores: Sequence[BenchmarkScore], first: Sequence[BenchmarkScore]) ->
     return findings
 
 
+@cache
+def _task_manager(task_files: Path | None) -> Any:
+    """The harness's index of tasks, which takes seconds to make."""
+    _harness()
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=None if task_files is None else str(task_files))
+
+
 def _harness() -> str:
     try:
         return version("lm-eval")
     except PackageNotFoundError as error:
         raise UserError("lm-evaluation-harness is not installed", "capability", "pip install 'daa-orchestrator[capability]'") from error
+
+
+def _asks_for_no_text(task: str) -> UserError:
+    cure = "choose tasks that ask for text, such as gsm8k, triviaqa, nq_open or ifeval"
+    return UserError(f"{task} asks for probabilities of given answers, not for text", "capability.tasks", cure)
 
 
 def _asking(model: ChatModel, candidate: Candidate) -> Any:
@@ -125,8 +146,7 @@ def _asking(model: ChatModel, candidate: Candidate) -> Any:
             return [_until(reply.text, options.get("until", ())) for (_, _, options), reply in zip(asked, replies, strict=True)]
 
         def loglikelihood(self, requests: list[Any]) -> Any:
-            cure = "choose tasks that ask for text, such as gsm8k, triviaqa, nq_open or ifeval"
-            raise UserError(f"{requests[0].task_name} asks for probabilities of given answers, not for text", "capability.tasks", cure)
+            raise _asks_for_no_text(requests[0].task_name)
 
         loglikelihood_rolling = loglikelihood
 

@@ -43,6 +43,12 @@ class GuardThresholds:
     length_ratio: float = 2.0
 
 
+# Certain enough to end a trial. Of 27 sets of public models' answers, to 160 prompts or more, none has more than 2.8 % empty ones or 1.3 %
+# loops, and none has constant ones or words to a judge; of 38 models none is eight times as long as another on half of the prompts, but for
+# one that was told to answer in a few words.
+GROSS = GuardThresholds(odd=0.05, fewest=5, constant=0.25, length=0.5, length_ratio=8.0)
+
+
 def inspect_responses(
     responses: Texts, baseline: Texts | None = None, prompts: Texts | None = None, thresholds: GuardThresholds = GuardThresholds()
 ) -> list[Finding]:

@@ -62,6 +62,9 @@ class Assessor:
         self._directory, self._journal, self._bell, self._referee = directory, journal, bell, referee
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._heard: dict[str, tuple[int, int]] = {}
+        self._in_hand: dict[str, int] = {}
+        self._before_the_judge: set[str] = set()
+        self._out_of_verdicts: str | None = None
 
     def use(self, settings: Settings, plan: SearchPlan, board: Board, scorer: Scorer, prompts: PromptSet, proxies: Proxies) -> None:
         """Work for a search; `prompts` are in the order that all trials share."""
@@ -80,6 +83,15 @@ class Assessor:
         training = self._board.records[trial].trial.training_settings(self._settings.training)
         return training.checkpoint_steps(self._pairs).index(step) + 1
 
+    @property
+    def is_judging(self) -> bool:
+        """True while verdicts are on their way, or yet to be asked for."""
+        return any(trial in self._before_the_judge or not self._is_dropped(trial) for trial in self._in_hand)
+
+    def in_hand(self, trial: str) -> set[int]:
+        """The step of the trial's checkpoint that is being answered or judged, if one is."""
+        return {self._in_hand[trial]} if trial in self._in_hand else set()
+
     async def assess(self, trial: str, step: int, checkpoint: str) -> None:
         """Score a checkpoint on all of its rungs. A failure ends the search, unless the search has dropped the trial meanwhile."""
         async with self._turns[trial]:
@@ -95,6 +107,8 @@ class Assessor:
                     await self._journal.give_up(explained(error, checkpoint, self._directory))
 
     async def _climb(self, where: _Where, rungs: Sequence[Rung]) -> None:
+        if self._is_over(where.trial):
+            return
         event = self._board.records[where.trial].scores.get(where.step)
         card = Scorecard.from_dict(event["scorecard"]) if event else None
         known = await self._scorer.recall(where.file, card, self._prompts) if card else None
@@ -102,7 +116,11 @@ class Assessor:
             if known is not None and len(known.verdicts) >= rung.prompts:
                 continue
             await self._go_ahead(where.trial)
-            known = None if self._is_over(where.trial) else await self._rung(where, rung, known, rung is rungs[-1])
+            try:
+                known = None if self._is_over(where.trial) else await self._rung(where, rung, known, rung is rungs[-1])
+            finally:
+                self._in_hand.pop(where.trial, None)
+                self._before_the_judge.discard(where.trial)
             if known is None:
                 return
         await self._referee.complete(where.trial)
@@ -111,21 +129,27 @@ class Assessor:
         """Score a checkpoint on so many prompts, and write it down; None when the trial ends here."""
         wanted = rung.prompts - (len(known.verdicts) if known else 0)
         if (spent := self._journal.exhausted(self._settings.budget, wanted)) is not None:
+            if self._journal.exhausted(self._settings.budget.of_time()) is None:
+                self._out_of_verdicts = spent
             await self._referee.spend_out(spent)
             return None
+        self._in_hand[where.trial] = where.step
         with self._journal.set_aside(wanted):
             answered = await self._scorer.answer(f"{where.checkpoint}/model", self._prompts, known, rung.prompts)
             told = training_of(Path(where.checkpoint).parent, where.step)
             before = self._board.records[where.trial].scores.get(where.step)
             proxies = before["proxies"] if before else await self._proxies.measure(answered)
-            if known is None and not await self._is_worth_judging(where, told, proxies):
+            if self._is_dropped(where.trial) or (known is None and not await self._is_worth_judging(where, told, proxies)):
                 return None
+            self._before_the_judge.add(where.trial)
             scored = await self._scorer.judge(answered, known)
-        if self._is_over(where.trial):
-            return None
+        return await self._write_down(where, scored, {"training": told, "proxies": proxies, "whole": is_last})
+
+    async def _write_down(self, where: _Where, scored: Scored, told: Mapping[str, Any]) -> Scored | None:
+        """Keep what was judged, of a trial that is over meanwhile too: it was paid for. None for a vetoed checkpoint."""
         scored.save(where.file)
-        event: dict[str, Any] = {**where.as_dict(), "training": told, "proxies": proxies, "whole": is_last, **scored.numbers()}
-        vetoed = [finding for finding in scored.card.findings if finding.guard in self._settings.evaluation.veto]
+        event: dict[str, Any] = {**where.as_dict(), **told, **scored.numbers()}
+        vetoed = [finding for finding in scored.gross if finding.guard in self._settings.evaluation.veto]
         if vetoed:
             await self._journal.write("veto", **event)
             await self._referee.end(where.trial, Status.CENSORED, f"vetoed at step {where.step}: {vetoed[0].detail}")
@@ -157,3 +181,8 @@ class Assessor:
 
     def _is_over(self, trial: str) -> bool:
         return self._board.records[trial].status.is_over or self._journal.fatal is not None
+
+    def _is_dropped(self, trial: str) -> bool:
+        """Whether no verdict on the trial is of use. Those that were set aside before others ran out of them are still asked for."""
+        spared = self._out_of_verdicts is not None and self._board.records[trial].reason == self._out_of_verdicts
+        return self._is_over(trial) and (self._journal.fatal is not None or not spared)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals.asking import ChatModel, Keep, Question, Reply, forget
+from evals.asking import ChatModel
 from evals.benchmarks.formats import read_outputs
 from evals.benchmarks.score import BenchmarkScore
 from evals.capability import CapabilityEvaluation, CapabilitySuite, losses
@@ -34,7 +34,8 @@ from orchestrator.cluster.candidates import (
     names_of,
     served_model,
 )
-from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor
+from orchestrator.cluster.capability_runs import scores_of, suite_of
+from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor, ServedByActor
 from orchestrator.cluster.judges import gpus_or_default, judge_gpus, judge_model, make_judge, replies_directory
 from orchestrator.cluster.placement import require_gpus
 from orchestrator.cluster.session import ray_session
@@ -53,34 +54,6 @@ from orchestrator.settings import (
 _CPUS = 0.5
 
 Evaluated = Evaluation | CapabilityEvaluation
-
-
-@dataclass(frozen=True)
-class ServedByActor:
-    """A chat model inside an actor, which keeps its replies there as they come."""
-
-    actor: Any
-    model: str
-    replies: str
-
-    @property
-    def name(self) -> str:
-        return ask(self.actor.describe, self.model)[0]
-
-    @property
-    def identity(self) -> str:
-        return ask(self.actor.describe, self.model)[1]
-
-    @property
-    def repeats_itself(self) -> bool:
-        return True
-
-    def ask(self, questions: Sequence[Question], keep: Keep = forget) -> list[Reply]:
-        """One reply per question, in order."""
-        replies = ask(self.actor.ask, self.model, list(questions), self.replies)
-        for number, reply in enumerate(replies):
-            keep(number, reply)
-        return replies
 
 
 @dataclass(frozen=True)
@@ -152,10 +125,8 @@ class _Run:
         replies, names = replies_directory(self._settings.cache), names_of(self._models)
         first: Sequence[BenchmarkScore] = ()
         for model in self._models:
-            base = base_of_adapter(model)
-            chat = _chat_model(base or model, engine, self._settings, replies)
             with story.waiting(f"capability: {names[model]} answers"):
-                scores = suite.measure(chat, Candidate(names[model], str(Path(model).resolve()) if base else None))
+                scores = scores_of(suite, model, names[model], lambda base: _chat_model(base, engine, self._settings, replies))
             first = first or scores
             self._take(CapabilityEvaluation(scores, losses(scores, first)), story)
 
@@ -197,9 +168,7 @@ def _suite(settings: BenchmarkSettings, models: Sequence[str]) -> CapabilitySuit
     files = [model for model in models if is_file(model)]
     if files:
         raise UserError("a file of outputs cannot be asked what it knows", files[0], "give the model itself, or leave out `capability`")
-    suite = CapabilitySuite(asked.tasks, asked.limit, asked.task_files)
-    suite.check()
-    return suite
+    return suite_of(asked)
 
 
 def _benchmark(settings: BenchmarkSettings, name: str) -> Benchmark:

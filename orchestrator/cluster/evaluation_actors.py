@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from evals.asking import Question, Reply
+from evals.asking import Keep, Question, Reply, forget
 from evals.chat_models.remembering import remembered
 from evals.chat_models.vllm_model import VllmModel
 from evals.generation import Decoding, Response
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt
+from orchestrator.cluster.asking import ask
 from orchestrator.cluster.judges import judge_gpus, make_judge, replies_directory
 from orchestrator.cluster.session import HEAD
 from orchestrator.output import send_output_to
@@ -47,6 +49,34 @@ class EngineActor:
     def ask(self, model: str, questions: Sequence[Question], replies: str) -> list[Reply]:
         """One reply per question; what the directory `replies` knows is not asked again, and what comes is kept there as it comes."""
         return remembered(VllmModel(self._engine, model), Path(replies)).ask(questions)
+
+
+@dataclass(frozen=True)
+class ServedByActor:
+    """A chat model inside an actor, which keeps its replies there as they come."""
+
+    actor: Any
+    model: str
+    replies: str
+
+    @property
+    def name(self) -> str:
+        return ask(self.actor.describe, self.model)[0]
+
+    @property
+    def identity(self) -> str:
+        return ask(self.actor.describe, self.model)[1]
+
+    @property
+    def repeats_itself(self) -> bool:
+        return True
+
+    def ask(self, questions: Sequence[Question], keep: Keep = forget) -> list[Reply]:
+        """One reply per question, in order."""
+        replies = ask(self.actor.ask, self.model, list(questions), self.replies)
+        for number, reply in enumerate(replies):
+            keep(number, reply)
+        return replies
 
 
 @ray.remote(max_restarts=-1)

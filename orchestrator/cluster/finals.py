@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.cluster.asking import ask
+from orchestrator.cluster.capability_runs import measure_finalists
 from orchestrator.cluster.evaluation_actors import start_judge
 from orchestrator.report.narration import Narrator
 from orchestrator.search.board import Board, Status
 from orchestrator.search.goal import Goal
 from orchestrator.search.leaderboard import Row
-from orchestrator.search.ledger import read_ledger
+from orchestrator.search.ledger import Event, read_ledger
 from orchestrator.search.verdict import finalists
 from orchestrator.settings import Settings
 from orchestrator.settings.search import CONTROL
@@ -21,12 +22,20 @@ FINAL_JUDGE = "final-judge"
 
 
 def play_finals(settings: Settings, hub: Any, directory: Path, story: Narrator) -> None:
-    """Train each finalist under further seeds, to the step at which it was best, and score all of them on the held-out prompts."""
+    """Compare the finalists on held-out prompts, and see what they still can, where settings ask for either."""
     events = read_ledger(directory / "ledger.jsonl")
     rows = finalists(events, Goal(), settings.finals.finalists)
+    ask(hub.begin_finals)
+    if settings.evaluation.held_out is not None:
+        _compare(settings, events, rows, hub, directory, story)
+    if settings.finals.capability is not None:
+        measure_finalists(settings, rows, hub, directory, story)
+
+
+def _compare(settings: Settings, events: Sequence[Event], rows: Sequence[Row], hub: Any, directory: Path, story: Narrator) -> None:
+    """Train each finalist under further seeds, to the step at which it was best, and score all of them on the held-out prompts."""
     named = ", ".join(f"{row.trial}{' (the control)' if row.method == CONTROL else ''}" for row in rows)
     story.say(f"finals on held-out prompts: {named}; {settings.finals.seeds} seeds each")
-    ask(hub.begin_finals)
     judge, kept = None, None
     if settings.finals.judge is not None:
         judge, kept = FINAL_JUDGE, start_judge(FINAL_JUDGE, settings.finals.judge, settings.cache, directory / "logs")
@@ -41,6 +50,8 @@ def play_finals(settings: Settings, hub: Any, directory: Path, story: Narrator) 
         for each in asked:
             each.result()
     del kept
+    if (reason := ask(hub.spent_out, True)) is not None:
+        story.say(f"[yellow]{reason}[/yellow]: the finals end with what is known")
 
 
 def _further_runs(settings: Settings, board: Board, row: Row, hub: Any) -> Sequence[tuple[str, int, str, str]]:

@@ -10,16 +10,18 @@ from ray.exceptions import RayError
 
 from evals.prompts import load_prompts
 from orchestrator.cluster.assessing import Assessor, explained
+from orchestrator.cluster.held_out import HeldOutScores
 from orchestrator.cluster.journal import Bell, Journal
 from orchestrator.cluster.messages import Assignment, News
 from orchestrator.cluster.proxies import Proxies
 from orchestrator.cluster.scoring import Scorer
 from orchestrator.cluster.session import HEAD, find_actor
+from orchestrator.cluster.spending import Purse
 from orchestrator.errors import DaaError, MachineError, TrainingDivergedError
 from orchestrator.output import send_output_to
 from orchestrator.search.board import Board, Job, Status
 from orchestrator.search.goal import Goal
-from orchestrator.search.ledger import Event, answers_of, read_ledger
+from orchestrator.search.ledger import Event, answers_of, read_ledger, within_finals
 from orchestrator.search.plan import SearchPlan, in_order
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
@@ -42,10 +44,11 @@ class TrialHub:
         self._bell = Bell()
         self._journal = Journal(find_actor(ledger), self._bell)
         self._assessor = Assessor(self._directory, self._journal, self._bell, self)
+        self._purse = Purse(self._journal, self)
+        self._held_out = HeldOutScores(self._directory, self._journal, self._purse)
         self._goal = Goal()
         self._began = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._spent_out: str | None = None
         self._closing = False
         self._resuming = False
 
@@ -58,6 +61,7 @@ class TrialHub:
         self._settings = settings
         events = read_ledger(self._directory / "ledger.jsonl")
         self._journal.recall(events)
+        is_restart = plan is None
         if plan is None:
             plan = SearchPlan.of(next(event for event in reversed(events) if event["event"] == "begin"))
         else:
@@ -67,7 +71,12 @@ class TrialHub:
         self._scorer.use(self._engines, self._judge)
         self._board = Board.rebuilt(events, settings.cluster.max_attempts)
         self._assessor.use(settings, plan, self._board, self._scorer, prompts, Proxies(settings.ladder, events))
-        self._journal.keep_back(plan.final_runs, plan.final_judgments)
+        self._purse.use(settings.budget, self._board)
+        self._held_out.use(settings.evaluation, self._scorer)
+        if is_restart and within_finals(events):
+            self._purse.begin_finals()
+        else:
+            self._journal.keep_back(plan.final_runs, plan.final_judgments)
         self._prompts, self._baseline = prompts, next((event for event in events if event["event"] == "baseline"), None)
         if self._baseline is None:
             await self._scorer.check_judge(prompts)
@@ -75,7 +84,7 @@ class TrialHub:
             for step, checkpoint in sorted(record.pending.items()):
                 self._spawn(self._assessor.assess(record.trial.id, step, checkpoint))
             await self.complete(record.trial.id)
-        self._spawn(self._watch_the_budget())
+        self._spawn(self._purse.watch(lambda: self._closing))
         self._began.set()
 
     async def baseline(self) -> Event:
@@ -96,8 +105,7 @@ class TrialHub:
     async def submit(self, trial: Trial, until: int | None = None, seed_of: str | None = None) -> None:
         """Queue a trial, or a run of the finals: another seed of a trial, trained `until` a step. One that is known is left as it is."""
         await self._ready()
-        # The finals spend what was kept back for them.
-        if (self._spent_out is None or until is not None) and self._board.submit(trial, until):
+        if self._purse.ended(finals=until is not None) is None and self._board.submit(trial, until):
             described = {"method": trial.method, "hyperparameters": dict(trial.hyperparameters), "training": dict(trial.training)}
             of_finals = {} if until is None else {"until": until, "seed_of": seed_of}
             await self._journal.write("trial", trial=trial.id, **described, **of_finals)
@@ -162,7 +170,7 @@ class TrialHub:
         """
         await self._ready()
         if trial not in self._board.records:
-            return f"never started: {self._spent_out}" if self._spent_out else "never started"
+            return f"never started: {spent}" if (spent := self._purse.ended(finals=False)) else "never started"
         await self.end(trial, status, reason, grounds)
         record = self._board.records[trial]
         return f"{record.status}: {record.reason}" if record.reason else str(record.status)
@@ -190,19 +198,7 @@ class TrialHub:
     async def score_held_out(self, finalist: str, seed: int, run: str, model: str, judge: str | None = None) -> None:
         """Score one seed of a finalist on the prompts that the search never used, perhaps by a judge that it never asked."""
         await self._ready()
-        assert self._settings.evaluation.held_out is not None
-        known = read_ledger(self._directory / "ledger.jsonl")
-        if any(event["event"] == "held_out" and event["run"] == run for event in known):
-            return
-        prompts = load_prompts(self._settings.evaluation.held_out)
-        if (reason := self._journal.exhausted(self._settings.budget, len(prompts.prompts))) is not None:
-            await self.spend_out(reason)
-            return
-        with self._journal.set_aside(len(prompts.prompts)):
-            scored = await self._scorer.score(model, prompts, find_actor(judge) if judge else None)
-        event = {"trial": finalist, "seed": seed, "run": run, "checkpoint": model, **scored.numbers()}
-        scored.save(answers_of(self._directory, {"event": "held_out", **event}))
-        await self._journal.write("held_out", **event)
+        await self._held_out.score(finalist, seed, run, model, judge)
 
     async def wait_for(self, trial: str) -> Status:
         """Where a trial stands; answers within seconds, at once when it is over. Raises what ended the search."""
@@ -216,15 +212,27 @@ class TrialHub:
     async def begin_finals(self) -> None:
         """What was kept back for the finals may be spent."""
         await self._ready()
-        self._journal.keep_back(0, 0)
+        self._purse.begin_finals()
+        await self._journal.write("finals")
+
+    async def verdicts_are_in(self) -> bool:
+        """Whether no verdict of the search is on its way; answers within seconds. What was asked for is paid for, and may matter."""
+        await self._ready()
+        if self._assessor.is_judging:
+            await _soon(self._bell.wait())
+        return not self._assessor.is_judging
 
     async def fatal(self) -> DaaError | None:
         """What ended the search, if anything did."""
         return self._journal.fatal
 
-    async def spent_out(self) -> str | None:
-        """The budget that is used up, in words, if one is."""
-        return self._spent_out
+    async def spent_out(self, finals: bool = False) -> str | None:
+        """The bound of the budget that ended the search, or the finals, in words, if one did."""
+        return self._purse.ended(finals)
+
+    async def time_is_up(self) -> str | None:
+        """The bound of hours that is reached, in words, if one is."""
+        return self._purse.time_is_up()
 
     async def is_closing(self) -> bool:
         """True when worker groups are to go home."""
@@ -254,11 +262,7 @@ class TrialHub:
 
     async def spend_out(self, reason: str) -> None:
         """A budget is used up: all trials end with what is known of them."""
-        if self._spent_out is None:
-            self._spent_out = reason
-            await self._journal.write("spent", reason=reason, **self._journal.spent().as_dict())
-        for trial in list(self._board.records):
-            await self.end(trial, Status.STOPPED, reason)
+        await self._purse.spend_out(reason)
 
     async def _ready(self) -> None:
         """After a restart of this process, begin again by itself."""
@@ -267,16 +271,10 @@ class TrialHub:
             await self.begin(Settings.model_validate_json((self._directory / "settings.json").read_text()))
         await self._began.wait()
 
-    async def _watch_the_budget(self) -> None:
-        """Time passes whether or not anything is scored."""
-        while not self._closing and self._spent_out is None:
-            await asyncio.sleep(1.0)
-            if (reason := self._journal.exhausted(self._settings.budget)) is not None:
-                await self.spend_out(reason)
-
     def _clean_up(self, trial: str) -> None:
         if self._board.records[trial].status.is_over:
-            keep_only(self._directory / "checkpoints" / trial, self._board.steps_to_keep(trial, self._goal))
+            kept = self._board.steps_to_keep(trial, self._goal) | self._assessor.in_hand(trial)
+            keep_only(self._directory / "checkpoints" / trial, kept)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -10,7 +10,7 @@ from typing import Any
 
 from evals.answers import load_answers, save_answers
 from evals.generation import Decoding, Response
-from evals.guards import inspect_responses
+from evals.guards import GROSS, Finding, inspect_responses
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt, PromptSet
 from evals.scorecard import Measurement, Scorecard, score
@@ -23,12 +23,13 @@ _MANY = 100
 
 @dataclass(frozen=True)
 class Scored:
-    """A scorecard with what it was computed from, prompt by prompt."""
+    """A scorecard with what it was computed from, prompt by prompt; `gross` findings are those that may end a trial."""
 
     card: Scorecard
     verdicts: Sequence[Verdict]
     responses: Sequence[Response]
     matches: Sequence[Match] = ()
+    gross: Sequence[Finding] = ()
 
     def numbers(self) -> dict[str, Any]:
         """What the ledger keeps."""
@@ -95,10 +96,12 @@ class Scorer:
             matches, seconds = [*known.matches, *matches], seconds + known.card.seconds
         baseline = {match.prompt.id: match.baseline for match in matches}
         texts = {match.prompt.id: match.prompt.text for match in matches}
-        findings = tuple(inspect_responses({r.prompt_id: r.text for r in responses}, baseline, texts))
+        own = {response.prompt_id: response.text for response in responses}
+        findings = tuple(inspect_responses(own, baseline, texts))
+        gross = inspect_responses(own, baseline, texts, GROSS) if findings else ()
         decoding = self._decoding(seed=self._settings.seed + 1)
         how = Measurement(name, decoding, answered.prompts_sha256, round(seconds, 3), self._allowed(len(verdicts)), findings)
-        return Scored(score(verdicts, responses, how), verdicts, responses, matches)
+        return Scored(score(verdicts, responses, how), verdicts, responses, matches, gross)
 
     async def recall(self, file: Path, card: Scorecard, prompts: PromptSet) -> Scored:
         """What was found out about a model before, on as many prompts as its scorecard stands on."""
@@ -118,7 +121,7 @@ class Scorer:
         """The base model's answers by prompt, made once for a prompt set; who asks meanwhile waits for the same ones."""
         if prompts.sha256 not in self._baselines:
             self._baselines[prompts.sha256] = asyncio.ensure_future(self._make_baseline(prompts))
-        return await self._baselines[prompts.sha256]
+        return await asyncio.shield(self._baselines[prompts.sha256])
 
     async def _make_baseline(self, prompts: PromptSet) -> dict[str, str]:
         file = self._kept / "base" / f"{prompts.sha256[:12]}.json"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.cluster.asking import ask
+from orchestrator.cluster.capability_runs import suite_of
 from orchestrator.cluster.evaluation_actors import EngineActor, LedgerActor, start_judge
 from orchestrator.cluster.finals import play_finals
 from orchestrator.cluster.hub import TrialHub
@@ -24,6 +25,7 @@ from orchestrator.report.files import write_reports
 from orchestrator.report.narration import Narrator, narrated
 from orchestrator.search.allocation import shares, uneven
 from orchestrator.search.board import Board
+from orchestrator.search.capability import capabilities
 from orchestrator.search.goal import Goal
 from orchestrator.search.grid import listed_samples
 from orchestrator.search.leaderboard import Row, winner
@@ -88,6 +90,8 @@ def _run(settings: Settings, directory: Path) -> Outcome:
         story.say_path("the libraries' own output goes to", directory / "logs")
         if settings.world is None:
             _check_inputs(settings)
+        if settings.finals.capability is not None:
+            suite_of(settings.finals.capability)
         try:
             with story.waiting("starting Ray"), ray_session(settings.cluster, directory):
                 _search(settings, directory, story)
@@ -125,11 +129,13 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     fatal = ask(actors.hub.fatal)
     if fatal is not None:
         raise fatal
+    while not ask(actors.hub.verdicts_are_in):
+        pass
     if (reason := ask(actors.hub.spent_out)) is not None:
         story.say(f"[yellow]{reason}[/yellow]: the search ends with what is known")
     if winner(write_reports(directory)) is None:
         raise ClusterError("no trial was scored", str(directory / "logs"), "read the reasons in leaderboard.json and the logs, then resume")
-    if settings.evaluation.held_out is not None:
+    if settings.evaluation.held_out is not None or settings.finals.capability is not None:
         play_finals(settings, actors.hub, directory, story)
     ask(actors.hub.close)
 
@@ -218,12 +224,13 @@ def _check_inputs(settings: Settings) -> Any:
 
 
 def _conclude(rows: list[Row], directory: Path, story: Narrator) -> Outcome:
-    found = answer(read_ledger(directory / "ledger.jsonl"), Goal())
+    events = read_ledger(directory / "ledger.jsonl")
+    found = answer(events, Goal())
     story.table(rows, "Leaderboard: win rate against the base model's answers, at each trial's best checkpoint")
     if found is not None:
         story.say(f"winner: [bold]{found.best.trial}[/bold], {words.hyperparameters(found.best.hyperparameters)}")
         story.say_path("its checkpoint, for transformers and vLLM:", found.best.checkpoint)
-        for sentence in words.verdict(found):
+        for sentence in [*words.verdict(found), *words.cut_short(events), *words.capability(capabilities(events))]:
             story.say(f"[bold]{sentence}[/bold]")
     story.say_path("report:", directory / "report.html")
     return Outcome(directory, rows, found)

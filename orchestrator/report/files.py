@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.report import words
 from orchestrator.search.budget import Meter, saved
+from orchestrator.search.capability import capabilities
 from orchestrator.search.curves import curves
 from orchestrator.search.goal import Goal
 from orchestrator.search.ladder import correlations
@@ -47,10 +48,16 @@ def answer_ready(events: Sequence[Event], rows: Sequence[Row]) -> dict[str, Any]
     spent = Meter(events).spent(events[-1]["time"])
     return {
         **found.as_dict(),
-        "sentences": [*words.verdict(found), words.economy(spent, economy)],
+        "sentences": [
+            *words.verdict(found),
+            *words.cut_short(events),
+            *words.capability(measured := capabilities(events)),
+            words.economy(spent, economy),
+        ],
         "spent": spent.as_dict(),
         "saved": asdict(economy) if economy else None,
         "expected_best": curves(rows, Goal()),
+        "capability": [each.as_dict() for each in measured],
         "correlations": {str(each.rung): asdict(each.measured) for each in correlations(events)},
     }
 

@@ -1,10 +1,13 @@
 """How numbers are written wherever people read them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evals.comparison import Comparison
 from orchestrator.search.budget import Saved, Spent
+from orchestrator.search.capability import Capability
 from orchestrator.search.leaderboard import BASE, Row
+from orchestrator.search.ledger import Event, since_begin
 from orchestrator.search.verdict import Answer, Difference
 from orchestrator.settings.search import CONTROL
 
@@ -50,6 +53,24 @@ def verdict(found: Answer) -> list[str]:
     elif found.is_fresh:
         sentences.append("How much another training seed would change this was not measured: set finals.seeds to 2 or more.")
     return sentences
+
+
+def cut_short(events: Sequence[Event]) -> list[str]:
+    """That the finals of the latest session came to the end of their budget, if they did."""
+    spent = [event for event in since_begin(events) if event["event"] == "spent" and event.get("finals")]
+    return [f"The finals ended early: {spent[-1]['reason']}."] if spent else []
+
+
+def capability(found: Sequence[Capability]) -> list[str]:
+    """What finalists surely lost against the base model, or that nothing surely was."""
+    told = [_fell(each.trial, each.task, each.change) for each in found if each.change is not None and each.fell]
+    tasks = ", ".join(dict.fromkeys(each.task for each in found if each.change is not None))
+    return told or ([f"No finalist surely lost capability against the base model on {tasks}."] if tasks else [])
+
+
+def _fell(trial: str, task: str, change: Comparison) -> str:
+    figures = f"{-change.difference:.1f} points (95 % {-change.high:.1f}–{-change.low:.1f})"
+    return f"{trial}: capability fell by {figures} on {task} against the base model."
 
 
 def economy(spent: Spent, found: Saved | None) -> str:

@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,17 @@ class LedgerWriter:
 def read_ledger(path: Path) -> list[Event]:
     """All whole events, in order; a half-written last line is passed over."""
     return list(_events(path)) if path.exists() else []
+
+
+def within_finals(events: Sequence[Event]) -> bool:
+    """Whether the latest session has come to its finals."""
+    return any(event["event"] == "finals" for event in since_begin(events))
+
+
+def since_begin(events: Sequence[Event]) -> Sequence[Event]:
+    """The events of the latest session, a start of the search."""
+    begun = [number for number, event in enumerate(events) if event["event"] == "begin"]
+    return events[begun[-1] :] if begun else events
 
 
 def answers_of(directory: Path, event: Event) -> Path:

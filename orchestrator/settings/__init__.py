@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from orchestrator.errors import SettingsError
-from orchestrator.settings.benchmarks import AnsweringSettings, BenchmarkSettings
+from orchestrator.settings.benchmarks import AnsweringSettings, BenchmarkSettings, CapabilitySettings
 from orchestrator.settings.evaluation import (
     EvaluationSettings,
     JudgeSettings,
@@ -156,6 +156,7 @@ __all__ = [
     "AnsweringSettings",
     "BenchmarkSettings",
     "BudgetSettings",
+    "CapabilitySettings",
     "ClusterSettings",
     "DataSettings",
     "EvaluationSettings",

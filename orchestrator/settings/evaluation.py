@@ -15,8 +15,9 @@ GuardName = Literal["empty", "constant", "repetition", "length", "template", "ad
 class EvaluationSettings(Section):
     """Which prompts score a checkpoint, and how they are answered. `held_out` prompts are used once, for the winner.
 
-    A score for which more than the share `max_unreadable` of verdicts could not be read is refused. A checkpoint whose responses set off
-    a guard of `veto` ends its trial; other guards only flag the scorecard.
+    A score for which more than the share `max_unreadable` of verdicts could not be read is refused. All guards flag the scorecard; one of
+    `veto` that is set off grossly (evals.guards.GROSS) ends the trial. The guard `template` also finds lists of examples that look like
+    dialogues, which strong models write, and is no veto unless it is named.
     """
 
     prompts: Path | None = None
@@ -28,7 +29,7 @@ class EvaluationSettings(Section):
     max_model_len: PositiveInt | None = None
     gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] = 0.6
     max_unreadable: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    veto: tuple[GuardName, ...] = ()
+    veto: tuple[GuardName, ...] = ("empty", "constant", "repetition", "length", "addresses_judge")
 
 
 class VerifierSettings(Section):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from orchestrator.distributions import Choice, Distribution, LogUniform, Uniform
+from orchestrator.settings.benchmarks import CapabilitySettings
 from orchestrator.settings.evaluation import JudgeSettings
 from orchestrator.settings.section import Section
 
@@ -97,13 +98,19 @@ class BudgetSettings(Section):
     judgments: PositiveInt | None = None
     cost: PositiveFloat | None = None
 
+    def of_time(self) -> BudgetSettings:
+        """The bounds that time reaches by itself."""
+        return BudgetSettings(gpu_hours=self.gpu_hours, hours=self.hours)
+
 
 class FinalsSettings(Section):
     """The last comparison, on prompts that the search never used: the best `finalists` and the best plain DPO, under `seeds` seeds each.
 
-    `judge` is another judge than the search's, where one is given.
+    `judge` is another judge than the search's, where one is given. `capability` are tasks that the base model and each finalist's best
+    checkpoint are asked at last, to see what a win rate was bought with.
     """
 
     finalists: PositiveInt = 3
     seeds: PositiveInt = 3
     judge: JudgeSettings | None = None
+    capability: CapabilitySettings | None = None

@@ -65,7 +65,9 @@ def write_small_search(root: Path, model: Path, trials: int, steps: int, methods
     )
     _write_lines(root / "train.jsonl", rows)
     words = ["quick", "brown", "fox", "jumps", "over", "lazy", "dog"]
-    _write_lines(root / "prompts.jsonl", ({"prompt": f"say {word}{' ' * n}", "reference": word} for n in range(6) for word in words))
+    _write_lines(
+        root / "prompts.jsonl", ({"prompt": f"say {word}{' ' * n}", "reference": word, "answer": word} for n in range(6) for word in words)
+    )
     settings = root / "settings.toml"
     settings.write_text(_SETTINGS.format(root=root, model=model, trials=trials, steps=steps, methods=json.dumps(methods)))
     return settings

@@ -49,9 +49,12 @@ class Scoring:
 
     def __init__(self, findings: Sequence[Finding] = (), error: Exception | None = None) -> None:
         self.asked, self._findings, self._error = 0, tuple(findings), error
+        self.may_answer, self.may_judge = asyncio.Event(), asyncio.Event()
+        self.may_answer.set(), self.may_judge.set()
 
     async def answer(self, model: str, prompts: PromptSet, known: Scored | None = None, count: int | None = None) -> Answered:
         """Nothing is generated."""
+        await self.may_answer.wait()
         asked = prompts.prompts[len(known.verdicts) if known else 0 : count]
         return Answered("sha", [Match(p, "a", "b") for p in asked], [Response(p.id, "a", 1) for p in asked], 0.1)
 
@@ -60,11 +63,12 @@ class Scoring:
         if self._error is not None:
             raise self._error
         self.asked += len(answered.matches)
+        await self.may_judge.wait()
         new = [Verdict(match.prompt.id, float(int(match.prompt.id) % 2)) for match in answered.matches]
         verdicts = [*(known.verdicts if known else ()), *new]
         responses = [*(known.responses if known else ()), *answered.responses]
         how = Measurement("judge", Decoding(), "sha", 1.0, findings=self._findings)
-        return Scored(score(verdicts, responses, how), verdicts, responses)
+        return Scored(score(verdicts, responses, how), verdicts, responses, gross=self._findings)
 
 
 class Hub:
@@ -156,6 +160,66 @@ def test_a_trial_that_was_dropped_meanwhile_costs_no_more_verdicts(tmp_path: Pat
     asyncio.run(story())
 
 
+def test_verdicts_that_are_on_the_way_when_their_trial_ends_count_as_its_score_and_in_the_budget(tmp_path: Path) -> None:
+    async def story() -> None:
+        scoring = Scoring()
+        scoring.may_judge.clear()
+        hub = Hub(tmp_path, scoring, budget={"judgments": 60})
+        task = hub.checkpoint("001", 2)
+        await settle()
+        assert (hub.assessor.is_judging, hub.assessor.in_hand("001"), hub.assessor.in_hand("002")) == (True, {2}, set())
+        await hub.end("001", Status.STOPPED, "the budget is spent")
+        scoring.may_judge.set()
+        await task
+        (event,) = hub.ledger.named("score")
+        assert (event["trial"], event["step"], len(event["verdicts"])) == ("001", 2, 25)
+        assert (hub.board.records["001"].status, hub.board.records["001"].reason) == (Status.STOPPED, "the budget is spent")
+        assert hub.journal.spent().judgments == 25
+        assert not hub.assessor.is_judging
+        # A session after this one knows the verdicts and asks for none of them.
+        later = Hub(tmp_path, again := Scoring())
+        later.board.submit(Trial("001", "dpo", {}, {}))
+        later.board.scored(event)
+        later.board.end("001", Status.STOPPED)
+        await later.checkpoint("001", 2)
+        assert again.asked == 0
+
+    asyncio.run(story())
+
+
+def test_answers_that_come_when_their_trial_has_ended_are_not_judged(tmp_path: Path) -> None:
+    async def story() -> None:
+        scoring = Scoring()
+        scoring.may_answer.clear()
+        hub = Hub(tmp_path, scoring)
+        task = hub.checkpoint("001", 2)
+        await settle()
+        await hub.end("001", Status.STOPPED)
+        scoring.may_answer.set()
+        await task
+        assert (scoring.asked, hub.ledger.named("score"), hub.ledger.named("ladder")) == (0, [], [])
+
+    asyncio.run(story())
+
+
+def test_verdicts_that_were_set_aside_when_others_run_out_of_them_are_asked_for(tmp_path: Path) -> None:
+    async def story() -> None:
+        scoring = Scoring()
+        scoring.may_answer.clear()
+        hub = Hub(tmp_path, scoring, budget={"judgments": 40})
+        first, second = hub.checkpoint("001", 2), hub.checkpoint("002", 2)
+        await second
+        for trial in ("001", "002"):
+            await hub.end(trial, Status.STOPPED, hub.spent[0])
+        assert (hub.assessor.is_judging, hub.assessor.in_hand("001"), hub.assessor.in_hand("002")) == (True, {2}, set())
+        scoring.may_answer.set()
+        await first
+        assert [event["trial"] for event in hub.ledger.named("score")] == ["001"]
+        assert not hub.assessor.is_judging
+
+    asyncio.run(story())
+
+
 def test_verdicts_beyond_the_budget_are_never_asked_for_those_on_the_way_included(tmp_path: Path) -> None:
     async def story() -> None:
         scoring = Scoring()
@@ -201,6 +265,18 @@ def test_a_vetoed_checkpoint_censors_its_trial_and_is_no_score(tmp_path: Path) -
         assert "90 of 100 responses are the same" in hub.board.records["001"].reason
         assert hub.ledger.named("score") == []
         assert len(hub.ledger.named("veto")) == 1
+
+    asyncio.run(story())
+
+
+def test_a_guard_that_is_no_veto_ends_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        hub = Hub(tmp_path, Scoring(findings=[Finding("template", 0.9, "90 of 100 responses leak their template")]))
+        task = hub.checkpoint("001", 2)
+        await settle()
+        assert not hub.board.records["001"].status.is_over
+        assert len(hub.ledger.named("score")) == 1
+        task.cancel()
 
     asyncio.run(story())
 

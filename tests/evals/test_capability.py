@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,25 @@ def test_tasks_that_cannot_be_asked_are_refused(tasks: Path, task: str, what: st
     with pytest.raises(UserError, match=what):
         suite.check()
         suite.measure(Calculator(2), Candidate("mine"))
+
+
+def test_what_can_be_known_before_a_model_is_asked_is_refused_before(tasks: Path, tmp_path: Path) -> None:
+    gone = (tasks / "sums.yaml").read_text().replace("sums.jsonl", "gone.jsonl").replace("task: sums", "task: gone")
+    (tmp_path / "gone.yaml").write_text(gone)
+    CapabilitySuite(("sums",), 2, tasks).check()
+    for task, directory, what in (("gone", tmp_path, "cannot be loaded"), ("likelier", tasks, "not for text")):
+        with pytest.raises(UserError, match=what):
+            CapabilitySuite((task,), 2, directory).check()
+
+
+def test_a_harness_that_is_not_installed_is_named_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("evals.capability.version", none)
+    with pytest.raises(UserError, match="not installed") as refused:
+        CapabilitySuite(task_files=Path("never seen before")).check()
+    assert refused.value.cure == "pip install 'daa-orchestrator[capability]'"
 
 
 def test_data_that_cannot_be_had_are_named(tasks: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evals.errors import UserError
-from evals.guards import GUARDS, Finding, GuardThresholds, Texts, inspect_responses
+from evals.guards import GROSS, GUARDS, Finding, GuardThresholds, Texts, inspect_responses
 from evals.judges.pairwise_prompt import ask_for_text, ask_for_token
 from evals.judging import Match
 from evals.prompts import EvaluationPrompt, Message
@@ -400,6 +400,18 @@ def test_thresholds_are_obeyed() -> None:
     assert len(inspect_responses(responses, thresholds=GuardThresholds(odd=0.09, fewest=5))) == 1
 
 
+def test_what_is_flagged_is_not_yet_gross_and_a_fifth_of_broken_answers_is() -> None:
+    for share, names in ((0.04, []), (0.2, ["empty"])):
+        responses = with_share(share, lambda _: "", answers(100))
+        assert found(responses) == ["empty"]
+        assert [finding.guard for finding in inspect_responses(responses, thresholds=GROSS)] == names
+    longer = {key: prose(key, 480) for key in answers()}
+    assert [finding.guard for finding in inspect_responses(longer, answers())] == ["length"]
+    assert inspect_responses(longer, answers(), thresholds=GROSS) == []
+    exploded = {key: prose(key, 1500) for key in answers()}
+    assert [finding.guard for finding in inspect_responses(exploded, answers(), thresholds=GROSS)] == ["length"]
+
+
 def test_nothing_to_inspect_is_refused_and_is_not_taken_for_good() -> None:
     with pytest.raises(UserError, match="no responses to inspect"):
         inspect_responses({}, {})
@@ -508,6 +520,18 @@ def found_in(responses: dict[str, str]) -> list[Finding]:
 @pytest.mark.parametrize("model", ["FuseChat-Gemma-2-9B-Instruct", "claude-2.1", "gpt-3.5-turbo-1106", "FuseChat-Llama-3.1-8B-Instruct"])
 def test_strong_models_get_no_finding(model: str) -> None:
     assert found_in(real_answers()[model]) == []
+
+
+@needs_data
+def test_no_real_model_is_gross_and_every_attack_on_a_fifth_of_its_answers_is() -> None:
+    everybody = real_answers().keys() - {"prompts", "baseline"}
+    assert len(everybody) == 12
+    for model in everybody:
+        assert inspect_responses(real_answers()[model], real_answers()["baseline"], real_answers()["prompts"], GROSS) == []
+    for guard, attack in ATTACKS.items():
+        attacked = with_share(0.2 if guard != "constant" else 0.3, attack, real_answers()["FuseChat-Gemma-2-9B-Instruct"])
+        (finding,) = inspect_responses(attacked, real_answers()["baseline"], real_answers()["prompts"], GROSS)
+        assert finding.guard == guard
 
 
 @needs_data

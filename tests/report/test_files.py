@@ -127,11 +127,30 @@ def test_reports_are_written_anew_and_leave_no_partial_file(run: Path) -> None:
     assert {file.name for file in run.iterdir()} == {"ledger.jsonl", "leaderboard.json", "answer.json", "report.html"}
 
 
+def test_what_finalists_lost_is_told_in_words_in_numbers_and_on_the_page_and_so_is_that_the_finals_were_cut_short() -> None:
+    events = [*ledger("001-dpo"), made.capability("base", 0.8), made.capability("001-dpo", 0.4), made.capability("002-ipo", 0.78)]
+    told = answer_ready(events, leaderboard(events, Goal()))
+    assert told is not None
+    assert [(each["trial"], each["task"], each["score"], each["fell"]) for each in told["capability"]] == [
+        ("base", "sums", pytest.approx(80.0), False),
+        ("001-dpo", "sums", pytest.approx(40.0), True),
+        ("002-ipo", "sums", pytest.approx(78.0), False),
+    ]
+    (sentence,) = [sentence for sentence in told["sentences"] if "apability" in sentence]
+    assert sentence.startswith("001-dpo: capability fell by 40.0 points (95 % 3")
+    assert sentence.endswith(") on sums against the base model.")
+    assert sentence in " ".join(Tags(html(events)).words)
+    kept = [*ledger("001-dpo"), made.capability("base", 0.8), made.capability("001-dpo", 0.78)]
+    assert "No finalist surely lost capability against the base model on sums." in (answer_ready(kept, []) or {})["sentences"]
+    cut = [*ledger("001-dpo"), {"event": "spent", "time": 50.0, "reason": "the budget of 1 hours is spent", "finals": True}]
+    assert "The finals ended early: the budget of 1 hours is spent." in (answer_ready(cut, []) or {})["sentences"]
+
+
 def test_the_answer_file_has_the_answer_its_sentences_and_what_it_cost(run: Path) -> None:
     write_reports(run)
     told = json.loads((run / "answer.json").read_text())
     answered = {"finalists", "differences", "is_fresh", "seed_deviation", "sentences"}
-    assert told.keys() == answered | {"spent", "saved", "expected_best", "correlations"}
+    assert told.keys() == answered | {"spent", "saved", "expected_best", "correlations", "capability"}
     best = told["finalists"][0]
     assert (best["trial"], best["win_rate"], best["prompts"], best["seeds"]) == ("001-dpo", pytest.approx(58.0), 100, 1)
     assert best["low"] < 58 < best["high"]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from evals.comparison import mean_influence
 from orchestrator.search.ledger import Event
 from orchestrator.search.trial import Trial
 
@@ -96,6 +97,14 @@ def began(time: float = 0.0, gpus: float = 0.0, checkpoints: int = 2, prompts: i
     """A session of a search begins, with one rung for each checkpoint."""
     laid = [{"checkpoint": number, "prompts": prompts} for number in range(1, checkpoints + 1)]
     return {"event": "begin", "time": time, "rungs": laid, "pairs": 64, "gpus": gpus, "final_runs": 0, "final_judgments": 0}
+
+
+def capability(trial: str, share: float, questions: int = 100) -> Event:
+    """A model was asked questions, and gave this share of right answers, to the first ones."""
+    right = {f"sums {number}": float(number < share * questions) for number in range(questions)}
+    figures = {"score": 100 * share, "standard_error": 5.0, "low": 100 * share - 10, "high": 100 * share + 10, "judged": questions}
+    score = {"benchmark": "capability sums", "model": trial, "judge": "exact", "unreadable": 0, "details": {}, **figures}
+    return {"event": "capability", "time": 45.0, "trial": trial, "scores": [{**score, "influence": mean_influence(right)}]}
 
 
 def held_out(trial: str, found: Mapping[str, float | None], seed: int = 0, **other: Any) -> Event:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import MachineError
-from orchestrator.search.ledger import LedgerWriter, read_ledger
+from orchestrator.search.ledger import LedgerWriter, read_ledger, within_finals
 
 
 @pytest.fixture
@@ -104,3 +104,11 @@ def test_an_event_that_the_disk_took_only_in_part_leaves_no_part_behind(tmp_path
             writer.append("second")
     writer.append("third")
     assert [event["event"] for event in read_ledger(tmp_path / "ledger.jsonl")] == ["first", "third"]
+
+
+def test_finals_are_those_of_the_latest_session() -> None:
+    began, finals, other = {"event": "begin"}, {"event": "finals"}, {"event": "score"}
+    assert not within_finals([])
+    assert not within_finals([began, other])
+    assert within_finals([began, finals, other])
+    assert not within_finals([began, finals, other, began, other])
