@@ -16,7 +16,7 @@ from evals.prompts import EvaluationPrompt
 from orchestrator.cluster.judges import judge_gpus, make_judge, replies_directory
 from orchestrator.cluster.session import HEAD
 from orchestrator.output import send_output_to
-from orchestrator.search.ledger import SharedWriter
+from orchestrator.search.ledger import LedgerWriter
 from orchestrator.settings import AnsweringSettings, EvaluationSettings, JudgeSettings, VllmJudgeSettings
 
 
@@ -78,8 +78,8 @@ class LedgerActor:
     """The one writer of the run's ledger."""
 
     def __init__(self, path: str) -> None:
-        self._writer = SharedWriter(Path(path))
+        self._writer = LedgerWriter(Path(path))
 
-    async def append(self, event: str, values: dict[str, Any]) -> None:
-        """Write one event; returns when it is on the disk."""
-        await self._writer.append(event, **values)
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Write some events, all of them or none; returns when they are on the disk."""
+        self._writer.append_lines(lines)

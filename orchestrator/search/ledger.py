@@ -5,7 +5,7 @@ import errno
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from sys import intern
@@ -47,10 +47,11 @@ class LedgerWriter:
 
 
 class SharedWriter:
-    """The one writer, for many coroutines at once: what arrives while the disk is waited for shares the next wait."""
+    """Lets many coroutines of one process write to one ledger: what arrives while the disk is waited for shares the next wait."""
 
-    def __init__(self, path: Path) -> None:
-        self._writer = LedgerWriter(path)
+    def __init__(self, write: Callable[[list[bytes]], Awaitable[None]]) -> None:
+        """`write` returns when some lines are on the disk, and raises when none of them is."""
+        self._write = write
         self._arrived: list[tuple[bytes, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
 
@@ -59,15 +60,13 @@ class SharedWriter:
         is_written = asyncio.get_running_loop().create_future()
         self._arrived.append((line_of(event, values), is_written))
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
+            self._writing = asyncio.create_task(self._write_what_arrives())
         await is_written
 
-    async def _write(self) -> None:
+    async def _write_what_arrives(self) -> None:
         while self._arrived:
             together, self._arrived = self._arrived, []
-            [error] = await asyncio.gather(
-                asyncio.to_thread(self._writer.append_lines, [line for line, _ in together]), return_exceptions=True
-            )
+            [error] = await asyncio.gather(self._write([line for line, _ in together]), return_exceptions=True)
             for _, is_written in together:
                 if is_written.cancelled():
                     continue

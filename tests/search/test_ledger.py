@@ -109,6 +109,16 @@ def test_an_event_that_the_disk_took_only_in_part_leaves_no_part_behind(tmp_path
     assert [event["event"] for event in read_ledger(tmp_path / "ledger.jsonl")] == ["first", "third"]
 
 
+def shared(path: Path) -> SharedWriter:
+    """A writer for coroutines, which go on while a thread waits for the disk."""
+    writer = LedgerWriter(path)
+
+    async def write(lines: list[bytes]) -> None:
+        await asyncio.to_thread(writer.append_lines, lines)
+
+    return SharedWriter(write)
+
+
 def test_events_that_arrive_while_the_disk_is_waited_for_share_the_next_wait_and_none_returns_before_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,7 +139,7 @@ def test_events_that_arrive_while_the_disk_is_waited_for_share_the_next_wait_and
         await writer.append("end", number=100 + number)
 
     async def all_at_once() -> None:
-        writer = SharedWriter(path)
+        writer = shared(path)
         await asyncio.gather(*(write(writer, number) for number in range(50)))
 
     asyncio.run(all_at_once())
@@ -146,7 +156,7 @@ def test_of_events_that_share_a_wait_that_fails_none_is_written_each_is_told_and
         raise OSError(5, "Input/output error")
 
     async def write() -> list[BaseException | None]:
-        writer = SharedWriter(path)
+        writer = shared(path)
         await writer.append("first")
         with monkeypatch.context() as broken:
             broken.setattr(os, "fsync", fails)
