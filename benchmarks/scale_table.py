@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-NO, EACH, SHARED = "no fsync", "fsync for each event", "fsync shared"
+NO, EACH, SHARED = "no fsync", "fsync each", "fsync shared"
 PARTS = ("decide", "board", "meter", "ledger", "scorecard")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One search: real seconds of the control and how often each part was called, against the search's virtual seconds.
+    """One search: seconds of the control and how often each part was called, against the search's virtual seconds.
 
-    `waits` are those for the disk. The last four are real seconds over the final ledger; `peak_mb` is that of the process so far.
+    `waits` are those for the disk. The last five are seconds over the final ledger; `peak_mb` is that of the process so far.
     """
 
     trials: int
@@ -35,13 +35,13 @@ class Row:
 
 def table(rows: Sequence[Row]) -> Table:
     """One column for each search."""
-    shown = Table("", *(f"{row.trials:,} trials, {row.fsync}" for row in rows))
+    shown = Table("trials", *(f"{row.trials:,}, {row.fsync}" for row in rows))
 
     def add(name: str, form: str, of: Callable[[Row], float]) -> None:
         shown.add_row(name, *(format(of(row), form) for row in rows))
 
     add("search, virtual hours", ",.1f", lambda row: row.search_s / 3600)
-    add("control, real seconds", ",.2f", lambda row: row.control_s)
+    add("control, seconds", ",.2f", lambda row: row.control_s)
     add("control, % of the search", ".4f", lambda row: 100 * row.control_s / row.search_s)
     add("verdicts", ",", lambda row: row.verdicts)
     for part in PARTS:
