@@ -32,16 +32,20 @@ LATENT_CORRELATION, LATENT_SPREAD = 0.65, 0.14
 
 @dataclass(frozen=True)
 class Strategy:
-    """How trials leave: as surely worse at an error rate, by so many standard errors behind the leader, or the worse half each time."""
+    """How trials leave: as surely worse at an error rate, by so many standard errors behind the leader, or the worse half each time.
+
+    The rules may take the trials for fewer than they are (`taken_for`).
+    """
 
     error_rate: float = 1e-300
     doubt: float = math.inf
     halves: bool = False
     growth: float = 2.0
+    taken_for: int | None = None
 
     def rules(self, arms: int) -> Rules:
         """The race's rules."""
-        return Rules(rungs(1, PROMPTS, self.growth), arms, self.error_rate, doubt=self.doubt)
+        return Rules(rungs(1, PROMPTS, self.growth), self.taken_for or arms, self.error_rate, doubt=self.doubt)
 
 
 STRATEGIES = {
@@ -116,7 +120,12 @@ def of_real_models(real: Matrix, arms: int) -> Callable[[np.random.Generator], S
     return draw
 
 
-def calibrated(real: Matrix, arms: int, spread: float) -> Callable[[np.random.Generator], Search]:
+def apart(arms: int, spread: float) -> Callable[[np.random.Generator], Matrix]:
+    """Strengths of one normal distribution."""
+    return lambda chance: spread * chance.standard_normal(arms)
+
+
+def calibrated(real: Matrix, strengths: Callable[[np.random.Generator], Matrix]) -> Callable[[np.random.Generator], Search]:
     """Arms whose verdicts are distributed as those of the strongest real models and correlate as much; their strengths are drawn."""
     strongest = np.sort(real[np.argsort(real.mean(axis=1))[-8:]].ravel())
     own = np.sqrt(1 - LATENT_CORRELATION)
@@ -126,8 +135,8 @@ def calibrated(real: Matrix, arms: int, spread: float) -> Callable[[np.random.Ge
     means = np.array([np.interp(normal + shift, to_score, strongest).mean() for shift in grid])
 
     def draw(chance: np.random.Generator) -> Search:
-        strength = spread * chance.standard_normal(arms)
-        latent = np.sqrt(LATENT_CORRELATION) * chance.standard_normal(PROMPTS) + own * chance.standard_normal((arms, PROMPTS))
+        strength = strengths(chance)
+        latent = np.sqrt(LATENT_CORRELATION) * chance.standard_normal(PROMPTS) + own * chance.standard_normal((len(strength), PROMPTS))
         return np.interp(latent + strength[:, None], to_score, strongest), np.interp(strength, grid, means)
 
     return draw
@@ -143,13 +152,13 @@ def table(rows: Sequence[Row]) -> Table:
     return shown
 
 
-def measure(world: str, strategy: str, draw: Callable[[np.random.Generator], Search], searches: int, seed: int) -> Row:
+def measure(world: str, name: str, strategy: Strategy, draw: Callable[[np.random.Generator], Search], searches: int, seed: int) -> Row:
     """Every strategy sees the same searches."""
     chance = np.random.default_rng(seed)
-    picks = [race(*draw(chance), STRATEGIES[strategy]) for _ in range(searches)]
+    picks = [race(*draw(chance), strategy) for _ in range(searches)]
     within = 100 * fmean(pick.regret <= 1 for pick in picks)
     regret, share = fmean(pick.regret for pick in picks), fmean(pick.share for pick in picks)
-    return Row(world, strategy, within, regret, 100 * share, 100 * fmean(pick.dropped_best for pick in picks), searches)
+    return Row(world, name, within, regret, 100 * share, 100 * fmean(pick.dropped_best for pick in picks), searches)
 
 
 def main(
@@ -163,10 +172,16 @@ def main(
     real = real_verdicts(data)
     worlds: Mapping[str, Callable[[np.random.Generator], Search]] = {
         "real models": of_real_models(real, arms),
-        "models 5 points apart": calibrated(real, arms, LATENT_SPREAD),
-        "equal models": calibrated(real, arms, 0.0),
+        "models 5 points apart": calibrated(real, apart(arms, LATENT_SPREAD)),
+        "equal models": calibrated(real, apart(arms, 0.0)),
     }
-    rows = [measure(world, name, draw, searches, seed) for world, draw in worlds.items() for name in strategy or STRATEGIES]
+    chosen = strategy or list(STRATEGIES)
+    rows = [measure(world, name, STRATEGIES[name], draw, searches, seed) for world, draw in worlds.items() for name in chosen]
+    show(rows, json_file)
+
+
+def show(rows: Sequence[Row], json_file: Path | None) -> None:
+    """On the screen, and perhaps in a file."""
     Console(width=140).print(table(rows))
     if json_file is not None:
         json_file.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")

@@ -1,8 +1,12 @@
 """What the control of a large search costs: the real scheduler, board, ledger and meter beside simulated GPUs, engines and judge.
 
 `python benchmarks/scale.py`: 10,000 trials of 4 checkpoints on 1,000 GPUs, racing on 805 prompts, as a discrete-event simulation. Workers
-take virtual seconds; what the search itself does takes real ones, measured call by call. Left out are Ray's messages between processes,
-Ray Tune's own loop and searchers, and the files of answers with their guards.
+take virtual seconds; what the search itself does takes the processor's seconds, so that other work on the machine does not count, and in
+the ledger real ones, measured call by call. Left out are Ray's messages between processes, Ray Tune's own loop and searchers, and the files
+of answers with their guards.
+
+The ledger is measured in three ways: without waiting for the disk; with an fsync for each event; and as the hub writes under full load,
+where the events of different trials that wait at the same moment share an fsync, and a trial's next event waits for its last.
 """
 
 import json
@@ -13,7 +17,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -21,7 +25,7 @@ from unittest.mock import patch
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from scale_table import EACH, NO, SHARED, Row, table
 from scale_world import Clock, Cluster, Evaluation, World, training_told
 
 from evals.generation import Decoding
@@ -32,7 +36,7 @@ from orchestrator.search.budget import Meter, Spent, exhausted, kept_back
 from orchestrator.search.curves import curves
 from orchestrator.search.goal import Goal
 from orchestrator.search.leaderboard import leaderboard
-from orchestrator.search.ledger import LedgerWriter, read_ledger
+from orchestrator.search.ledger import LedgerWriter, line_of, read_ledger
 from orchestrator.search.plan import SearchPlan
 from orchestrator.search.racing import Race, Rules, Rung, rungs
 from orchestrator.search.verdict import answer
@@ -41,36 +45,14 @@ from orchestrator.settings import BudgetSettings, ClusterSettings
 CHECKPOINTS = 4
 MAX_ATTEMPTS = 3
 T = TypeVar("T")
-PARTS = ("decide", "board", "meter", "ledger", "scorecard")
+# Each event's own wait is timed on fewer trials: the rate is the disk's.
+EACH_TRIALS = 1_000
 # Among tens of thousands of small rungs, some have more unreadable verdicts than the usual tenth.
 HOW = Measurement("simulated judge", Decoding(0.7, 0.95, 512, 1), "0" * 64, 60.0, max_unreadable=0.5)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One search: real seconds of the control and how often each part was called, against the search's virtual seconds.
-
-    The last four are real seconds over the final ledger; `peak_mb` is that of the process so far.
-    """
-
-    trials: int
-    fsync: bool
-    search_s: float
-    control_s: float
-    seconds: dict[str, float]
-    calls: dict[str, int]
-    verdicts: int
-    ledger_mb: float
-    peak_mb: float
-    read_s: float
-    rebuild_s: float
-    leaderboard_s: float
-    answer_s: float
-    curves_s: float
-
-
 class Timed:
-    """Real seconds and calls, by part of the control."""
+    """Seconds and calls, by part of the control: the processor's, and real ones in the ledger."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -78,17 +60,46 @@ class Timed:
 
     def __call__(self, part: str, work: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Do the work and count it."""
-        began = time.perf_counter()
+        clock = time.perf_counter if part == "ledger" else time.process_time
+        began = clock()
         result = work(*arguments, **named)
-        self.seconds[part] += time.perf_counter() - began
+        self.seconds[part] += clock() - began
         self.calls[part] += 1
         return result
+
+
+class Ledger:
+    """Events of so many trials wait for the disk together."""
+
+    def __init__(self, writer: LedgerWriter, together: int) -> None:
+        self._writer, self._together = writer, together
+        self._lines: list[bytes] = []
+        self._trials: set[str] = set()
+        self.waits = 0
+
+    def append(self, event: str, **values: Any) -> None:
+        """Take an event, and write what may not wait any longer."""
+        trial = values.get("trial", "")
+        if trial in self._trials:
+            self.write()
+        self._lines.append(line_of(event, values))
+        self._trials.add(trial)
+        if len(self._lines) >= self._together:
+            self.write()
+
+    def write(self) -> None:
+        """Write what waits."""
+        if self._lines:
+            self._writer.append_lines(self._lines)
+            self._lines.clear()
+            self._trials.clear()
+            self.waits += 1
 
 
 class Search:
     """Hub, assessor and scheduler in one process: the same calls and the same events in the same order."""
 
-    def __init__(self, world: World, cluster: Cluster, plan: SearchPlan, trials: int, ledger: LedgerWriter) -> None:
+    def __init__(self, world: World, cluster: Cluster, plan: SearchPlan, trials: int, ledger: Ledger) -> None:
         self._world, self._cluster, self._plan, self._trials, self._ledger = world, cluster, plan, trials, ledger
         self.clock, self.timed = Clock(), Timed()
         self._evaluation = Evaluation(self.clock, cluster)
@@ -100,10 +111,11 @@ class Search:
     def run(self) -> None:
         """From the base model to the last trial's end."""
         self._write("begin", **self._plan.as_dict())
-        base = self.timed("scorecard", score, self._world.verdicts(0, 1), self._responses, HOW)
+        base = self.timed("scorecard", score, self._world.verdicts(0, 1, len(self._responses)), self._responses, HOW)
         self._write("baseline", checkpoint="base", scorecard=base.as_dict(), verdicts={})
         self._propose()
         self.clock.run()
+        self.timed("ledger", self._ledger.write)
 
     def _propose(self) -> None:
         """Tune follows as many trials as gangs and engines can have in hand."""
@@ -157,7 +169,7 @@ class Search:
     def _scored(self, trial: str, own: Sequence[Rung], place: int) -> None:
         rung = own[place]
         step = 100 * rung.checkpoint
-        verdicts = self._world.verdicts(_number(trial), rung.checkpoint)[: rung.prompts]
+        verdicts = self._world.verdicts(_number(trial), rung.checkpoint, rung.prompts)
         card = self.timed("scorecard", score, verdicts, self._responses[: rung.prompts], HOW)
         found = {verdict.prompt_id: verdict.candidate_score for verdict in verdicts}
         where = {"trial": trial, "step": step, "checkpoint": f"{_directory(trial, step)}/model", "training": training_told()}
@@ -209,17 +221,19 @@ def _directory(trial: str, step: int) -> str:
 
 
 @contextmanager
-def disk(fsync: bool) -> Iterator[None]:
+def disk(fsync: str) -> Iterator[None]:
     """With or without waiting for the disk."""
-    with patch.object(os, "fsync", os.fsync if fsync else lambda _: None):
+    with patch.object(os, "fsync", (lambda _: None) if fsync == NO else os.fsync):
         yield
 
 
-def measure(world: World, cluster: Cluster, plan: SearchPlan, trials: int, fsync: bool, directory: Path) -> Row:
+def measure(world: World, cluster: Cluster, plan: SearchPlan, trials: int, fsync: str, directory: Path) -> Row:
     """One search, and what is made of its ledger."""
     path = directory / f"{trials}-{fsync}.jsonl"
+    # What can be on its way at once: a report of every gang and a score of every engine.
+    ledger = Ledger(LedgerWriter(path), cluster.gangs + cluster.engines if fsync == SHARED else 1)
     with disk(fsync):
-        search = Search(world, cluster, plan, trials, LedgerWriter(path))
+        search = Search(world, cluster, plan, trials, ledger)
         search.run()
     timed, after = search.timed, Timed()
     search_s = search.clock.now
@@ -235,32 +249,8 @@ def measure(world: World, cluster: Cluster, plan: SearchPlan, trials: int, fsync
     path.unlink()
     costs = (after.seconds[part] for part in ("read", "rebuild", "leaderboard", "answer", "curves"))
     control = sum(timed.seconds.values())
-    return Row(trials, fsync, search_s, control, dict(timed.seconds), dict(timed.calls), verdicts, mb, peak, *costs)
-
-
-def table(rows: Sequence[Row]) -> Table:
-    """One column for each search."""
-    shown = Table("", *(f"{row.trials:,} trials{', fsync' if row.fsync else ''}" for row in rows))
-
-    def add(name: str, form: str, of: Callable[[Row], float]) -> None:
-        shown.add_row(name, *(format(of(row), form) for row in rows))
-
-    add("search, virtual hours", ",.1f", lambda row: row.search_s / 3600)
-    add("control, real seconds", ",.2f", lambda row: row.control_s)
-    add("control, % of the search", ".4f", lambda row: 100 * row.control_s / row.search_s)
-    add("verdicts", ",", lambda row: row.verdicts)
-    for part in PARTS:
-        add(f"{part}: calls", ",", lambda row, part=part: row.calls[part])
-        add(f"{part}: calls per second", ",.0f", lambda row, part=part: row.calls[part] / row.seconds[part])
-    add("ledger, MB", ",.1f", lambda row: row.ledger_mb)
-    add("ledger, MB per second", ",.1f", lambda row: row.ledger_mb / row.seconds["ledger"])
-    add("ledger read, s", ".3f", lambda row: row.read_s)
-    add("board rebuilt, s", ".3f", lambda row: row.rebuild_s)
-    add("leaderboard, s", ".3f", lambda row: row.leaderboard_s)
-    add("answer, s", ".3f", lambda row: row.answer_s)
-    add("curves of the report, s", ".3f", lambda row: row.curves_s)
-    add("peak memory, MB", ",.0f", lambda row: row.peak_mb)
-    return shown
+    waits = 0 if fsync == NO else ledger.waits
+    return Row(trials, fsync, search_s, control, dict(timed.seconds), dict(timed.calls), waits, verdicts, mb, peak, *costs)
 
 
 def main(
@@ -275,7 +265,8 @@ def main(
     plan = SearchPlan(rungs(CHECKPOINTS, prompts), 60_000, needed(settings)["GPU"])
     assert plan.gpus <= gpus
     cluster, world = Cluster(settings.gangs, engines, 60 * minutes), World(prompts, seed=0)
-    sizes = [(size, False) for size in (100, 1_000, 10_000, 100_000) if size < trials] + [(trials, False), (trials, True)]
+    sizes = [(size, NO) for size in (100, 1_000, 10_000, 100_000) if size < trials] + [(trials, NO)]
+    sizes += [(min(trials, EACH_TRIALS), EACH), (trials, SHARED)]
     with tempfile.TemporaryDirectory() as folder:
         rows = [measure(world, cluster, plan, size, fsync, Path(folder)) for size, fsync in sizes]
     Console(width=140).print(table(rows))

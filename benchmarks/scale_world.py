@@ -97,14 +97,14 @@ class World:
         own = {f"{method}.{METHODS[method]}": float(chance.uniform(0.01, 1.0))}
         return Trial.from_sample(number, {"method": method, **own, "training.learning_rate": float(10 ** chance.uniform(-7, -5))})
 
-    def verdicts(self, number: int, checkpoint: int) -> list[Verdict]:
-        """Of a checkpoint, counted from 1, on all prompts in their shared order."""
+    def verdicts(self, number: int, checkpoint: int, prompts: int) -> list[Verdict]:
+        """Of a checkpoint, counted from 1, on the first prompts of their shared order; on more of them, the same and more."""
         strength = _SPREAD * np.random.default_rng((self._seed, 2, number)).standard_normal() + _GAIN * (checkpoint - 1)
         chance = np.random.default_rng((self._seed, 3, number, checkpoint))
         own = np.sqrt(1 - _CORRELATION) * chance.standard_normal(len(self.prompts))
         wins: npt.NDArray[np.bool_] = self._easy + own + strength > 0
         unread = chance.random(len(self.prompts)) < _UNREADABLE
-        rows = zip(self.prompts, wins.tolist(), unread.tolist(), strict=True)
+        rows = zip(self.prompts[:prompts], wins[:prompts].tolist(), unread[:prompts].tolist(), strict=True)
         return [Verdict(prompt, None if lost else float(won)) for prompt, won, lost in rows]
 
     def training_seconds(self, number: int, checkpoint: int, mean: float) -> float:

@@ -67,11 +67,14 @@ def student_p(t: float, freedom: int) -> float:
     return max(0.0, 1 - _central_mass(math.atan(abs(t) / math.sqrt(freedom)), freedom))
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """P values of one family, corrected so that the chance of any wrong finding is bounded (Holm 1979)."""
-    adjusted, worst = [0.0] * len(ps), 0.0
+def holm(ps: Sequence[float], family: int | None = None) -> list[float]:
+    """P values of one family, corrected so that the chance of any wrong finding is bounded (Holm 1979).
+
+    A `family` larger than what is given has other members that show nothing: their p values are 1.
+    """
+    adjusted, worst, size = [0.0] * len(ps), 0.0, len(ps) if family is None else family
     for place, number in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
-        worst = max(worst, min(1.0, (len(ps) - place) * ps[number]))
+        worst = max(worst, min(1.0, (size - place) * ps[number]))
         adjusted[number] = worst
     return adjusted
 

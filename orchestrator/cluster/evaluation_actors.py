@@ -110,6 +110,6 @@ class LedgerActor:
     def __init__(self, path: str) -> None:
         self._writer = LedgerWriter(Path(path))
 
-    def append(self, event: str, values: dict[str, Any]) -> None:
-        """Write one event; returns when it is on the disk."""
-        self._writer.append(event, **values)
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Write some events, all of them or none; returns when they are on the disk."""
+        self._writer.append_lines(lines)

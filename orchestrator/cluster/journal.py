@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from orchestrator.cluster.asking import patiently
 from orchestrator.errors import DaaError
 from orchestrator.search.budget import Meter, Spent, exhausted, kept_back
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import Event, SharedWriter
 from orchestrator.settings import BudgetSettings
 
 
@@ -34,7 +35,8 @@ class Journal:
     """Writes events, adds up what they cost, and keeps the first error that ended the search."""
 
     def __init__(self, ledger: Any, bell: Bell) -> None:
-        self._ledger, self._bell = ledger, bell
+        # Shared here and not in the actor: one that does several things at once does not keep the order in which they were sent.
+        self._ledger, self._bell = SharedWriter(partial(patiently, ledger.append)), bell
         self._meter = Meter()
         self._set_aside = 0
         self._kept_back = (0, 0)
@@ -48,7 +50,7 @@ class Journal:
         """Write to the ledger; a ledger that cannot be written ends the search, but never a conversation with workers half-way."""
         self._meter.add({"event": event, "time": time.time(), **values})
         try:
-            await patiently(self._ledger.append, event, values)
+            await self._ledger.append(event, **values)
         except DaaError as error:
             self.fatal = self.fatal or error
             await self._bell.ring()

@@ -12,9 +12,12 @@ from orchestrator.search.capability import capabilities
 from orchestrator.search.curves import curves
 from orchestrator.search.goal import Goal
 from orchestrator.search.ladder import correlations
-from orchestrator.search.leaderboard import Row, leaderboard, learning_curve
+from orchestrator.search.leaderboard import BASE, Row, leaderboard, learning_curves
 from orchestrator.search.ledger import Event, read_ledger
 from orchestrator.search.verdict import answer
+
+# More lines in one chart cannot be told apart.
+MOST_CURVES = 30
 
 
 def write_reports(directory: Path) -> list[Row]:
@@ -66,29 +69,35 @@ def page(rows: Sequence[Row], events: Sequence[Event], told: dict[str, Any] | No
     """One self-contained HTML page: it needs no network to open."""
     from jinja2 import Environment, PackageLoader
 
+    best = told["finalists"][0]["trial"] if told else None
+    scored, drawn = sum(row.trial != BASE and row.win_rate is not None for row in rows), len(with_curves(rows, best))
     environment = Environment(loader=PackageLoader("orchestrator.report"), autoescape=True)
     environment.filters |= {"win_rate": words.win_rate, "hyperparameters": words.hyperparameters}
     return environment.get_template("report.html").render(
-        title=title, rows=rows, answer=told, charts=charts(rows, events, told["finalists"][0]["trial"] if told else None)
+        title=title, rows=rows, answer=told, charts=charts(rows, events, best), scored=scored, drawn=drawn
     )
 
 
 def charts(rows: Sequence[Row], events: Sequence[Event], best: str | None) -> list[str]:
-    """Win rate by step of every trial, and the best to expect of each method by trials, as HTML with their script inside."""
+    """Win rate by step of the best trials, and the best to expect of each method by trials, as HTML with their script inside."""
     import plotly.graph_objects as graph
 
-    by_step, by_effort = graph.Figure(), graph.Figure()
-    for row in rows:
-        curve = learning_curve(events, row.trial)
-        if curve:
-            steps, rates = zip(*curve, strict=True)
-            by_step.add_scatter(x=steps, y=rates, name=row.trial, mode="lines+markers", line={"width": 4 if row.trial == best else 2})
+    by_step, by_effort, learning = graph.Figure(), graph.Figure(), learning_curves(events)
+    for trial in with_curves(rows, best):
+        steps, rates = zip(*learning[trial], strict=True)
+        by_step.add_scatter(x=steps, y=rates, name=trial, mode="lines+markers", line={"width": 4 if trial == best else 2})
     for method, expected in curves(rows, Goal()).items():
         by_effort.add_scatter(x=list(range(1, len(expected) + 1)), y=expected, name=method, mode="lines+markers")
     for figure, axis in ((by_step, "step"), (by_effort, "trials of the method")):
         figure.add_hline(y=50, line_dash="dot", annotation_text="equal to the base model")
         figure.update_layout(xaxis_title=axis, yaxis_title="win rate %", template="plotly_white", height=480, margin={"t": 20})
     return [by_step.to_html(full_html=False, include_plotlyjs=True), by_effort.to_html(full_html=False, include_plotlyjs=False)]
+
+
+def with_curves(rows: Sequence[Row], best: str | None) -> list[str]:
+    """The trials whose win rate is drawn by step: the first of the leaderboard, and the best of all where it is not among them."""
+    scored = [row.trial for row in rows if row.trial != BASE and row.win_rate is not None]
+    return [*scored[:MOST_CURVES], *(trial for trial in scored[MOST_CURVES:] if trial == best)]
 
 
 def _replace(file: Path, text: str) -> None:

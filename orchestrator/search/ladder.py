@@ -1,10 +1,13 @@
 """Cheaper measures than the judge: how far each one ranks trials as the judge does, and what it may therefore decide. Decisions only."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+
+import numpy as np
 
 from orchestrator.search.goal import Goal
 from orchestrator.search.ledger import Event
@@ -97,15 +100,14 @@ def rank_correlation(proxy: Sequence[float], truth: Sequence[float], looks_from:
     trials, or a figure that one trial alone makes vary, give no bound: -1.
     """
     count = len(truth)
-    agrees = [[_sign(a - b) * _sign(c - d) for b, d in zip(proxy, truth, strict=True)] for a, c in zip(proxy, truth, strict=True)]
-    untied = [[sum(own != other for other in side) for own in side] for side in (proxy, truth)]
-    sums, of_proxy, of_truth = [sum(row) for row in agrees], *untied
-    total = _tau(sum(sums), sum(of_proxy), sum(of_truth))
+    sums, of_proxy, of_truth = _agreements(proxy, truth), _untied(proxy), _untied(truth)
+    agreement, all_proxy, all_truth = sum(sums), sum(of_proxy), sum(of_truth)
+    total = _tau(agreement, all_proxy, all_truth)
     if total is None:
         return RankCorrelation(count)
     # Without trial i its row and its column go.
     rest = list(zip(sums, of_proxy, of_truth, strict=True))
-    without = [_tau(sum(sums) - 2 * s, sum(of_proxy) - 2 * p, sum(of_truth) - 2 * t) for s, p, t in rest]
+    without = [_tau(agreement - 2 * s, all_proxy - 2 * p, all_truth - 2 * t) for s, p, t in rest]
     known = [value for value in without if value is not None]
     if count < _FEWEST or len(known) < count:
         return RankCorrelation(count, total)
@@ -199,5 +201,13 @@ def _lower_bound(tau: float, without: Sequence[float], looks_from: int) -> float
     return math.tanh(math.atanh(corrected) - factor * math.sqrt(variance))
 
 
-def _sign(value: float) -> int:
-    return (value > 0) - (value < 0)
+def _agreements(proxy: Sequence[float], truth: Sequence[float]) -> list[int]:
+    """With how many others each trial is in the same order by both figures, less those that it is in opposite orders with."""
+    first, second = np.asarray(proxy, dtype=float), np.asarray(truth, dtype=float)
+    return [int(np.sign(a - first) @ np.sign(c - second)) for a, c in zip(first, second, strict=True)]
+
+
+def _untied(side: Sequence[float]) -> list[int]:
+    """How many others each figure differs from."""
+    equal = Counter(side)
+    return [len(side) - equal[own] for own in side]

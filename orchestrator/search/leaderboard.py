@@ -55,10 +55,13 @@ def winner(rows: Sequence[Row]) -> Row | None:
     return next((row for row in rows if row.trial != BASE and row.win_rate is not None), None)
 
 
-def learning_curve(events: Sequence[Event], trial: str) -> list[tuple[int, float]]:
-    """(step, win rate) of a trial's checkpoints, by step, each on as many prompts as it was scored on."""
-    scores = (event for event in events if event["event"] == "score" and event["trial"] == trial)
-    return sorted({event["step"]: event["scorecard"]["win_rate"] for event in scores}.items())
+def learning_curves(events: Sequence[Event]) -> dict[str, list[tuple[int, float]]]:
+    """(step, win rate) of each trial's checkpoints, by step, each on as many prompts as it was scored on."""
+    found: dict[str, dict[int, float]] = {}
+    for event in events:
+        if event["event"] == "score":
+            found.setdefault(event["trial"], {})[event["step"]] = event["scorecard"]["win_rate"]
+    return {trial: sorted(rates.items()) for trial, rates in found.items()}
 
 
 def _row(record: TrialRecord, seconds: Mapping[str, float], goal: Goal) -> Row:

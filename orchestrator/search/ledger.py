@@ -1,12 +1,14 @@
 """The append-only record of everything that was measured. What is not in it did not happen."""
 
+import asyncio
 import errno
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from orchestrator.errors import MachineError
@@ -28,16 +30,55 @@ class LedgerWriter:
 
     def append(self, event: str, **values: Any) -> None:
         """Write one event and wait until it is on the disk. Raises MachineError when it cannot be written, and leaves no part of it."""
-        line = json.dumps({"event": event, "time": round(time.time(), 3), **values}, ensure_ascii=False).encode() + b"\n"
+        self.append_lines([line_of(event, values)])
+
+    def append_lines(self, lines: Sequence[bytes]) -> None:
+        """Write several events, all of them or none, and wait for the disk once; otherwise as `append`."""
+        whole = b"".join(lines)
         before = os.fstat(self._file.fileno()).st_size
         try:
-            if self._file.write(line) != len(line):
+            if self._file.write(whole) != len(whole):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file.fileno())
         except OSError as error:
             with suppress(OSError):
                 self._file.truncate(before)
             raise MachineError(f"the ledger cannot be written: {error}", str(self._path), "free some disk space, then resume") from error
+
+
+class SharedWriter:
+    """Lets many coroutines of one process write to one ledger: what arrives while the disk is waited for shares the next wait."""
+
+    def __init__(self, write: Callable[[list[bytes]], Awaitable[None]]) -> None:
+        """`write` returns when some lines are on the disk, and raises when none of them is."""
+        self._write = write
+        self._arrived: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def append(self, event: str, **values: Any) -> None:
+        """As a LedgerWriter's: returns when the event is on the disk, raises when it is not. Events lie in the order of their arrival."""
+        is_written = asyncio.get_running_loop().create_future()
+        self._arrived.append((line_of(event, values), is_written))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_what_arrives())
+        await is_written
+
+    async def _write_what_arrives(self) -> None:
+        while self._arrived:
+            together, self._arrived = self._arrived, []
+            [error] = await asyncio.gather(self._write([line for line, _ in together]), return_exceptions=True)
+            for _, is_written in together:
+                if is_written.cancelled():
+                    continue
+                if error is None:
+                    is_written.set_result(None)
+                else:
+                    is_written.set_exception(error)
+
+
+def line_of(event: str, values: Event) -> bytes:
+    """An event as a ledger has it, at this moment."""
+    return json.dumps({"event": event, "time": round(time.time(), 3), **values}, ensure_ascii=False).encode() + b"\n"
 
 
 def read_ledger(path: Path) -> list[Event]:
@@ -74,6 +115,13 @@ def _events(path: Path) -> Iterator[Event]:
             if not line.endswith(b"\n"):
                 return
             try:
-                yield json.loads(line)
+                yield _sharing_prompts(json.loads(line))
             except ValueError as error:
                 raise MachineError("the ledger is damaged", f"{path}:{number}", "restore the file, or remove this line") from error
+
+
+def _sharing_prompts(event: Event) -> Event:
+    """The same event; the names of prompts, most of a large ledger, lie in memory once for all events."""
+    if "verdicts" in event:
+        event["verdicts"] = {intern(prompt): score for prompt, score in event["verdicts"].items()}
+    return event

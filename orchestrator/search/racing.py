@@ -7,12 +7,16 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
+
+import numpy as np
 
 from evals.anytime import log_wealth, upper_bound
 
 # With fewer verdicts no difference is sure.
 FEWEST_PROMPTS = 25
+# The luck of a leader of so many trials is within `doubt`.
+_FEW_TRIALS = 16
 
 Scores = Sequence[float | None]  # Verdicts in [0, 1] in the shared order of prompts; None where one was unreadable.
 
@@ -31,7 +35,8 @@ class Rules:
 
     A trial is dropped when it is surely worse than the leader by more than `margin` points: `error_rate` is the chance that, in the
     whole search, any checkpoint's best trial is. It is set aside when it is behind the leader by more than `doubt` standard errors of
-    their difference, which says that money is spent better elsewhere; with infinite doubt none is.
+    their difference, which says that money is spent better elsewhere; with infinite doubt none is. At the first rung of a race of many
+    trials it takes more (see `doubt_at`).
     """
 
     rungs: tuple[Rung, ...]
@@ -44,6 +49,17 @@ class Rules:
     def error_share(self) -> float:
         """The error rate of one comparison: at each checkpoint, the best trial may be compared with all others."""
         return self.error_rate / (len({rung.checkpoint for rung in self.rungs}) * max(1, self.trials - 1))
+
+    def doubt_at(self, rung: Rung) -> float:
+        """So many standard errors behind the leader, a trial is set aside at a rung.
+
+        All trials come to the first rung, and the more they are, the luckier is the one that leads: the largest of n normal variables
+        lies about sqrt(2 ln n) standard deviations above their mean. `doubt` is meant for the luck of a few trials; what more of them add
+        is added here. By itself, the leader has 1/sqrt(2) of a difference's standard error.
+        """
+        if self.rungs[:1] != (rung,):
+            return self.doubt
+        return self.doubt + (_luck(max(_FEW_TRIALS, self.trials)) - _luck(_FEW_TRIALS)) / math.sqrt(2)
 
 
 @dataclass(frozen=True)
@@ -121,12 +137,12 @@ def compare(scores: Scores, leader: str, leading: Scores, rung: Rung, rules: Rul
     found = differences(scores, leading, rung.prompts)
     if len(found) < FEWEST_PROMPTS:
         return GO_ON
-    behind, error = -100 * fmean(found), 100 * stdev(found) / math.sqrt(len(found))
+    behind, error = -100 * fmean(found), 100 * float(np.std(found, ddof=1)) / math.sqrt(len(found))
     where = f"on {len(found)} prompts at checkpoint {rung.checkpoint}"
     if log_wealth(found, -rules.margin / 100) >= -math.log(rules.error_share):
         least = -100 * upper_bound(found, rules.error_share)
         return Decision(False, f"surely worse than {leader}: behind by {behind:.1f} points, at least {least:.1f}, {where}", leader)
-    if behind > rules.margin + rules.doubt * error:
+    if behind > rules.margin + rules.doubt_at(rung) * error:
         return Decision(False, f"set aside: behind {leader} by {behind:.1f} points, standard error {error:.1f}, {where}", leader)
     return GO_ON
 
@@ -143,3 +159,7 @@ def differences(first: Scores, second: Scores, prompts: int) -> list[float]:
     """First less second, on those of the first `prompts` on which both have a readable verdict."""
     pairs = zip(first[:prompts], second[:prompts], strict=True)
     return [one - other for one, other in pairs if one is not None and other is not None]
+
+
+def _luck(trials: int) -> float:
+    return math.sqrt(2 * math.log(trials))

@@ -47,7 +47,9 @@ def replay(directory: Path, settings: Settings) -> Replay:
     scored = [event for event in events if event["event"] in JUDGED]
     decided = [event for event in events if event["event"] == "end" and "checkpoint_number" in event]
     mismatches = [found for event in scored for found in _scorecard(directory, event)]
-    mismatches += [found for event in decided for found in _decision(event, events, settings)]
+    if decided:
+        heard = _Heard.of(events, settings)
+        mismatches += [found for event in decided for found in _decision(event, heard)]
     return Replay(len(scored), len(decided), tuple(mismatches))
 
 
@@ -70,23 +72,36 @@ def _scorecard(directory: Path, event: Event) -> Iterator[Mismatch]:
             yield Mismatch(f"{where}: verdict on {prompt}", written, computed)
 
 
-def _decision(end: Event, events: Sequence[Event], settings: Settings) -> Iterator[Mismatch]:
+@dataclass(frozen=True)
+class _Heard:
+    """What the race was told: how each trial joined, and its last score at each step."""
+
+    settings: Settings
+    plan: SearchPlan
+    joined: Mapping[str, Event]
+    scores: Mapping[tuple[str, int], Event]
+
+    @staticmethod
+    def of(events: Sequence[Event], settings: Settings) -> "_Heard":
+        """In one pass, since every decision asks for it."""
+        plan = SearchPlan.of(next(event for event in events if event["event"] == "begin"))
+        joined = {event["trial"]: event for event in events if event["event"] == "trial"}
+        return _Heard(settings, plan, joined, {(event["trial"], event["step"]): event for event in events if event["event"] == "score"})
+
+    def at(self, trial: str, rung: Rung) -> Scores:
+        """A trial's verdicts at a rung, in the order in which they were asked for."""
+        training = self.settings.training.model_copy(update=dict(self.joined[trial]["training"]))
+        step = training.checkpoint_steps(self.plan.pairs)[rung.checkpoint - 1]
+        return list(self.scores[trial, step]["verdicts"].values())[: rung.prompts]
+
+
+def _decision(end: Event, heard: _Heard) -> Iterator[Mismatch]:
     """What differs between the reason for which a trial left the race and the one that its verdicts give, against the same leader."""
-    plan = SearchPlan.of(next(event for event in events if event["event"] == "begin"))
     rung = Rung(end["checkpoint_number"], end["prompts"])
-    own, leader = (_scores(events, trial, rung, settings, plan) for trial in (end["trial"], end["against"]))
-    computed = compare(own, end["against"], leader, rung, race_rules(settings, plan)).reason
+    own, leader = (heard.at(trial, rung) for trial in (end["trial"], end["against"]))
+    computed = compare(own, end["against"], leader, rung, race_rules(heard.settings, heard.plan)).reason
     if computed != end["reason"]:
         yield Mismatch(f"end {end['trial']}: reason", end["reason"], computed)
-
-
-def _scores(events: Sequence[Event], trial: str, rung: Rung, settings: Settings, plan: SearchPlan) -> Scores:
-    """A trial's verdicts at a rung, in the order in which they were asked for."""
-    joined = next(event for event in events if event["event"] == "trial" and event["trial"] == trial)
-    training = settings.training.model_copy(update=dict(joined["training"]))
-    step = training.checkpoint_steps(plan.pairs)[rung.checkpoint - 1]
-    of_step = [event for event in events if event["event"] == "score" and event["trial"] == trial and event["step"] == step]
-    return list(of_step[-1]["verdicts"].values())[: rung.prompts]
 
 
 def _plain(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -126,8 +126,8 @@ def answer(events: Sequence[Event], goal: Goal) -> Answer | None:
     pairs = list(combinations([*seeds, BASE], 2))
     family = len(pairs) if is_fresh else math.comb(len(scored) + 1, 2)
     found = {pair: _difference(pair, means, spread, _per_seed(pair, seeds), 1 - LEVEL / family) for pair in pairs}
-    corrected = holm([each.p for each in found.values()] + [1.0] * (family - len(pairs)))
-    found = {pair: replace(each, p=p) for (pair, each), p in zip(found.items(), corrected[: len(pairs)], strict=True)}
+    corrected = holm([each.p for each in found.values()], family)
+    found = {pair: replace(each, p=p) for (pair, each), p in zip(found.items(), corrected, strict=True)}
     # The leaderboard knows better than the rate alone where not all were asked the same prompts.
     ranked = sorted(seeds, key=lambda trial: -goal.key(found[trial, BASE].difference)) if is_fresh else list(seeds)
     told = tuple(_finalist(rows[trial], found[trial, BASE], len(seeds[trial]), len(means[trial])) for trial in ranked)

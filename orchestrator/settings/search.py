@@ -52,7 +52,8 @@ class SearchSettings(Section):
     In a race all trials answer the same prompts in the same order. One that is worse than the leader by more than `margin` points is
     dropped, with a chance of at most `error_rate` in the whole search that this hits a checkpoint's best trial. One that is behind by
     more than `doubt` standard errors of the difference is set aside: with 2 the pick is nearly as good as that of full evaluation, with 1
-    it costs least, with inf only the surely worse leave. The last checkpoint is scored on all prompts, each one before it on
+    it costs least, with inf only the surely worse leave; at the first rung of a race of more than 16 trials it is larger by what their
+    number adds to the leader's luck. The last checkpoint is scored on all prompts, each one before it on
     1/`prompt_growth` of the next one's. `reduction_factor` is that of asha. A trial whose health shows one of `censor` at a
     checkpoint ends there.
     """

@@ -1,6 +1,7 @@
 """A checkpoint climbs its rungs as the search allows: heard, affordable, worth a judge, and fit to be believed."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,9 +36,9 @@ class Ledger:
         self.events: list[dict[str, Any]] = []
         self.append = self
 
-    async def remote(self, event: str, values: dict[str, Any]) -> None:
-        """One event."""
-        self.events.append({"event": event, **values})
+    async def remote(self, lines: Sequence[bytes]) -> None:
+        """Some events."""
+        self.events += map(json.loads, lines)
 
     def named(self, event: str) -> list[dict[str, Any]]:
         """All events of a name."""

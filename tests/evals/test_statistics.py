@@ -108,3 +108,8 @@ def test_holms_correction_of_a_worked_example() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=5), st.integers(0, 20))
+def test_members_of_a_family_that_show_nothing_need_not_be_listed(ps: list[float], more: int) -> None:
+    assert holm(ps, len(ps) + more) == holm([*ps, *[1.0] * more])[: len(ps)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.report.files import answer_ready, page, write_reports
+from orchestrator.report.files import MOST_CURVES, answer_ready, page, with_curves, write_reports
 from orchestrator.search.goal import Goal
 from orchestrator.search.leaderboard import leaderboard
 from orchestrator.search.ledger import Event
@@ -197,3 +197,16 @@ def test_how_far_a_cheaper_measure_ranks_as_the_judge_does_is_told_where_there_i
     words = " ".join(" ".join(Tags(html(events)).words).split())
     assert "validation: Kendall's tau with the judge 1.00 (95 % above" in words
     assert "Cheaper measures" not in " ".join(Tags(html(ledger("001-dpo"))).words)
+
+
+def test_of_many_trials_the_page_lists_all_draws_the_best_and_says_so() -> None:
+    trials = [Trial(f"{number:03d}-dpo", "dpo", {"beta": 0.1}, {}) for number in range(MOST_CURVES + 5)]
+    events = [made.began(), *map(made.joined, trials)]
+    events += [made.scored(trial.id, 10, 60.0 - number) for number, trial in enumerate(trials)]
+    words = " ".join(" ".join(Tags(html(events)).words).split())
+    assert f"Of the {MOST_CURVES + 5} trials with a score, the first {MOST_CURVES} of the table" in words
+    assert all(trial.id in words for trial in trials)
+    rows = leaderboard(events, Goal())
+    assert with_curves(rows, trials[0].id) == [trial.id for trial in trials[:MOST_CURVES]]
+    assert with_curves(rows, trials[-1].id)[-1] == trials[-1].id
+    assert "trials with a score, the first" not in " ".join(Tags(html(ledger("001-dpo"))).words)

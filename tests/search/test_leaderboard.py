@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.search.goal import Goal
-from orchestrator.search.leaderboard import BASE, Row, leaderboard, learning_curve, winner
+from orchestrator.search.leaderboard import BASE, Row, leaderboard, learning_curves, winner
 from orchestrator.search.ledger import Event
 from orchestrator.search.trial import Trial
 from tests.search import events as made
@@ -107,5 +107,5 @@ def test_a_censored_trial_keeps_the_score_it_had_and_says_why_it_ended() -> None
 
 
 def test_a_learning_curve_is_a_trials_own_scores_by_step() -> None:
-    assert learning_curve([made.scored("dpo", 30, 40.0), *EVENTS], "dpo") == [(10, 61.0), (20, 58.0), (30, 40.0)]
-    assert learning_curve(EVENTS, "simpo") == []
+    curves = learning_curves([made.scored("dpo", 30, 40.0), *EVENTS])
+    assert curves == {"dpo": [(10, 61.0), (20, 58.0), (30, 40.0)], "ipo": [(10, 44.0)]}

@@ -1,13 +1,16 @@
 """The ledger only grows; a torn last line is cut off, damage anywhere else is an error."""
 
+import asyncio
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.errors import MachineError
-from orchestrator.search.ledger import LedgerWriter, read_ledger, within_finals
+from orchestrator.search.ledger import LedgerWriter, SharedWriter, read_ledger, within_finals
 
 
 @pytest.fixture
@@ -112,3 +115,63 @@ def test_finals_are_those_of_the_latest_session() -> None:
     assert not within_finals([began, other])
     assert within_finals([began, finals, other])
     assert not within_finals([began, finals, other, began, other])
+
+
+def shared(path: Path) -> SharedWriter:
+    """A writer for coroutines, which go on while a thread waits for the disk."""
+    writer = LedgerWriter(path)
+
+    async def write(lines: list[bytes]) -> None:
+        await asyncio.to_thread(writer.append_lines, lines)
+
+    return SharedWriter(write)
+
+
+def test_events_that_arrive_while_the_disk_is_waited_for_share_the_next_wait_and_none_returns_before_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, waits, on_disk = tmp_path / "ledger.jsonl", 0, 0
+
+    def slow(file: int) -> None:
+        nonlocal waits, on_disk
+        written = os.fstat(file).st_size
+        time.sleep(0.02)
+        waits, on_disk = waits + 1, written
+
+    monkeypatch.setattr(os, "fsync", slow)
+
+    async def write(writer: SharedWriter, number: int) -> None:
+        await writer.append("score", number=number)
+        lines = path.read_bytes()[:on_disk].splitlines()
+        assert number in {json.loads(line)["number"] for line in lines}
+        await writer.append("end", number=100 + number)
+
+    async def all_at_once() -> None:
+        writer = shared(path)
+        await asyncio.gather(*(write(writer, number) for number in range(50)))
+
+    asyncio.run(all_at_once())
+    assert [event["number"] for event in read_ledger(path)] == [*range(50), *range(100, 150)]
+    assert waits <= 4
+
+
+def test_of_events_that_share_a_wait_that_fails_none_is_written_each_is_told_and_the_next_one_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+
+    def fails(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    async def write() -> list[BaseException | None]:
+        writer = shared(path)
+        await writer.append("first")
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "fsync", fails)
+            refused = await asyncio.gather(*(writer.append("lost") for _ in range(5)), return_exceptions=True)
+        await writer.append("last")
+        return refused
+
+    refused = asyncio.run(write())
+    assert [type(error) for error in refused] == [MachineError] * 5
+    assert [event["event"] for event in read_ledger(path)] == ["first", "last"]

@@ -66,6 +66,20 @@ def test_doubt_sets_aside_what_is_probably_worse_and_says_so() -> None:
     assert decided(*close, Rules(SURE.rungs, 5, doubt=1.0)).startswith("set aside: behind leader by ")
 
 
+def test_the_more_trials_meet_at_the_first_rung_the_luckier_is_its_leader_and_the_more_it_takes_to_be_set_aside() -> None:
+    few, many, most = (Rules(rungs(2, 400), trials) for trials in (16, 1_000, 10_000))
+    first, second = few.rungs[:2]
+    assert Rules(few.rungs, 2).doubt_at(first) == few.doubt_at(first) == few.doubt
+    assert few.doubt < Rules(few.rungs, 60).doubt_at(first) < few.doubt + 0.4
+    assert many.doubt_at(first) < most.doubt_at(first) < few.doubt + 1.5
+    assert most.doubt_at(second) == most.doubt
+    assert Rules(few.rungs, 1_000, doubt=math.inf).doubt_at(first) == math.inf
+    # Behind by 2.5 standard errors.
+    behind = (verdicts(0.3, first.prompts), verdicts(0.5, first.prompts))
+    assert decided(*behind, few, first).startswith("set aside")
+    assert decided(*behind, most, first) == ""
+
+
 def test_a_pair_is_compared_only_where_both_verdicts_are_readable() -> None:
     leader = verdicts(0.9)
     unread: list[float | None] = [None if score == 0 else score for score in verdicts(0.4)]

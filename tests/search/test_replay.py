@@ -1,0 +1,53 @@
+"""A search is computed again from its answers and its ledger; what was altered is found and named."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from evals.answers import save_answers
+from evals.generation import Decoding, Response
+from evals.judging import Verdict
+from evals.scorecard import Measurement, score
+from orchestrator.search.ledger import LedgerWriter, answers_of
+from orchestrator.search.plan import make_plan, race_rules
+from orchestrator.search.racing import Race
+from orchestrator.search.replay import replay
+from tests.search.test_plan import PAIRS, PROMPTS, settings
+
+HOW = Measurement("a judge", Decoding(0.0, 1.0, 64, 0), "digest", 1.5)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A search of trials that win more and more, told from the best on; all but the first leave at once."""
+    given, ledger = settings(trials=4), LedgerWriter(tmp_path / "ledger.jsonl")
+    plan = make_plan(given, PAIRS, 0.0, PROMPTS, 0)
+    race, rung, chance = Race(race_rules(given, plan)), plan.rungs[0], random.Random(0)
+    step = given.training.checkpoint_steps(PAIRS)[0]
+    ledger.append("begin", **plan.as_dict())
+    for trial, rate in (("a", 0.95), ("b", 0.3), ("c", 0.2), ("d", 0.1)):
+        found = [Verdict(f"p{number}", float(chance.random() < rate)) for number in range(rung.prompts)]
+        answered = [Response(verdict.prompt_id, "text", 3) for verdict in found]
+        event = {"trial": trial, "step": step, "verdicts": {verdict.prompt_id: verdict.candidate_score for verdict in found}}
+        save_answers(answers_of(tmp_path, {"event": "score", **event}), answered, found)
+        ledger.append("trial", trial=trial, method="dpo", hyperparameters={}, training={})
+        ledger.append("score", **event, scorecard=score(found, answered, HOW).as_dict())
+        decision = race.add(trial, rung, list(event["verdicts"].values()))
+        if not decision.goes_on:
+            grounds = {"against": decision.against, "checkpoint_number": rung.checkpoint, "prompts": rung.prompts}
+            ledger.append("end", trial=trial, status="stopped", reason=decision.reason, **grounds)
+    return tmp_path
+
+
+def test_all_scorecards_and_decisions_come_out_again(run: Path) -> None:
+    found = replay(run, settings(trials=4))
+    assert (found.scorecards, found.decisions, found.mismatches) == (4, 3, ())
+
+
+def test_a_reason_that_the_verdicts_do_not_give_is_named_with_its_trial(run: Path) -> None:
+    file = run / "ledger.jsonl"
+    file.write_text(file.read_text().replace("behind", "ahead", 1))
+    [mismatch] = replay(run, settings(trials=4)).mismatches
+    assert mismatch.what == "end b: reason"
+    assert "ahead" in mismatch.written and "behind" in mismatch.computed
