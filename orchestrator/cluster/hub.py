@@ -11,6 +11,7 @@ from evals.prompts import PromptSet, load_prompts
 from orchestrator.cluster.assessing import Assessor
 from orchestrator.cluster.journal import Bell, Journal
 from orchestrator.cluster.messages import Assignment, News
+from orchestrator.cluster.pausing import Pausing
 from orchestrator.cluster.proxies import Proxies
 from orchestrator.cluster.scoring import Scorer
 from orchestrator.cluster.session import HEAD, find_actor
@@ -20,7 +21,7 @@ from orchestrator.search.board import Board, Job, Status
 from orchestrator.search.goal import Goal
 from orchestrator.search.ledger import Event, answers_of, read_ledger
 from orchestrator.search.plan import SearchPlan, in_order
-from orchestrator.search.trial import Trial
+from orchestrator.search.trial import Origin, Trial
 from orchestrator.settings import Settings
 from orchestrator.training.checkpoint import keep_only
 from orchestrator.training.records import training_of
@@ -41,6 +42,7 @@ class TrialHub:
         self._bell = Bell()
         self._journal = Journal(find_actor(ledger), self._bell)
         self._assessor = Assessor(self._directory, self._journal, self._bell, self)
+        self._pausing = Pausing(self._directory, self._journal, self)
         self._goal = Goal()
         self._began = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,6 +68,7 @@ class TrialHub:
         self._scorer.use(self._engines, self._judge)
         self._board = Board.rebuilt(events, settings.cluster.max_attempts)
         self._assessor.use(settings, plan, self._board, self._scorer, prompts, Proxies(settings.ladder, events))
+        self._pausing.use(settings.search, self._board, self._assessor)
         self._journal.keep_back(plan.final_runs, plan.final_judgments)
         baseline = next((event for event in events if event["event"] == "baseline"), None) or await self._measure_base(prompts)
         for record in list(self._board.records.values()):
@@ -119,7 +122,8 @@ class TrialHub:
         record = self._board.records[trial]
         if record.until is not None and step >= record.until:
             await self.end(trial, Status.COMPLETED)
-        return not (self._board.records[trial].status.is_over or self._journal.fatal or self._closing)
+        goes_on = await self._pausing.goes_on(trial, step)
+        return goes_on and not (self._board.records[trial].status.is_over or self._journal.fatal or self._closing)
 
     async def trained(self, gang: str, trial: str) -> None:
         """Training came to its end, or was told to stop."""
@@ -162,6 +166,7 @@ class TrialHub:
         if record is None:
             return News(over=True)
         self._assessor.heard(trial, step, prompts)
+        await self._pausing.heard(trial, step, prompts)
         await self._bell.ring()
         later = record.score_after(step, prompts)
         if later is not None:
@@ -170,6 +175,11 @@ class TrialHub:
             return News(over=True)
         await _soon(self._bell.wait())
         return News()
+
+    async def take_over(self, trial: Trial, origin: Origin, instead_of: str) -> bool:
+        """Another run goes on from `origin` in the place of one that ends; False when that cannot be."""
+        await self._ready()
+        return self._spent_out is None and await self._pausing.take_over(trial, origin, instead_of)
 
     async def score_held_out(self, finalist: str, seed: int, run: str, model: str, judge: str | None = None) -> None:
         """Score one seed of a finalist on the prompts that the search never used, perhaps by a judge that it never asked."""

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from orchestrator.errors import CheckpointError
 from orchestrator.objectives.contract import State
 from orchestrator.training.engine import Engine
+from orchestrator.training.records import FILE as RECORDS
 
 # The exported weights, the engine's own, and the optimiser's master weights and two moments in float32.
 _BYTES_PER_PARAMETER = 20
@@ -48,7 +49,7 @@ def save_checkpoint(engine: Engine, directory: Path, progress: Progress, tokeniz
 
     Raises CheckpointError on every rank when any rank could not write.
     """
-    final = directory / f"step-{progress.step:06d}"
+    final = step_directory(directory, progress.step)
     partial = directory / f".{final.name}.partial"
     _together(engine, partial, lambda: _require_space(directory, engine.parameters))
     _together(engine, partial, lambda: _fresh(partial, engine.rank))
@@ -57,6 +58,11 @@ def save_checkpoint(engine: Engine, directory: Path, progress: Progress, tokeniz
     _together(engine, partial, lambda: _write_rest(partial, progress, tokenizer, engine.rank))
     _together(engine, partial, lambda: _name(partial, final, engine.rank))
     return Checkpoint(final, progress)
+
+
+def step_directory(directory: Path, step: int) -> Path:
+    """Where a run keeps the checkpoint of a step."""
+    return directory / f"step-{step:06d}"
 
 
 def latest_checkpoint(directory: Path) -> Checkpoint | None:
@@ -91,6 +97,32 @@ def restore(engine: Engine, checkpoint: Checkpoint, method: str) -> Progress:
 def forget_optimizer(checkpoint: Checkpoint) -> None:
     """Drop what only resuming needs; the model stays. Optimiser state is most of a checkpoint's size."""
     shutil.rmtree(checkpoint.directory / "engine", ignore_errors=True)
+
+
+def forget_engines(directory: Path, before: int) -> None:
+    """Drop what only resuming needs of a run's checkpoints before a step."""
+    for path in directory.glob("step-*"):
+        if int(path.name.removeprefix("step-")) < before:
+            shutil.rmtree(path / "engine", ignore_errors=True)
+
+
+def take_over(checkpoint: Path, directory: Path) -> bool:
+    """Have the run in `directory` begin at another run's `checkpoint`, records included; False when what resuming needs is not there.
+
+    Files are linked where the file system allows it, and copied elsewhere: both runs may delete theirs.
+    """
+    final, partial = directory / checkpoint.name, directory / f".{checkpoint.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        shutil.copytree(checkpoint, partial, copy_function=_link)
+        shutil.copyfile(checkpoint.parent / RECORDS, directory / RECORDS)
+        os.stat(partial / "engine")
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        return False
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(partial, final)
+    return True
 
 
 def keep_only(directory: Path, steps: Collection[int]) -> None:
@@ -129,6 +161,14 @@ def _require_space(directory: Path, parameters: int) -> None:
     needed, free = parameters * _BYTES_PER_PARAMETER, shutil.disk_usage(directory).free
     if free < needed:
         raise OSError(errno.ENOSPC, f"No space left: a checkpoint takes about {needed >> 20} MiB")
+
+
+def _link(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
 
 
 def _fresh(partial: Path, rank: int) -> None:
