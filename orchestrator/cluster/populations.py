@@ -60,11 +60,18 @@ class PopulationScheduler(FIFOScheduler):
 class _TakesOver(PopulationBasedTraining):
     """What pbt and pb2 share: a trial that exploits another ends its run, and a run of the next generation begins at the other's.
 
-    The hub is asked first: when the other's training is gone, as it is when a run has ended, the trial goes on as it is.
+    The hub is asked first: when the other's training is gone, as it is when a run has ended, the trial goes on as it is. Every trial can
+    be taken up where it last was scored; Tune would have only those that were among the best by then, of the few that were there first.
     """
 
     hub: str
     ranges: Continuous
+
+    def _checkpoint_or_exploit(self, trial: Any, tune_controller: Any, upper_quantile: Any, lower_quantile: Any) -> None:
+        for strong in upper_quantile:
+            state = self._trial_state[strong]
+            state.last_checkpoint = state.last_checkpoint or strong.checkpoint
+        super()._checkpoint_or_exploit(trial, tune_controller, upper_quantile, lower_quantile)
 
     def _exploit(self, tune_controller: Any, trial: Any, trial_to_clone: Any) -> None:
         sample, operations = super()._get_new_config(trial, trial_to_clone)
