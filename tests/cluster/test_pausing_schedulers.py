@@ -173,7 +173,7 @@ def test_options_and_what_the_optimiser_keeps_are_not_changed() -> None:
 
 
 def test_a_bracket_that_waits_for_a_trial_which_ends_otherwise_goes_on_without_it() -> None:
-    scheduler = PausingHyperBand("checkpoint", "win_rate", "max", max_t=4, reduction_factor=2, stop_last_trials=False)
+    scheduler: Any = PausingHyperBand("checkpoint", "win_rate", "max", max_t=4, reduction_factor=2, stop_last_trials=False)
     controller = Controller(scheduler, [Follower("dpo") for _ in range(10)])
     *_, a, b, c, d = controller.trials
     for trial in controller.trials[:6]:
