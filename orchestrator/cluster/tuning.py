@@ -49,8 +49,14 @@ class RacingScheduler(FIFOScheduler):
 class PausingHyperBand(HyperBandScheduler):
     """Tune's HyperBand, whose brackets are also halved when the last trial that they wait for ends: Tune does so only the first time.
 
-    The trials that are left after a bracket's last halving train to their end.
+    The trials that are left after a bracket's last halving train to their end. A restored search adds all of its trials again; those that
+    are finished join no bracket, which would wait for them.
     """
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """A trial joins the bracket that is being filled."""
+        if not trial.is_finished():
+            super().on_trial_add(tune_controller, trial)
 
     def _process_bracket(self, tune_controller: Any, bracket: Any) -> str:
         action = super()._process_bracket(tune_controller, bracket)

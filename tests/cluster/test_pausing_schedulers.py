@@ -188,3 +188,13 @@ def test_a_bracket_that_waits_for_a_trial_which_ends_otherwise_goes_on_without_i
     scheduler.on_trial_complete(controller, d, {})
     assert scheduler.choose_trial_to_run(controller) is c
     assert [controller.report(c, checkpoint, 60.0) for checkpoint in (3, 4)] == [TrialScheduler.CONTINUE] * 2
+
+
+def test_a_restored_search_waits_for_no_trial_that_is_finished() -> None:
+    scheduler: Any = PausingHyperBand("checkpoint", "win_rate", "max", max_t=2, reduction_factor=2, stop_last_trials=False)
+    finished, *unfinished = [Follower("dpo") for _ in range(4)]
+    controller = Controller(scheduler, unfinished[:2])
+    finished.status = "TERMINATED"
+    scheduler.on_trial_add(controller, finished)
+    scheduler.on_trial_add(controller, unfinished[2])
+    assert controller.report(unfinished[2], 1, 50.0) == TrialScheduler.CONTINUE
