@@ -1,6 +1,7 @@
 """Trials that wait at their checkpoints until the search asks for more, and runs that take up another's training."""
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Protocol
 
@@ -57,7 +58,10 @@ class Pausing:
         """Have a run start where `origin` says, paused, and end the one whose place it takes; False when the checkpoint is gone."""
         if trial.id not in self._board.records:
             checkpoint = step_directory(self._runs / origin.trial, origin.step)
-            if not await asyncio.to_thread(take_over, checkpoint, self._runs / trial.id):
+            taken = await asyncio.to_thread(take_over, checkpoint, self._runs / trial.id)
+            # A run that ended meanwhile may have been cleaned up half-way through.
+            if not taken or self._board.records[origin.trial].status.is_over:
+                shutil.rmtree(self._runs / trial.id, ignore_errors=True)
                 return False
             self._board.submit(trial, start=origin.step)
             described = {"method": trial.method, "hyperparameters": dict(trial.hyperparameters), "training": dict(trial.training)}

@@ -109,6 +109,18 @@ def test_where_the_other_training_is_gone_nothing_changes(tmp_path: Path) -> Non
     assert hub.board.records[TRIAL.id].status is Status.TRAINING
 
 
+def test_the_training_of_a_run_that_is_over_is_not_taken_up(tmp_path: Path) -> None:
+    hub = Hub(tmp_path, "pbt")
+    hub.board.submit(replace(TRIAL, id="002"))
+    step = tmp_path / "checkpoints" / TRIAL.id / f"step-{FIRST:06d}"
+    (step / "engine").mkdir(parents=True)
+    (step.parent / "metrics.jsonl").write_text("")
+    hub.board.end(TRIAL.id, Status.COMPLETED)
+    assert not asyncio.run(hub.pausing.take_over(RUN, Origin(TRIAL.id, FIRST, 2), "002"))
+    assert not (tmp_path / "checkpoints" / RUN.id).exists()
+    assert RUN.id not in hub.board.records
+
+
 @pytest.mark.parametrize(("scheduler", "kept"), [("hyperband", [FIRST, LAST]), ("pbt", [LAST])])
 def test_what_resuming_needs_stays_until_the_search_cannot_ask_for_it(scheduler: str, kept: list[int], tmp_path: Path) -> None:
     hub = Hub(tmp_path, scheduler)
