@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from orchestrator.errors import CheckpointError
 from orchestrator.objectives.contract import State
 from orchestrator.training.engine import Engine
-from orchestrator.training.records import FILE as RECORDS
+from orchestrator.training.records import FILE, Records
 
 # The exported weights, the engine's own, and the optimiser's master weights and two moments in float32.
 _BYTES_PER_PARAMETER = 20
@@ -107,7 +107,7 @@ def forget_engines(directory: Path, before: int) -> None:
 
 
 def take_over(checkpoint: Path, directory: Path) -> bool:
-    """Have the run in `directory` begin at another run's `checkpoint`, records included; False when what resuming needs is not there.
+    """Have the run in `directory` begin at another run's `checkpoint`, its records up to there included; False when what resuming needs is not there.
 
     Files are linked where the file system allows it, and copied elsewhere: both runs may delete theirs.
     """
@@ -115,11 +115,12 @@ def take_over(checkpoint: Path, directory: Path) -> bool:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         shutil.copytree(checkpoint, partial, copy_function=_link)
-        shutil.copyfile(checkpoint.parent / RECORDS, directory / RECORDS)
+        shutil.copyfile(checkpoint.parent / FILE, directory / FILE)
         os.stat(partial / "engine")
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
         return False
+    Records(directory, int(checkpoint.name.removeprefix("step-")), is_writer=True)
     shutil.rmtree(final, ignore_errors=True)
     os.replace(partial, final)
     return True

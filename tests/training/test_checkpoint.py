@@ -139,6 +139,7 @@ def test_a_run_that_takes_up_anothers_training_goes_on_as_that_would_under_its_o
     settings = FAST.model_copy(update={"learning_rate": rate})
     run = tiny_run(METHODS["dpo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path / "run", settings)
     assert take_over(step_directory(donor.directory, 4), run.directory)
+    assert metrics(run) == metrics(donor)[:4]
     keep_only(donor.directory, {12})
     train_locally(run)
     assert [step["step"] for step in metrics(run)] == list(range(1, 13))
