@@ -107,7 +107,7 @@ def forget_engines(directory: Path, before: int) -> None:
 
 
 def take_over(checkpoint: Path, directory: Path) -> bool:
-    """Have the run in `directory` begin at another run's `checkpoint`, its records up to there included; False when what resuming needs is not there.
+    """Have the run in `directory` begin at another run's `checkpoint`, with its records up to there; False when the engine's state is gone.
 
     Files are linked where the file system allows it, and copied elsewhere: both runs may delete theirs.
     """
