@@ -12,9 +12,9 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, HyperBan
 
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.following import Following, follow_trial, trial_in
-from orchestrator.cluster.placement import waiting_places
+from orchestrator.cluster.placement import HEAD_MARK, waiting_places
 from orchestrator.cluster.searchers import make_searcher
-from orchestrator.cluster.session import HEAD, find_actor
+from orchestrator.cluster.session import find_actor
 from orchestrator.report.narration import narrator
 from orchestrator.search.board import Board, Status
 from orchestrator.search.goal import Goal
@@ -196,8 +196,7 @@ def _places(settings: Settings) -> dict[str, float]:
     """
     if not settings.search.pauses:
         return {"CPU": 0.01}
-    ((mark, _),) = HEAD.items()
-    return {"CPU": 0, mark: round(1 / (_followed_at_once(settings) + 0.5), 4)}
+    return {"CPU": 0, HEAD_MARK: round(1 / (_followed_at_once(settings) + 0.5), 4)}
 
 
 def _followed_at_once(settings: Settings) -> int:
