@@ -42,7 +42,6 @@ class TrialHub:
         self._bell = Bell()
         self._journal = Journal(find_actor(ledger), self._bell)
         self._assessor = Assessor(self._directory, self._journal, self._bell, self)
-        self._pausing = Pausing(self._directory, self._journal, self)
         self._goal = Goal()
         self._began = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -68,7 +67,7 @@ class TrialHub:
         self._scorer.use(self._engines, self._judge)
         self._board = Board.rebuilt(events, settings.cluster.max_attempts)
         self._assessor.use(settings, plan, self._board, self._scorer, prompts, Proxies(settings.ladder, events))
-        self._pausing.use(settings.search, self._board, self._assessor)
+        self._pausing = Pausing(self._directory, settings.search, self._board, self._assessor, self._journal, self)
         self._journal.keep_back(plan.final_runs, plan.final_judgments)
         baseline = next((event for event in events if event["event"] == "baseline"), None) or await self._measure_base(prompts)
         for record in list(self._board.records.values()):
@@ -122,8 +121,7 @@ class TrialHub:
         record = self._board.records[trial]
         if record.until is not None and step >= record.until:
             await self.end(trial, Status.COMPLETED)
-        goes_on = await self._pausing.goes_on(trial, step)
-        return goes_on and not (self._board.records[trial].status.is_over or self._journal.fatal or self._closing)
+        return await self._pausing.goes_on(trial, step) and not (self._journal.fatal or self._closing)
 
     async def trained(self, gang: str, trial: str) -> None:
         """Training came to its end, or was told to stop."""
@@ -165,8 +163,8 @@ class TrialHub:
         record = self._board.records.get(trial)
         if record is None:
             return News(over=True)
-        self._assessor.heard(trial, step, prompts)
         await self._pausing.heard(trial, step, prompts)
+        self._assessor.heard(trial, step, prompts)
         await self._bell.ring()
         later = record.score_after(step, prompts)
         if later is not None:

@@ -26,16 +26,15 @@ class Pausing:
     did not ask for, and a pause needs no message: nobody asks.
     """
 
-    def __init__(self, directory: Path, journal: Journal, ends: _Ends) -> None:
-        self._runs, self._journal, self._ends = directory / "checkpoints", journal, ends
-
-    def use(self, search: SearchSettings, board: Board, assessor: Assessor) -> None:
-        """Work for a search."""
-        self._search, self._board, self._assessor = search, board, assessor
+    def __init__(self, directory: Path, search: SearchSettings, board: Board, assessor: Assessor, journal: Journal, ends: _Ends) -> None:
+        self._runs, self._search, self._board = directory / "checkpoints", search, board
+        self._assessor, self._journal, self._ends = assessor, journal, ends
 
     async def goes_on(self, trial: str, step: int) -> bool:
-        """Whether a trial that is at a checkpoint trains on; if not, it is paused, unless it is over."""
+        """Whether a trial that is at a checkpoint trains on; if not, it is over, or it is paused."""
         record = self._board.records[trial]
+        if record.status.is_over:
+            return False
         if not self._search.pauses or record.until is not None or self._assessor.is_asked_beyond(trial, step):
             return True
         if self._assessor.is_last(trial, step):

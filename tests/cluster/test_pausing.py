@@ -26,11 +26,12 @@ class Hub:
 
     def __init__(self, directory: Path, scheduler: str) -> None:
         self.board, self.ledger, self.asked_beyond = Board(3), list[Event](), dict[str, int]()
-        self.pausing = Pausing(directory, self, self)  # pyright: ignore[reportArgumentType]
         assessor: Any = SimpleNamespace(
             is_asked_beyond=lambda trial, step: self.asked_beyond.get(trial, -1) >= step, is_last=lambda trial, step: step == LAST
         )
-        self.pausing.use(SearchSettings.model_validate({"scheduler": scheduler}), self.board, assessor)
+        journal: Any = self
+        search = SearchSettings.model_validate({"scheduler": scheduler})
+        self.pausing = Pausing(directory, search, self.board, assessor, journal, self)
         self.board.submit(TRIAL)
         self.board.next_job("gang-0")
 
