@@ -16,9 +16,9 @@ METHODS = ("dpo",)
 Events = Sequence[Mapping[str, Any]]
 
 
-def searched(model: Path, root: Path, scheduler: str, checkpoints: int) -> tuple[Path, Events]:
-    """The directory and the ledger of a whole search of four trials with a checkpoint after every four steps, and without finals."""
-    settings = write_small_search(root, model, trials=4, steps=4 * checkpoints, methods=METHODS)
+def searched(model: Path, root: Path, scheduler: str, trials: int, checkpoints: int) -> tuple[Path, Events]:
+    """The directory and the ledger of a whole search with a checkpoint after every four steps, and without finals."""
+    settings = write_small_search(root, model, trials, steps=4 * checkpoints, methods=METHODS)
     text = (
         settings.read_text().replace("checkpoints = 4", f"checkpoints = {checkpoints}").replace(f'held_out = "{root}/prompts.jsonl"\n', "")
     )
@@ -49,7 +49,7 @@ def check_nothing_was_done_twice(directory: Path, events: Events) -> None:
 
 
 def test_hyperband_pauses_trials_whose_workers_train_others_and_resumes_them_at_their_checkpoints(tiny_model: Path, tmp_path: Path) -> None:
-    directory, events = searched(tiny_model, tmp_path, "hyperband", checkpoints=2)
+    directory, events = searched(tiny_model, tmp_path, "hyperband", trials=4, checkpoints=2)
     check_nothing_was_done_twice(directory, events)
     by_trial = {event["trial"]: event for event in of(events, "trial")}
     assert len(by_trial) == 4
@@ -73,7 +73,8 @@ def others_trained_during_the_pause(events: Events, trial: str) -> bool:
 
 
 def test_a_run_of_a_population_takes_up_the_training_of_a_better_one_under_another_learning_rate(tiny_model: Path, tmp_path: Path) -> None:
-    directory, events = searched(tiny_model, tmp_path, "pbt", checkpoints=3)
+    # Many looks: a trial takes over only if it is among the worst by the time that its own score arrives.
+    directory, events = searched(tiny_model, tmp_path, "pbt", trials=8, checkpoints=3)
     check_nothing_was_done_twice(directory, events)
     by_trial = {event["trial"]: event for event in of(events, "trial")}
     taken = [event for event in by_trial.values() if "parent" in event]
