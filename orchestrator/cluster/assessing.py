@@ -78,6 +78,14 @@ class Assessor:
             self._heard[trial] = (step, prompts)
             await self._bell.ring()
 
+    def is_asked_beyond(self, trial: str, step: int) -> bool:
+        """True when the search has heard what there is to hear up to a step, and asks for what comes after it."""
+        return self._heard.get(trial, (-1, 0))[0] >= step
+
+    def is_last(self, trial: str, step: int) -> bool:
+        """True for the last checkpoint of a trial's training."""
+        return self.checkpoint_of(trial, step) == self._rungs[-1].checkpoint
+
     def checkpoint_of(self, trial: str, step: int) -> int:
         """Which of the trial's checkpoints is at this step, from 1."""
         training = self._board.records[trial].trial.training_settings(self._settings.training)

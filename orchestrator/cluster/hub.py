@@ -13,6 +13,7 @@ from orchestrator.cluster.assessing import Assessor, explained
 from orchestrator.cluster.held_out import HeldOutScores
 from orchestrator.cluster.journal import Bell, Journal
 from orchestrator.cluster.messages import Assignment, News
+from orchestrator.cluster.pausing import Pausing
 from orchestrator.cluster.proxies import Proxies
 from orchestrator.cluster.scoring import Scorer
 from orchestrator.cluster.session import HEAD, find_actor
@@ -23,7 +24,7 @@ from orchestrator.search.board import Board, Job, Status
 from orchestrator.search.goal import Goal
 from orchestrator.search.ledger import Event, answers_of, read_ledger, within_finals
 from orchestrator.search.plan import SearchPlan, in_order
-from orchestrator.search.trial import Trial
+from orchestrator.search.trial import Origin, Trial
 from orchestrator.settings import Settings
 from orchestrator.training.records import training_of
 from orchestrator.training.tidying import keep_only
@@ -71,6 +72,7 @@ class TrialHub:
         self._scorer.use(self._engines, self._judge)
         self._board = Board.rebuilt(events, settings.cluster.max_attempts)
         self._assessor.use(settings, plan, self._board, self._scorer, prompts, Proxies(settings.ladder, events))
+        self._pausing = Pausing(self._directory, settings.search, self._board, self._assessor, self._journal, self)
         self._purse.use(settings.budget, self._board)
         self._held_out.use(settings.evaluation, self._scorer)
         if is_restart and within_finals(events):
@@ -144,7 +146,7 @@ class TrialHub:
         record = self._board.records[trial]
         if record.until is not None and step >= record.until:
             await self.end(trial, Status.COMPLETED)
-        return not (self._board.records[trial].status.is_over or self._journal.fatal or self._closing)
+        return await self._pausing.goes_on(trial, step) and not (self._journal.fatal or self._closing)
 
     async def trained(self, gang: str, trial: str) -> None:
         """Training came to its end, or was told to stop."""
@@ -186,6 +188,7 @@ class TrialHub:
         record = self._board.records.get(trial)
         if record is None:
             return News(over=True)
+        await self._pausing.heard(trial, step, prompts)
         await self._assessor.hear(trial, step, prompts)
         later = record.score_after(step, prompts)
         if later is not None:
@@ -194,6 +197,11 @@ class TrialHub:
             return News(over=True)
         await _soon(self._bell.wait())
         return News()
+
+    async def take_over(self, trial: Trial, origin: Origin, instead_of: str) -> bool:
+        """Another run goes on from `origin` in the place of one that ends; False when that cannot be."""
+        await self._ready()
+        return self._purse.ended(finals=False) is None and await self._pausing.take_over(trial, origin, instead_of)
 
     async def score_held_out(self, finalist: str, seed: int, run: str, model: str, judge: str | None = None) -> None:
         """Score one seed of a finalist on the prompts that the search never used, perhaps by a judge that it never asked."""

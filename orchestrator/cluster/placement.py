@@ -10,6 +10,8 @@ from orchestrator.cluster.judges import judge_gpus
 from orchestrator.errors import ClusterError
 from orchestrator.settings import ClusterSettings, Settings
 
+HEAD_MARK = "node:__internal_head__"
+
 Resources = Mapping[str, float]
 Nodes = Mapping[str, Resources]
 
@@ -85,10 +87,15 @@ def waiting_places() -> str | None:
     """Which worker group waits for a place in the cluster, and what is short where, in words; None when none waits."""
     from ray._private.state import available_resources_per_node
 
-    pending = [group for group in placement_group_table().values() if group["state"] == "PENDING"]
+    pending = [group for group in placement_group_table().values() if group["state"] == "PENDING" and not _is_limited(group)]
     names: dict[str | None, str] = {node["NodeID"]: _name(node) for node in ray.nodes()}
     free = {names.get(node, str(node)): resources for node, resources in available_resources_per_node().items()}
     return unplaced([bundle for group in pending for bundle in group["bundles"].values()], free) if pending else None
+
+
+def _is_limited(group: Mapping[str, Any]) -> bool:
+    """True for what asks for the head node's mark, by which the processes that follow trials are kept few: it waits on purpose."""
+    return any(HEAD_MARK in bundle for bundle in group["bundles"].values())
 
 
 def nodes_of_cluster() -> Nodes:

@@ -19,22 +19,27 @@ from orchestrator.errors import SettingsError
 from orchestrator.search.allocation import Allocation, Arm, next_method
 from orchestrator.search.goal import Goal
 from orchestrator.search.grid import listed_samples
-from orchestrator.search.trial import joint_space, published_samples, ranges_of
+from orchestrator.search.trial import GENERATION, NUMBER, joint_space, published_samples, ranges_of
 from orchestrator.settings import SearchSettings, Settings
 
-NUMBER = "number"
 LENGTH = "mean_length"
 
 Ranges = Mapping[str, Distribution]
 Sample = dict[str, Any]
 
-_PACKAGES = {"cmaes": ("cmaes",), "bohb": ("hpbandster", "ConfigSpace")}
+# The packages that a choice needs, and how they are imported.
+_PACKAGES = {
+    "cmaes": {"cmaes": "cmaes"},
+    "bohb": {"hpbandster": "hpbandster", "ConfigSpace": "ConfigSpace"},
+    "pb2": {"scikit-learn": "sklearn"},
+}
 
 
 class MethodSearch(Searcher):
     """One searcher for each method, over its own ranges and the shared ones of training; trials are numbered over all methods.
 
-    Trials that were stopped early are told as pruned: told as complete, an early value would pass for a final one and mislead.
+    Trials that were stopped early are told as pruned: told as complete, an early value would pass for a final one and mislead. Scores of
+    a later generation are those of other hyperparameters than were proposed, and are not told.
     """
 
     def __init__(self, inner: Mapping[str, Searcher], allocation: Allocation, goal: Goal, needed: Sequence[str]) -> None:
@@ -70,7 +75,8 @@ class MethodSearch(Searcher):
         Of a trial that is not known, nothing can be told: Tune saves its trials a moment before its searcher.
         """
         method = self._running.get(trial_id)
-        if method is None or not result["whole"] or result["step"] <= self._told.get(trial_id, 0):
+        is_told = result["step"] <= self._told.get(trial_id, 0)
+        if method is None or is_told or not result["whole"] or not _as_proposed(result):
             return
         self._told[trial_id] = result["step"]
         self._arms[method] = self._arms[method].with_win_rate(result[self._goal.metric])
@@ -85,7 +91,7 @@ class MethodSearch(Searcher):
         method = self._running.pop(trial_id, None)
         self._told.pop(trial_id, None)
         if method is not None:
-            is_complete = result is not None and result["checkpoint"] >= result["checkpoints"]
+            is_complete = result is not None and result["checkpoint"] >= result["checkpoints"] and _as_proposed(result)
             self._inner[method].on_trial_complete(trial_id, result if is_complete else None, error)
 
     def on_pause(self, trial_id: str) -> None:
@@ -115,14 +121,20 @@ def make_searcher(settings: Settings, goal: Goal) -> MethodSearch:
 
 
 def check_installed(search: SearchSettings) -> None:
-    """Refuse a searcher whose packages are not installed. Raises SettingsError."""
-    missing = [package for package in _PACKAGES.get(search.searcher, ()) if find_spec(package) is None]
-    if missing:
-        raise SettingsError(
-            f"the searcher {search.searcher!r} needs {' and '.join(missing)}, which cannot be found",
-            "search.searcher",
-            "pip install 'daa-orchestrator[search]', or choose another searcher",
-        )
+    """Refuse a searcher or scheduler whose packages are not installed. Raises SettingsError."""
+    for kind, chosen in (("searcher", search.searcher), ("scheduler", search.scheduler)):
+        missing = [package for package, module in _PACKAGES.get(chosen, {}).items() if find_spec(module) is None]
+        if missing:
+            raise SettingsError(
+                f"the {kind} {chosen!r} needs {' and '.join(missing)}, which cannot be found",
+                f"search.{kind}",
+                f"pip install 'daa-orchestrator[search]', or choose another {kind}",
+            )
+
+
+def _as_proposed(result: Mapping[str, Any]) -> bool:
+    """True for a score of the hyperparameters that a searcher proposed, and not of those that a population made of them."""
+    return result.get(GENERATION, 1) == 1
 
 
 def _proposing(search: SearchSettings, goal: Goal, method: str, ranges: Ranges, published: Sample) -> Searcher:

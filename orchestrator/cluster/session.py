@@ -12,11 +12,11 @@ from typing import Any
 
 import ray
 
-from orchestrator.cluster.placement import needed, nodes_of_cluster, require
+from orchestrator.cluster.placement import HEAD_MARK, needed, nodes_of_cluster, require
 from orchestrator.errors import ClusterError
 from orchestrator.settings import ClusterSettings
 
-HEAD = {"node:__internal_head__": 0.001}
+HEAD = {HEAD_MARK: 0.001}
 _QUIET = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",

@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,7 @@ def _train(assignment: Assignment, gang: Gang, hub: Any, rank: int) -> None:
     job, settings = assignment.job, assignment.settings
     assert job is not None and settings is not None
     try:
-        run = training_run(settings, job.trial, Path(gang.directory))
+        run = replace(training_run(settings, job.trial, Path(gang.directory)), keeps_engines=settings.search.takes_over)
         engine = engine_for(run)
         try:
             train(run, engine, lambda point: ask(hub.checkpoint, gang.name, job, point.progress.step, str(point.directory)))

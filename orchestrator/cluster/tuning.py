@@ -1,21 +1,24 @@
 """Ray Tune: samples become trials, scores become results, and a stopped trial is told to the hub."""
 
 import time
+import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, HyperBandScheduler, MedianStoppingRule, TrialScheduler
 
 from orchestrator.cluster.asking import ask
-from orchestrator.cluster.placement import waiting_places
-from orchestrator.cluster.searchers import NUMBER, make_searcher
+from orchestrator.cluster.following import Following, follow_trial, trial_in
+from orchestrator.cluster.placement import HEAD_MARK, waiting_places
+from orchestrator.cluster.searchers import make_searcher
 from orchestrator.cluster.session import find_actor
 from orchestrator.report.narration import narrator
-from orchestrator.search.board import Status
-from orchestrator.search.goal import Goal, asked
-from orchestrator.search.ledger import Event
+from orchestrator.search.board import Board, Status
+from orchestrator.search.goal import Goal
+from orchestrator.search.ledger import read_ledger
 from orchestrator.search.plan import SearchPlan, race_rules
 from orchestrator.search.racing import Race, Rules, Rung
 from orchestrator.search.trial import Trial
@@ -43,6 +46,24 @@ class RacingScheduler(FIFOScheduler):
         return TrialScheduler.STOP
 
 
+class PausingHyperBand(HyperBandScheduler):
+    """Tune's HyperBand, whose brackets are also halved when the last trial that they wait for ends: Tune does so only the first time.
+
+    The trials that are left after a bracket's last halving train to their end. A restored search adds all of its trials again; those that
+    are finished join no bracket, which would wait for them.
+    """
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """A trial joins the bracket that is being filled."""
+        if not trial.is_finished():
+            super().on_trial_add(tune_controller, trial)
+
+    def _process_bracket(self, tune_controller: Any, bracket: Any) -> str:
+        action = super()._process_bracket(tune_controller, bracket)
+        bracket.is_being_processed = False
+        return action
+
+
 def make_scheduler(settings: Settings, plan: SearchPlan, hub: str, goal: Goal) -> TrialScheduler:
     """The scheduler that the settings name; time is counted in checkpoints, which every trial has equally many of."""
     search, last = settings.search, plan.rungs[-1].checkpoint
@@ -52,6 +73,12 @@ def make_scheduler(settings: Settings, plan: SearchPlan, hub: str, goal: Goal) -
             return RacingScheduler(race_rules(settings, plan), hub)
         case "asha" if last > 1:
             return AsyncHyperBandScheduler(**objective, grace_period=1, max_t=last, reduction_factor=search.reduction_factor)
+        case "hyperband" if last > 1:
+            return PausingHyperBand(**objective, max_t=last, reduction_factor=search.reduction_factor, stop_last_trials=False)
+        case "pbt" | "pb2" if last > 1:
+            from orchestrator.cluster.populations import make_populations
+
+            return make_populations(search, hub, goal)
         case "median":
             return MedianStoppingRule(**objective, grace_period=1, min_samples_required=3)
         case _:
@@ -66,6 +93,7 @@ class HubCallback(tune.Callback):
         self._looked = time.monotonic()
         self._waiting: str | None = None
         self._told: str | None = None
+        self._joined: set[str] = set()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Tune asks all the time; now and then, what waits for a place in the cluster is told."""
@@ -79,13 +107,17 @@ class HubCallback(tune.Callback):
             self._waiting = waiting
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tune started to follow a trial."""
-        narrator().trial_started(_trial(trial))
+        """Tune started to follow a trial, perhaps after a pause."""
+        started = _trial(trial)
+        if started.id not in self._joined:
+            self._joined.add(started.id)
+            narrator().trial_started(started)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Mapping[str, Any], **info: Any) -> None:
         """A score arrived."""
         if "win_rate" in result:
-            narrator().scored(_trial(trial), result)
+            # A trial that takes over another's training has done so by this time.
+            narrator().scored(replace(_trial(trial), id=result["run"]), result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tune is done with a trial: its workers are free for the next one."""
@@ -117,35 +149,12 @@ class BudgetStopper(tune.Stopper):
         return self._is_spent
 
 
-def follow_trial(sample: dict[str, Any], hub: str) -> None:
-    """The Tune trainable: submit the trial to the hub and report its scores as they come."""
-    trial = _from_sample(sample)
-    actor = find_actor(hub)
-    ask(actor.submit, trial)
-    step, prompts = 0, 0
-    while True:
-        news = ask(actor.next_score, trial.id, step, prompts)
-        if news.score is not None:
-            step, prompts = news.score["step"], asked(news.score)
-            tune.report({**_told(news.score), "checkpoint": news.checkpoint, "checkpoints": sample["checkpoints"]})
-        elif news.over:
-            return
-
-
-def _told(score: Event) -> dict[str, Any]:
-    """What Tune, its searchers and schedulers hear of a score."""
-    card, training = score["scorecard"], score.get("training", {})
-    numbers = {key: card[key] for key in ("win_rate", "low", "high", "mean_length")}
-    health = {key: training.get(key, "") for key in ("health", "cure")}
-    where = {"step": score["step"], "prompts": asked(score), "whole": score.get("whole", True)}
-    return {**numbers, **health, **where, "verdicts": list(score["verdicts"].values())}
-
-
 def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path) -> None:
     """Search until all trials are over or a budget is; takes up an interrupted search from Tune's state in `directory`."""
     goal = Goal()
     state = directory / "tune"
-    trainable = tune.with_resources(tune.with_parameters(_following(hub, plan.rungs[-1].checkpoint)), {"CPU": 0.01})
+    how = Following(hub, plan.rungs[-1].checkpoint, settings.search.pauses, uuid.uuid4().hex)
+    trainable = tune.with_resources(tune.with_parameters(_following(how)), _places(settings))
     if tune.Tuner.can_restore(str(state)):
         tuner = tune.Tuner.restore(str(state), trainable, resume_unfinished=True, restart_errored=True)
     else:
@@ -155,7 +164,7 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
                 num_samples=settings.search.trials,
                 search_alg=make_searcher(settings, goal),
                 scheduler=make_scheduler(settings, plan, hub, goal),
-                max_concurrent_trials=settings.cluster.gangs + settings.cluster.engines,
+                max_concurrent_trials=None if settings.search.pauses else _followed_at_once(settings),
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
@@ -168,18 +177,40 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
             ),
         )
     tuner.fit()
+    if settings.search.takes_over:
+        _end_unfollowed(hub, directory, settings.cluster.max_attempts)
 
 
-def _following(hub: str, checkpoints: int) -> Callable[[dict[str, Any]], None]:
+def _following(how: Following) -> Callable[[dict[str, Any]], None]:
     def trainable(sample: dict[str, Any]) -> None:
-        follow_trial({**sample, "checkpoints": checkpoints}, hub)
+        follow_trial(sample, how)
 
     return trainable
 
 
-def _from_sample(sample: Mapping[str, Any]) -> Trial:
-    return Trial.from_sample(sample[NUMBER], {key: value for key, value in sample.items() if key not in {NUMBER, "checkpoints"}})
+def _places(settings: Settings) -> dict[str, float]:
+    """What each of the processes that follow trials is counted with.
+
+    Where the scheduler pauses trials, it decides which are followed, of more than are proposed at a time: then the head node's mark limits
+    them to as many as there are worker groups and engines.
+    """
+    if not settings.search.pauses:
+        return {"CPU": 0.01}
+    return {"CPU": 0, HEAD_MARK: round(1 / (_followed_at_once(settings) + 0.5), 4)}
+
+
+def _followed_at_once(settings: Settings) -> int:
+    return settings.cluster.gangs + settings.cluster.engines
+
+
+def _end_unfollowed(hub: str, directory: Path, max_attempts: int) -> None:
+    """End runs that Tune does not know of: it saves its trials a moment after one took over another's training."""
+    if ask(find_actor(hub).fatal) is not None:
+        return
+    for trial, record in Board.rebuilt(read_ledger(directory / "ledger.jsonl"), max_attempts).records.items():
+        if not record.status.is_over and record.start:
+            ask(find_actor(hub).stop, trial, Status.STOPPED, "nobody follows it")
 
 
 def _trial(tune_trial: Any) -> Trial:
-    return _from_sample(tune_trial.config)
+    return trial_in(tune_trial.config)

@@ -15,6 +15,7 @@ class Status(StrEnum):
 
     WAITING = "waiting"
     TRAINING = "training"
+    PAUSED = "paused"
     TRAINED = "trained"
     STOPPED = "stopped"
     FAILED = "failed"
@@ -41,10 +42,12 @@ class TrialRecord:
 
     `attempt` counts how often it was handed out, `fruitless` how often since it last reached a checkpoint. `history` are all scores in the
     order of steps and prompts, `scores` the latest of each step. A run of the finals is trained `until` a step and not scored on the way.
+    Training began at the step `start`, which is above 0 where it took up that of another run.
     """
 
     trial: Trial
     until: int | None = None
+    start: int = 0
     status: Status = Status.WAITING
     attempt: int = 0
     fruitless: int = 0
@@ -56,6 +59,11 @@ class TrialRecord:
     def score_after(self, step: int, prompts: int) -> Event | None:
         """The first score beyond that of a step on so many prompts."""
         return next((event for event in self.history if (event["step"], asked(event)) > (step, prompts)), None)
+
+    @property
+    def told(self) -> tuple[int, int]:
+        """Step and prompts of the last score; where it has none, the step at which training began."""
+        return (self.history[-1]["step"], asked(self.history[-1])) if self.history else (self.start, 0)
 
 
 class Board:
@@ -74,9 +82,13 @@ class Board:
         for event in events:
             match event["event"]:
                 case "trial":
-                    board.submit(trial_of(event), event.get("until"))
+                    board.submit(trial_of(event), event.get("until"), event.get("from_step", 0))
                 case "attempt":
                     board._hand_out(event["trial"], event["gang"])
+                case "pause":
+                    board.pause(event["trial"])
+                case "resume":
+                    board.resume(event["trial"])
                 case "trained":
                     board.trained(event["gang"], event["trial"])
                 case "checkpoint":
@@ -89,12 +101,32 @@ class Board:
                     pass
         return board
 
-    def submit(self, trial: Trial, until: int | None = None) -> bool:
-        """Queue a trial; False when it is known already (a searcher restored after a fault submits again)."""
+    def submit(self, trial: Trial, until: int | None = None, start: int = 0) -> bool:
+        """Queue a trial; False when it is known already (a searcher restored after a fault submits again).
+
+        One that takes up another's training at the step `start` is paused there.
+        """
         if trial.id in self.records:
             return False
-        self.records[trial.id] = TrialRecord(trial, until)
-        self._queue.append(trial.id)
+        self.records[trial.id] = TrialRecord(trial, until, start, Status.PAUSED if start else Status.WAITING)
+        if not start:
+            self._queue.append(trial.id)
+        return True
+
+    def pause(self, trial: str) -> bool:
+        """Take a trial from its worker group, at a checkpoint; False when it is not under way."""
+        if self.records[trial].status not in {Status.TRAINING, Status.WAITING}:
+            return False
+        self._assigned = {gang: other for gang, other in self._assigned.items() if other != trial}
+        self._change(trial, status=Status.PAUSED, fruitless=0)
+        return True
+
+    def resume(self, trial: str) -> bool:
+        """Queue a paused trial again; False when it is not paused."""
+        if self.records[trial].status is not Status.PAUSED:
+            return False
+        self._change(trial, status=Status.WAITING)
+        self._queue.append(trial)
         return True
 
     def take_back(self, gang: str) -> str | None:
@@ -122,13 +154,13 @@ class Board:
     def adopt(self, gang: str, trial: str) -> None:
         """A group reports on a trial: it has it, even if this board was rebuilt since it was handed out."""
         self._assigned[gang] = trial
-        if self.records[trial].status is Status.WAITING:
+        if self.records[trial].status in {Status.WAITING, Status.PAUSED}:
             self._change(trial, status=Status.TRAINING)
 
     def checkpoint(self, trial: str, step: int, directory: str) -> bool:
         """Note a checkpoint; True when it is to be scored."""
         record = self.records[trial]
-        if step in record.scores or step in record.pending or record.status.is_over:
+        if step in record.scores or step in record.pending or step <= record.start or record.status.is_over:
             return False
         if record.until is None:
             record.pending[step] = directory
@@ -144,8 +176,10 @@ class Board:
         record.history.append(event)
 
     def trained(self, gang: str, trial: str) -> None:
-        """Note that training reached its end or was stopped."""
-        self._assigned.pop(gang, None)
+        """Note that training reached its end or was stopped. A group whose trial was paused has nothing to tell of it any more."""
+        if self._assigned.get(gang) != trial:
+            return
+        self._assigned.pop(gang)
         if not self.records[trial].status.is_over:
             self._change(trial, status=Status.TRAINED)
 

@@ -38,7 +38,7 @@ class Meter:
         self._past, self._began, self._gpus, self._latest = Spent(), 0.0, 0.0, 0.0
         self._asked: dict[tuple[str, Any], tuple[int, float]] = {}
         self._handed_out: dict[str, float] = {}
-        self._longest = 0.0
+        self._took: dict[str, float] = {}
         for event in events:
             self.add(event)
 
@@ -53,13 +53,14 @@ class Meter:
         if event["event"] == "attempt":
             self._handed_out[event["trial"]] = event["time"]
         if event["event"] == "trained" and event["trial"] in self._handed_out:
-            self._longest = max(self._longest, event["time"] - self._handed_out.pop(event["trial"]))
+            took = event["time"] - self._handed_out.pop(event["trial"])
+            self._took[event["trial"]] = self._took.get(event["trial"], 0.0) + took
         self._latest = event["time"]
 
     @property
     def training_hours(self) -> float:
-        """The longest time that a trial took from being handed out to its end."""
-        return self._longest / _HOUR
+        """The longest time that worker groups were busy with a trial, each from being handed it to giving it back."""
+        return max(self._took.values(), default=0.0) / _HOUR
 
     @property
     def cost_of_judgment(self) -> float:
@@ -116,9 +117,11 @@ def saved(events: Sequence[Event]) -> Saved | None:
     begun = [event for event in events if event["event"] == "begin"]
     if not begun:
         return None
-    trials = {event["trial"] for event in events if event["event"] == "trial" and "until" not in event}
+    joined = [event for event in events if event["event"] == "trial" and "until" not in event]
+    trials = {event["trial"] for event in joined}
     checkpoints, prompts = begun[-1]["rungs"][-1]["checkpoint"], begun[-1]["rungs"][-1]["prompts"]
-    whole = max(1, len(trials) * checkpoints)
+    # A run that takes up another's training takes the place of the one that it ends.
+    whole = max(1, sum("parent" not in event for event in joined) * checkpoints)
     reached = {(event["trial"], event["step"]) for event in events if event["event"] == "checkpoint" and event["trial"] in trials}
     judgments = Meter([event for event in events if event.get("trial") in trials and event["event"] != "held_out"]).spent(0.0).judgments
     return Saved(1 - judgments / (whole * prompts), 1 - len(reached) / whole)

@@ -88,17 +88,20 @@ def _scored(row: Row, event: Event, status: str) -> Row:
 
 
 def _seconds(events: Sequence[Event]) -> dict[str, float]:
-    """Each trial's time under way, summed over attempts: what passes between a fault and the next attempt does not count."""
+    """Each trial's time under way, summed over attempts: what passes between a fault or a pause and the next attempt does not count."""
     before: dict[str, float] = {}
     started: dict[str, float] = {}
     latest: dict[str, float] = {}
     for event in events:
         trial = event.get("trial")
-        if trial is None or event["event"] not in {"attempt", "checkpoint", "score", "end"}:
+        if trial is None or event["event"] not in {"attempt", "checkpoint", "score", "end", "pause"}:
             continue
         if event["event"] == "attempt":
             before[trial] = before.get(trial, 0.0) + latest.get(trial, 0.0) - started.get(trial, 0.0)
             started[trial] = event["time"]
+        if event["event"] == "pause" and trial in started:
+            before[trial] += event["time"] - started.pop(trial)
+            latest.pop(trial)
         if trial in started:
             latest[trial] = event["time"]
-    return {trial: round(before[trial] + latest[trial] - started[trial], 1) for trial in started}
+    return {trial: round(known + latest.get(trial, 0.0) - started.get(trial, 0.0), 1) for trial, known in before.items()}

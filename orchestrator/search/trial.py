@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.distributions import Distribution
@@ -11,7 +11,30 @@ from orchestrator.objectives import Objective, make_objective, method_named
 from orchestrator.settings import SearchSettings, TrainingSettings
 
 TRAINING = "training"
+ORIGIN = "origin"
+# What a sample and its scores are called by, beside the method and its settings.
+NUMBER = "number"
+GENERATION = "generation"
 Space = Mapping[str, Mapping[str, Distribution]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run took up another's training, with other hyperparameters: at a `step` of the run `trial`. Its `generation` is 2 or more."""
+
+    trial: str
+    step: int
+    generation: int
+
+    @staticmethod
+    def of(sample: Mapping[str, Any]) -> "Origin | None":
+        """The origin that a flat sample names; None for a run that trains from the start."""
+        owned = _owned(sample, ORIGIN)
+        return Origin(**owned) if owned else None
+
+    def as_sample(self) -> dict[str, Any]:
+        """As it stands in a flat sample."""
+        return {f"{ORIGIN}.{key}": value for key, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -27,12 +50,15 @@ class Trial:
     def from_sample(number: int, sample: Mapping[str, Any]) -> "Trial":
         """From the flat form that a searcher proposes: {"method": "dpo", "dpo.beta": 0.1, "training.learning_rate": 1e-6}.
 
-        The id tells the content apart too, so that a number proposed again after a fault never takes over another trial's files.
+        The id tells the content apart too, so that a number proposed again after a fault never takes over another trial's files. A run
+        that took up another's training ends it with its generation: `003-dpo-ab12@2`.
         """
         method = sample["method"]
         digest = hashlib.sha256(json.dumps(sample, sort_keys=True, default=str).encode()).hexdigest()
         parts = {owner: _owned(sample, owner) for owner in (method, TRAINING)}
-        return Trial(f"{number:03d}-{method_named(method).name}-{digest[:4]}", method, parts[method], parts[TRAINING])
+        origin = Origin.of(sample)
+        generation = f"@{origin.generation}" if origin else ""
+        return Trial(f"{number:03d}-{method_named(method).name}-{digest[:4]}{generation}", method, parts[method], parts[TRAINING])
 
     def objective(self) -> Objective:
         """The method, ready to be called."""

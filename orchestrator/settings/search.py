@@ -12,6 +12,7 @@ from orchestrator.settings.evaluation import JudgeSettings
 from orchestrator.settings.section import Section
 
 CONTROL = "dpo"
+POPULATIONS = {"pbt", "pb2"}
 
 
 class RangeSettings(Section):
@@ -54,8 +55,11 @@ class SearchSettings(Section):
     more than `doubt` standard errors of the difference is set aside: with 2 the pick is nearly as good as that of full evaluation, with 1
     it costs least, with inf only the surely worse leave; at the first rung of a race of more than 16 trials it is larger by what their
     number adds to the leader's luck. The last checkpoint is scored on all prompts, each one before it on
-    1/`prompt_growth` of the next one's. `reduction_factor` is that of asha. A trial whose health shows one of `censor` at a
+    1/`prompt_growth` of the next one's. `reduction_factor` is that of asha and hyperband. A trial whose health shows one of `censor` at a
     checkpoint ends there.
+
+    With hyperband, pbt and pb2 a trial waits at each checkpoint, without workers, until the scheduler asks for more of it. With pbt and
+    pb2 a weak trial takes up the training of a strong one of its method, under a changed learning rate and hyperparameters of the method.
     """
 
     methods: Annotated[tuple[str, ...], Field(min_length=1)] = (
@@ -71,7 +75,7 @@ class SearchSettings(Section):
     searcher: Literal["tpe", "cmaes", "random", "grid", "bohb", "nsga2"] = "tpe"
     grid_points: PositiveInt = 3
     allocation: Literal["equal", "bandit"] = "equal"
-    scheduler: Literal["racing", "asha", "median", "none"] = "racing"
+    scheduler: Literal["racing", "asha", "hyperband", "median", "pbt", "pb2", "none"] = "racing"
     error_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     margin: NonNegativeFloat = 0.0
     doubt: PositiveFloat = 2.0
@@ -85,6 +89,16 @@ class SearchSettings(Section):
     def arms(self) -> tuple[str, ...]:
         """The methods that compete: `methods`, and plain DPO as the control when it is not among them."""
         return self.methods if CONTROL in self.methods else (*self.methods, CONTROL)
+
+    @property
+    def pauses(self) -> bool:
+        """True when trials wait at each checkpoint for the scheduler to ask for more of them."""
+        return self.scheduler in {"hyperband", *POPULATIONS}
+
+    @property
+    def takes_over(self) -> bool:
+        """True when trials take up each other's training."""
+        return self.scheduler in POPULATIONS
 
 
 class BudgetSettings(Section):

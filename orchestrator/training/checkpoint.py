@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from orchestrator.errors import CheckpointError
 from orchestrator.objectives.contract import State
 from orchestrator.training.engine import Engine
+from orchestrator.training.tidying import step_directory
 
 # The exported weights, the engine's own, and the optimiser's master weights and two moments in float32.
 _BYTES_PER_PARAMETER = 20
@@ -48,7 +49,7 @@ def save_checkpoint(engine: Engine, directory: Path, progress: Progress, tokeniz
 
     Raises CheckpointError on every rank when any rank could not write.
     """
-    final = directory / f"step-{progress.step:06d}"
+    final = step_directory(directory, progress.step)
     partial = directory / f".{final.name}.partial"
     _together(engine, partial, lambda: _require_space(directory, engine.parameters))
     _together(engine, partial, lambda: _fresh(partial, engine.rank))

@@ -45,7 +45,7 @@ def train(run: TrainingRun, engine: Engine, on_checkpoint: Callable[[Checkpoint]
             records.tell(run.steps)
             with engine.watch("checkpoint"):
                 checkpoint = save_checkpoint(engine, run.directory, progress, run.tokenizer)
-            if previous is not None and engine.rank == 0:
+            if previous is not None and engine.rank == 0 and not run.keeps_engines:
                 forget_optimizer(previous.directory)
             previous = checkpoint
             if not _all_go_on(engine, checkpoint, on_checkpoint):

@@ -18,7 +18,8 @@ class TrainingRun:
     """All that decides a run's result: the method, the settings, the tokenised pairs and the models; and where it writes.
 
     `references` are models besides the base model that some methods compare the policy with. `validation` are pairs that are scored at
-    each checkpoint and never trained on; in `every_pair` they follow the others, and indices count through both.
+    each checkpoint and never trained on; in `every_pair` they follow the others, and indices count through both. With `keeps_engines`
+    each checkpoint keeps what resuming needs, for runs that take up this one's training there.
     """
 
     objective: Objective
@@ -30,6 +31,7 @@ class TrainingRun:
     reference_cache: str
     references: tuple[str, ...] = ()
     validation: Sequence[TokenizedPair] = ()
+    keeps_engines: bool = False
 
     @property
     def steps(self) -> int:

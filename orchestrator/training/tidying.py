@@ -1,13 +1,25 @@
-"""What becomes of checkpoints when they are done with. Who only tidies up needs no torch."""
+"""Where checkpoints lie, and what becomes of them when they are done with. Who only tidies up needs no torch."""
 
 import shutil
 from collections.abc import Collection
 from pathlib import Path
 
 
+def step_directory(directory: Path, step: int) -> Path:
+    """Where a run keeps the checkpoint of a step."""
+    return directory / f"step-{step:06d}"
+
+
 def forget_optimizer(checkpoint: Path) -> None:
     """Drop what only resuming needs; the model stays. Optimiser state is most of a checkpoint's size."""
     shutil.rmtree(checkpoint / "engine", ignore_errors=True)
+
+
+def forget_engines(directory: Path, before: int) -> None:
+    """Drop what only resuming needs of a run's checkpoints before a step."""
+    for path in directory.glob("step-*"):
+        if int(path.name.removeprefix("step-")) < before:
+            forget_optimizer(path)
 
 
 def keep_only(directory: Path, steps: Collection[int]) -> None:

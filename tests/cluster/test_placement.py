@@ -2,7 +2,8 @@
 
 import pytest
 
-from orchestrator.cluster.placement import bundles, require, unplaced
+from orchestrator.cluster import placement
+from orchestrator.cluster.placement import HEAD_MARK, bundles, require, unplaced, waiting_places
 from orchestrator.errors import ClusterError
 from orchestrator.settings import ClusterSettings
 
@@ -24,6 +25,16 @@ def test_an_engine_that_no_single_node_has_room_for_is_refused_though_the_cluste
     with pytest.raises(ClusterError, match="1 of 7 workers and engines find no place for") as refused:
         require(ClusterSettings(workers=3, gangs=2, gpus_per_worker=1, gpus_per_engine=2, cpus_per_worker=0.1), _nodes(*[1.0] * 8))
     assert "lacks" in refused.value.what
+
+
+def test_what_follows_trials_and_waits_on_purpose_is_not_told_as_waiting_for_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    follower, worker = ({"state": "PENDING", "bundles": {0: bundle}} for bundle in ({HEAD_MARK: 0.4}, {"GPU": 1.0}))
+    monkeypatch.setattr("ray.nodes", list)
+    monkeypatch.setattr("ray._private.state.available_resources_per_node", dict)
+    monkeypatch.setattr(placement, "placement_group_table", lambda: {"a": follower})
+    assert waiting_places() is None
+    monkeypatch.setattr(placement, "placement_group_table", lambda: {"a": follower, "b": worker})
+    assert "1 of 1 workers" in str(waiting_places())
 
 
 def _nodes(*gpus: float) -> dict[str, dict[str, float]]:

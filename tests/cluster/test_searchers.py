@@ -279,6 +279,26 @@ def test_a_searcher_whose_package_is_missing_is_refused_before_anything_is_writt
     assert not (tmp_path / "run").exists()
 
 
+def test_a_scheduler_whose_package_is_missing_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searchers, "find_spec", lambda package: None)
+    with pytest.raises(SettingsError, match="the scheduler 'pb2' needs scikit-learn") as refused:
+        search(settings(scheduler="pb2"), tmp_path / "run")
+    assert refused.value.where == "search.scheduler"
+    assert "pip install 'daa-orchestrator[search]'" in refused.value.cure
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_population_changed_is_not_told_as_what_was_proposed() -> None:
+    searcher: Any = made("bohb", methods=("dpo",))
+    sample = searcher.suggest("a")
+    searcher.on_trial_result("a", score(sample, 2))
+    searcher.on_trial_result("a", score(sample, 4) | {"generation": 2})
+    searcher.on_trial_complete("a", score(sample, STEPS) | {"generation": 2})
+    assert {step: len(losses) for step, losses in searcher._inner["dpo"].bohber.losses.items()} == {2: 1}
+
+
 @pytest.mark.parametrize(
     ("chosen", "line"),
     [

@@ -38,11 +38,11 @@ def scorecard(win_rate: float, **other: Any) -> dict[str, Any]:
     }
 
 
-def joined(trial: Trial, until: int | None = None, seed_of: str | None = None) -> Event:
-    """A trial was submitted, or a run of the finals, another seed of a trial."""
+def joined(trial: Trial, until: int | None = None, seed_of: str | None = None, **taken_over: Any) -> Event:
+    """A trial was submitted, or a run of the finals, another seed of a trial; or one that takes over another's training."""
     described = {"method": trial.method, "hyperparameters": dict(trial.hyperparameters), "training": dict(trial.training)}
     of_finals = {} if until is None else {"until": until, "seed_of": seed_of}
-    return {"event": "trial", "time": 0.0, "trial": trial.id, **described, **of_finals}
+    return {"event": "trial", "time": 0.0, "trial": trial.id, **described, **of_finals, **taken_over}
 
 
 def attempted(trial: str, attempt: int = 1, time: float = 10.0, gang: str = "gang-0") -> Event:
@@ -53,6 +53,16 @@ def attempted(trial: str, attempt: int = 1, time: float = 10.0, gang: str = "gan
 def trained(trial: str, gang: str = "gang-0", time: float = 15.0) -> Event:
     """A worker group came to the end of a trial."""
     return {"event": "trained", "time": time, "trial": trial, "gang": gang}
+
+
+def paused(trial: str, step: int, time: float = 15.0) -> Event:
+    """A trial gave its worker group back at a checkpoint."""
+    return {"event": "pause", "time": time, "trial": trial, "step": step}
+
+
+def resumed(trial: str, step: int = 10, time: float = 25.0) -> Event:
+    """The search asked for more of a paused trial."""
+    return {"event": "resume", "time": time, "trial": trial, "step": step}
 
 
 def saved(trial: str, step: int, attempt: int = 1) -> Event:

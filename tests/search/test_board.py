@@ -29,7 +29,8 @@ def trial(number: int) -> Trial:
 class Search(RuleBasedStateMachine):
     """The hub's side of a search: it tells the board what happened and writes what the hub writes.
 
-    `held` is the truth: which job each living worker group has in its hands, and the next step that it will save.
+    `held` is the truth: which job each living worker group has in its hands, and the next step that it will save. `leaving` are the groups
+    that were told to leave their trial and have not said yet that they did; `given_back` are the trials of dead groups.
     """
 
     def __init__(self) -> None:
@@ -38,6 +39,8 @@ class Search(RuleBasedStateMachine):
         self.ledger: list[Event] = []
         self.held: dict[str, tuple[Job, int]] = {}
         self.over: dict[str, Status] = {}
+        self.leaving: dict[str, str] = {}
+        self.given_back: set[str] = set()
 
     @rule(number=st.integers(1, 5))
     def submit(self, number: int) -> None:
@@ -51,7 +54,10 @@ class Search(RuleBasedStateMachine):
     def ask_for_work(self, gang: str) -> None:
         """A worker group asks; if it has a job it has died and come back."""
         lost = self.held.pop(gang, None)
+        self.leaving.pop(gang, None)
         killer = self.board.take_back(gang)
+        if lost is not None and killer is None:
+            self.given_back.add(lost[0].trial.id)
         if killer is not None:
             assert lost is not None and lost[0].trial.id == killer and lost[1] == 0
             self._end(killer, Status.FAILED)
@@ -60,11 +66,12 @@ class Search(RuleBasedStateMachine):
             assert job.trial.id not in self.over
             assert job.trial.id not in [other.trial.id for other, _ in self.held.values()]
             self.held[gang] = (job, 0)
+            self.given_back.discard(job.trial.id)
             self.ledger.append(made.attempted(job.trial.id, job.attempt, gang=gang))
 
-    @rule(gang=st.sampled_from(GANGS))
-    def save(self, gang: str) -> None:
-        """A worker group saves its next checkpoint, and goes on or stops as it is told."""
+    @rule(gang=st.sampled_from(GANGS), waits=st.booleans())
+    def save(self, gang: str, waits: bool) -> None:
+        """A worker group saves its next checkpoint, and goes on or leaves the trial, which is paused there."""
         if gang not in self.held or self.held[gang][1] == len(STEPS):
             return
         job, done = self.held[gang]
@@ -73,6 +80,27 @@ class Search(RuleBasedStateMachine):
             assert job.trial.id not in self.over
             self.ledger.append(made.saved(job.trial.id, STEPS[done], job.attempt))
         self.held[gang] = (job, done + 1)
+        if waits and self.board.pause(job.trial.id):
+            assert job.trial.id not in self.over
+            del self.held[gang]
+            self.leaving[gang] = job.trial.id
+            self.ledger.append(made.paused(job.trial.id, STEPS[done]))
+
+    @rule(gang=st.sampled_from(GANGS))
+    def leave(self, gang: str) -> None:
+        """A worker group says that it left a trial that was paused, which another one may have by this time."""
+        if gang in self.leaving:
+            name = self.leaving.pop(gang)
+            self.board.trained(gang, name)
+            self.ledger.append(made.trained(name, gang))
+
+    @rule(number=st.integers(1, 5))
+    def resume(self, number: int) -> None:
+        """The search asks for more of a trial, whether or not it is paused."""
+        name = f"{number:03d}"
+        if name in self.board.records and self.board.resume(name):
+            assert name not in self.over
+            self.ledger.append(made.resumed(name))
 
     @rule(gang=st.sampled_from(GANGS), failed=st.booleans())
     def finish(self, gang: str, failed: bool) -> None:
@@ -114,7 +142,7 @@ class Search(RuleBasedStateMachine):
         """What groups hold is told apart, and a held trial does not wait."""
         names = [job.trial.id for job, _ in self.held.values()]
         assert len(names) == len(set(names))
-        assert all(self.board.records[name].status is not Status.WAITING for name in names)
+        assert all(self.board.records[name].status is Status.TRAINING or name in self.over for name in names)
 
     @invariant()
     def a_trial_that_is_over_stays_as_it_ended(self) -> None:
@@ -135,7 +163,7 @@ class Search(RuleBasedStateMachine):
     def the_ledger_tells_the_board_again(self) -> None:
         """A trial that a dead group gave back is still that group's; everything else is as it was."""
         rebuilt = Board.rebuilt(self.ledger, MAX_ATTEMPTS)
-        assert list(rebuilt.records.values()) == [_as_rebuilt(record) for record in self.board.records.values()]
+        assert list(rebuilt.records.values()) == [self._as_rebuilt(record) for record in self.board.records.values()]
 
     def _end(self, name: str, status: Status) -> None:
         if self.board.end(name, status):
@@ -143,10 +171,9 @@ class Search(RuleBasedStateMachine):
             self.over[name] = status
             self.ledger.append(made.ended(name, str(status)))
 
-
-def _as_rebuilt(record: TrialRecord) -> TrialRecord:
-    is_given_back = record.status is Status.WAITING and record.attempt > 0
-    return replace(record, status=Status.TRAINING) if is_given_back else record
+    def _as_rebuilt(self, record: TrialRecord) -> TrialRecord:
+        is_given_back = record.status is Status.WAITING and record.trial.id in self.given_back
+        return replace(record, status=Status.TRAINING) if is_given_back else record
 
 
 Search.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)
@@ -249,3 +276,57 @@ def test_a_run_of_the_finals_is_not_scored_on_the_way_and_keeps_its_last_checkpo
     assert board.steps_to_keep(run.id, Goal()) == {20}
     rebuilt = Board.rebuilt([made.joined(run, 20, "001"), made.saved(run.id, 10)], MAX_ATTEMPTS)
     assert (rebuilt.records[run.id].until, rebuilt.records[run.id].pending) == (20, {})
+
+
+def test_a_paused_trial_gives_its_group_back_and_is_queued_behind_the_others_when_it_is_resumed(board: Board) -> None:
+    board.next_job("gang-0")
+    board.checkpoint("001", 10, "directory")
+    assert board.pause("001")
+    assert not board.is_training
+    assert board.take_back("gang-0") is None
+    assert board.next_job("gang-0") == Job(trial(2), 1)
+    assert board.next_job("gang-1") is None
+    assert board.resume("001")
+    assert not board.resume("001")
+    assert board.next_job("gang-1") == Job(trial(1), 2)
+
+
+def test_a_group_that_leaves_a_paused_trial_late_takes_it_from_no_other_group(board: Board) -> None:
+    board.next_job("gang-0")
+    board.pause("001")
+    board.resume("001")
+    board.next_job("gang-1")
+    board.next_job("gang-2")
+    board.trained("gang-0", "001")
+    assert board.records["001"].status is Status.TRAINING
+
+
+def test_pauses_are_no_failed_attempts(board: Board) -> None:
+    for _ in range(MAX_ATTEMPTS + 1):
+        job = board.next_job("gang-0")
+        while job is not None and job.trial.id != "001":
+            board.end(job.trial.id, Status.STOPPED)
+            job = board.next_job("gang-0")
+        board.pause("001")
+        board.resume("001")
+    board.next_job("gang-0")
+    assert board.take_back("gang-0") is None
+
+
+def test_a_trial_that_is_over_is_neither_paused_nor_resumed(board: Board) -> None:
+    board.end("001", Status.STOPPED)
+    assert not board.pause("001")
+    assert not board.resume("001")
+
+
+def test_a_run_that_takes_up_anothers_training_waits_there_until_it_is_asked_for_and_is_scored_after_it_only() -> None:
+    run = replace(trial(1), id="001@2")
+    events = [made.joined(run, parent="002", from_step=20)]
+    taken = Board.rebuilt(events, MAX_ATTEMPTS)
+    assert taken.records[run.id].status is Status.PAUSED
+    assert taken.records[run.id].told == (20, 0)
+    assert taken.next_job("gang-0") is None
+    taken.resume(run.id)
+    assert taken.next_job("gang-0") == Job(run, 1)
+    assert not taken.checkpoint(run.id, 20, "directory")
+    assert taken.checkpoint(run.id, 30, "directory")

@@ -1,5 +1,7 @@
 """What a search has spent is counted once, over all of its sessions, and what it saved is told against doing everything."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.search.budget import Meter, Saved, Spent, exhausted, kept_back, saved
@@ -126,3 +128,20 @@ def test_the_finals_save_nothing_and_cost_the_search_nothing_of_what_it_saved() 
 def test_before_a_search_began_nothing_is_saved() -> None:
     assert saved([]) is None
     assert saved([made.began()]) == Saved(1.0, 1.0)
+
+
+def test_a_training_with_pauses_takes_as_long_as_worker_groups_were_busy_with_it() -> None:
+    events = [at(1, made.began()), at(1, made.attempted("dpo")), at(2, made.trained("dpo")), at(9, made.attempted("dpo", 2))]
+    assert Meter([*events, at(9.5, made.trained("dpo"))]).training_hours == 1.5
+
+
+def test_a_run_that_takes_the_place_of_another_counts_as_no_further_trial_of_what_was_saved() -> None:
+    run = replace(DPO, id="dpo@2")
+    events = [
+        made.began(checkpoints=2, prompts=100),
+        *(made.joined(each) for each in (DPO, IPO)),
+        made.joined(run, parent="ipo", from_step=10),
+    ]
+    events += [made.saved(name, 10) for name in ("dpo", "ipo")] + [made.saved(run.id, 20)]
+    found = saved(events)
+    assert found is not None and found.checkpoints == 1 - 3 / 4

@@ -109,3 +109,16 @@ def test_a_censored_trial_keeps_the_score_it_had_and_says_why_it_ended() -> None
 def test_a_learning_curve_is_a_trials_own_scores_by_step() -> None:
     curves = learning_curves([made.scored("dpo", 30, 40.0), *EVENTS])
     assert curves == {"dpo": [(10, 61.0), (20, 58.0), (30, 40.0)], "ipo": [(10, 44.0)]}
+
+
+def test_seconds_without_workers_during_a_pause_do_not_count() -> None:
+    waited = [made.joined(SIMPO), made.attempted("simpo", time=10.0), made.paused("simpo", 10, time=14.0), made.scored("simpo", 10, 50.0)]
+    assert rows(waited)["simpo"].seconds == 4.0
+    again = [made.resumed("simpo", time=50.0), made.attempted("simpo", 2, time=60.0), made.ended("simpo", "completed", time=61.0)]
+    assert rows([*waited, *again])["simpo"].seconds == 5.0
+
+
+def test_a_run_that_took_up_anothers_training_has_a_row_with_its_own_hyperparameters() -> None:
+    run = Trial("simpo@2", "simpo", {"beta": 0.1}, {"learning_rate": 2e-6})
+    found = rows([*EVENTS, made.joined(run, parent="dpo", from_step=10), made.scored("simpo@2", 20, 70.0)])
+    assert found["simpo@2"].hyperparameters == {"beta": 0.1, "learning_rate": 2e-6}

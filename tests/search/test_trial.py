@@ -10,7 +10,7 @@ import pytest
 from orchestrator.distributions import Choice, LogUniform, Uniform
 from orchestrator.errors import SettingsError
 from orchestrator.objectives import METHODS, method_named
-from orchestrator.search.trial import Trial, joint_space, published_samples
+from orchestrator.search.trial import Origin, Trial, joint_space, published_samples
 from orchestrator.settings import RangeSettings, SearchSettings, TrainingSettings
 
 SAMPLE: dict[str, Any] = {"method": "dpo", "dpo.beta": 0.1, "simpo.beta": 2.5, "training.learning_rate": 1e-6}
@@ -138,3 +138,15 @@ def test_a_combination_with_a_method_of_ones_own_has_an_id_without_a_colon(own: 
     trial = Trial.from_sample(3, {"method": f"{own}+sft", f"{own}+sft.my_po_beta": 0.2})
     assert trial.objective().hyperparameters()["my_po_beta"] == 0.2
     assert re.fullmatch(r"003-my_po\+sft-[0-9a-f]{4}", trial.id)
+
+
+def test_a_run_that_takes_up_anothers_training_is_told_apart_by_its_generation_and_by_where_it_begins() -> None:
+    origin = Origin("001-dpo-ab12", 60, 2)
+    sample = SAMPLE | origin.as_sample()
+    run = Trial.from_sample(7, sample)
+    assert Origin.of(sample) == origin
+    assert Origin.of(SAMPLE) is None
+    assert run.id.startswith("007-dpo-")
+    assert run.id.endswith("@2")
+    assert (run.hyperparameters, run.training) == ({"beta": 0.1}, {"learning_rate": 1e-6})
+    assert run.id != Trial.from_sample(7, SAMPLE | Origin("002-dpo-cd34", 60, 2).as_sample()).id

@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +20,8 @@ from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.training.checkpoint import Progress, latest_checkpoint, save_checkpoint
 from orchestrator.training.local_engine import LocalEngine
 from orchestrator.training.run import TrainingRun
+from orchestrator.training.taking_over import take_over
+from orchestrator.training.tidying import keep_only, step_directory
 from tests.training.runs import FAST, metrics, tiny_run, train_locally, weights
 
 
@@ -116,3 +121,42 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(
     with pytest.raises(CheckpointError, match="a checkpoint takes about"):
         save_checkpoint(engine, tmp_path / "run", Progress(3, "dpo", {}, 1), tokenizer)
     assert latest_checkpoint(tmp_path / "run") is None
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("rate", [FAST.learning_rate, FAST.learning_rate / 2])
+def test_a_run_that_takes_up_anothers_training_goes_on_as_that_would_under_its_own_learning_rate(
+    rate: float,
+    links: bool,
+    tiny_model: Path,
+    tokenizer: Any,
+    tokenized_pairs: Sequence[TokenizedPair],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", lambda source, target: (_ for _ in ()).throw(OSError("no links here")))
+    donor = tiny_run(METHODS["dpo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path / "donor")
+    train_locally(replace(donor, keeps_engines=True))
+    settings = FAST.model_copy(update={"learning_rate": rate})
+    run = tiny_run(METHODS["dpo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path / "run", settings)
+    assert take_over(step_directory(donor.directory, 4), run.directory)
+    assert metrics(run) == metrics(donor)[:4]
+    keep_only(donor.directory, {12})
+    train_locally(run)
+    assert [step["step"] for step in metrics(run)] == list(range(1, 13))
+    assert metrics(run)[:4] == metrics(donor)[:4]
+    expected, found = weights(donor, 12), weights(run, 12)
+    assert all(torch.equal(expected[key], found[key]) for key in expected) == (rate == FAST.learning_rate)
+
+
+@pytest.mark.parametrize("gone", ["engine", "", "../metrics.jsonl"])
+def test_training_that_is_gone_is_not_taken_up(
+    gone: str, tiny_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
+) -> None:
+    donor = tiny_run(METHODS["dpo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path)
+    train_locally(donor, stop_after=4)
+    lost = step_directory(donor.directory, 4) / gone
+    shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+    assert not take_over(step_directory(donor.directory, 4), tmp_path / "new")
+    assert latest_checkpoint(tmp_path / "new") is None
