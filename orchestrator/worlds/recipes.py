@@ -21,10 +21,10 @@ class TasksRecipe:
 
     kind: Literal["tasks"] = "tasks"
     seed: int = 0
-    steps: int = 760
-    crowd_steps: int = 160
+    steps: int = 400
+    crowd_steps: int = 80
     batch: int = 64
-    slip_rate: float = 0.53
+    slip_rate: float = 0.5
     train_prompts: int = 1000
     samples_per_prompt: int = 8
     pairs_per_prompt: int = 2

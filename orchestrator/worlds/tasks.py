@@ -67,33 +67,6 @@ def _draw_fresh(kind: str, rng: Random, taken: set[str]) -> Task:
 Drawn = tuple[str, str, Sequence[str]]
 
 
-def _addition(rng: Random) -> Drawn:
-    tens, units = sorted(rng.sample(range(10), 2)), sorted(rng.sample(range(10), 2))
-    left, total = 10 * tens[0] + units[0], 10 * tens[1] + units[1]
-    question = rng.choice(("What is {} + {}?", "Compute {} + {}.")).format(left, total - left)
-    return question, str(total), [str(total + 1), str(total + 10)]
-
-
-def _subtraction(rng: Random) -> Drawn:
-    tens, units = sorted(rng.sample(range(10), 2)), sorted(rng.sample(range(10), 2))
-    left, rest = 10 * tens[1] + units[1], 10 * tens[0] + units[0]
-    question = rng.choice(("What is {} - {}?", "Compute {} - {}.")).format(left, left - rest)
-    return question, str(rest), [str(rest + 1), str(rest + 10)]
-
-
-def _successor(rng: Random) -> Drawn:
-    number = rng.randint(10, 9998)
-    question = rng.choice(("Which number follows {}?", "Count on from {}.")).format(number)
-    return question, str(number + 1), [str(number), str(number + 2)]
-
-
-def _larger(rng: Random) -> Drawn:
-    small, large = sorted(rng.sample(range(10, 100), 2))
-    shown = rng.sample((small, large), 2)
-    question = rng.choice(("Which is larger, {} or {}?", "Name the larger number: {} or {}.")).format(*shown)
-    return question, str(large), [str(small), f"{large} {small}"]
-
-
 def _sorting(rng: Random) -> Drawn:
     letters = _letters(rng, 3, 4)
     right = sorted(letters)
@@ -157,10 +130,6 @@ def _last_word(rng: Random) -> Drawn:
 
 
 TASK_KINDS: dict[str, Callable[[Random], Drawn]] = {
-    "addition": _addition,
-    "subtraction": _subtraction,
-    "successor": _successor,
-    "larger": _larger,
     "sorting": _sorting,
     "backwards": _backwards,
     "without the first": _without_first,
