@@ -98,7 +98,9 @@ def _compared(found: Answer, each: Difference) -> str:
     if not each.is_real:
         told = f"a true difference of {each.detectable:.1f} points would have shown four times out of five"
         return f"It is not distinguishable from {other}: {figures}; {told}."
-    return f"It is {'better' if each.difference > 0 else 'worse'} than {other}: {figures}."
+    # Holm finds a little more than intervals that hold for all pairs at once.
+    touches = "; the interval, which holds for all comparisons at once, just reaches zero" if each.low <= 0 <= each.high else ""
+    return f"It is {'better' if each.difference > 0 else 'worse'} than {other}: {figures}{touches}."
 
 
 def _other(found: Answer, trial: str) -> str:

@@ -68,6 +68,14 @@ def test_a_best_that_loses_to_the_base_model_is_called_worse() -> None:
     assert words.verdict(worse)[1] == "It is worse than the base model: -8.0 points (95 % -12.0 to -4.0; p < 0.001, corrected)."
 
 
+def test_a_difference_that_is_found_although_its_interval_reaches_zero_says_why() -> None:
+    near = replace(FOUND, differences=(replace(REAL, difference=0.7, low=-0.1, high=1.6, p=0.025),))
+    assert words.verdict(near)[1] == (
+        "It is better than the base model: +0.7 points (95 % -0.1 to +1.6; p = 0.025, corrected);"
+        " the interval, which holds for all comparisons at once, just reaches zero."
+    )
+
+
 def test_the_runner_up_and_plain_dpo_are_told_apart() -> None:
     three = (finalist("simpo"), finalist("ipo"), finalist("dpo"))
     told = words.verdict(Answer(three, (OPEN, replace(OPEN, second="ipo")), True, None))
