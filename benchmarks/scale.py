@@ -262,7 +262,7 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there.")] = None,
 ) -> None:
     settings = ClusterSettings(workers=8, gangs=(gpus - engines) // 8, engines=engines, gpus_per_worker=1, gpus_per_engine=1)
-    plan = SearchPlan(rungs(CHECKPOINTS, prompts), 60_000, needed(settings)["GPU"])
+    plan = SearchPlan(rungs(CHECKPOINTS, prompts), 60_000, needed(settings, settings.gangs)["GPU"])
     assert plan.gpus <= gpus
     cluster, world = Cluster(settings.gangs, engines, 60 * minutes), World(prompts, seed=0)
     sizes = [(size, NO) for size in (100, 1_000, 10_000, 100_000) if size < trials] + [(trials, NO)]

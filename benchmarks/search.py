@@ -26,7 +26,6 @@ from orchestrator.search.ledger import read_ledger
 from orchestrator.settings import Settings
 from orchestrator.worlds.recipes import World
 
-STEPS, CHECKPOINTS = 96, 4
 FULL = {"scheduler": "none", "prompt_growth": 1.0}
 
 
@@ -72,7 +71,7 @@ def settings_of(seed: int, count: int, changes: Mapping[str, Any]) -> Settings:
     """The demo's, on its world, without finals: the other sides have none."""
     given = demo_settings()
     searched = given.search.model_copy(update={"methods": METHODS, "trials": count, **changes})
-    training = given.training.model_copy(update={"steps": STEPS, "checkpoints": CHECKPOINTS, "seed": seed})
+    training = given.training.model_copy(update={"seed": seed})
     data = given.data.model_copy(update={"validation_pairs": 0})
     settings = given.model_copy(update={"search": searched, "training": training, "data": data})
     settings = settings.with_world(demo_world(given))

@@ -55,7 +55,7 @@ def measure_finalists(settings: Settings, rows: Sequence[Row], hub: Any, directo
             story.say(f"[yellow]{error.what}[/yellow]: capability is not measured any further")
             return
         event = {"trial": trial, "checkpoint": model, "scores": [asdict(score) for score in scores]}
-        ask(find_actor("ledger").append, "capability", event)
+        ask(hub.note, "capability", event)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Where training, evaluation and search meet: trials go out, checkpoints come in to be scored, scores go to whoever follows."""
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from ray.exceptions import RayError
 from evals.prompts import load_prompts
 from orchestrator.cluster.assessing import Assessor, explained
 from orchestrator.cluster.held_out import HeldOutScores
-from orchestrator.cluster.journal import Bell, Journal
+from orchestrator.cluster.journal import Bell, Journal, soon
 from orchestrator.cluster.messages import Assignment, News
 from orchestrator.cluster.pausing import Pausing
 from orchestrator.cluster.proxies import Proxies
@@ -29,7 +29,6 @@ from orchestrator.settings import Settings
 from orchestrator.training.records import training_of
 from orchestrator.training.tidying import keep_only
 
-_POLL_S = 10.0
 _DRAIN_POLLS = 100
 
 
@@ -116,20 +115,22 @@ class TrialHub:
     async def next_job(self, gang: str) -> Assignment:
         """Work for a worker group; answers within seconds even when there is none."""
         if not self._began.is_set():
-            await _soon(self._ready())
+            await soon(self._ready())
             return Assignment(wait=not self._closing)
-        killer = self._board.take_back(gang)
-        if killer is not None:
-            await self.end(
-                killer, Status.FAILED, f"its workers died {self._settings.cluster.max_attempts} times on the way to a checkpoint"
-            )
+        await self._take_back(gang)
         job = None if self._closing or self._journal.fatal else self._board.next_job(gang)
         if job is not None:
             await self._journal.write("attempt", trial=job.trial.id, attempt=job.attempt, gang=gang)
             return Assignment(job, self._settings)
         if not self._closing:
-            await _soon(self._bell.wait())
+            await soon(self._bell.wait())
         return Assignment(wait=not self._closing)
+
+    async def lost(self, gang: str) -> None:
+        """A worker group's processes are gone: who asks first goes on with its trial."""
+        await self._ready()
+        await self._take_back(gang)
+        await self._bell.ring()
 
     async def checkpoint(self, gang: str, job: Job, step: int, directory: str) -> bool:
         """Take a checkpoint in for scoring; the answer says whether to train on."""
@@ -195,7 +196,7 @@ class TrialHub:
             return News(later, self._assessor.checkpoint_of(trial, later["step"]))
         if record.status.is_over:
             return News(over=True)
-        await _soon(self._bell.wait())
+        await soon(self._bell.wait())
         return News()
 
     async def take_over(self, trial: Trial, origin: Origin, instead_of: str) -> bool:
@@ -214,7 +215,7 @@ class TrialHub:
         if self._journal.fatal:
             raise self._journal.fatal
         if trial in self._board.records and not self._board.records[trial].status.is_over:
-            await _soon(self._bell.wait())
+            await soon(self._bell.wait())
         return self._board.records[trial].status if trial in self._board.records else Status.STOPPED
 
     async def begin_finals(self) -> None:
@@ -227,8 +228,12 @@ class TrialHub:
         """Whether no verdict of the search is on its way; answers within seconds. What was asked for is paid for, and may matter."""
         await self._ready()
         if self._assessor.is_judging:
-            await _soon(self._bell.wait())
+            await soon(self._bell.wait())
         return not self._assessor.is_judging
+
+    async def note(self, event: str, values: Event) -> None:
+        """Write down what others measured."""
+        await self._journal.write(event, **values)
 
     async def fatal(self) -> DaaError | None:
         """What ended the search, if anything did."""
@@ -279,6 +284,11 @@ class TrialHub:
             await self.begin(Settings.model_validate_json((self._directory / "settings.json").read_text()))
         await self._began.wait()
 
+    async def _take_back(self, gang: str) -> None:
+        if (killer := self._board.take_back(gang)) is not None:
+            attempts = self._settings.cluster.max_attempts
+            await self.end(killer, Status.FAILED, f"its workers died {attempts} times on the way to a checkpoint")
+
     def _clean_up(self, trial: str) -> None:
         if self._board.records[trial].status.is_over:
             kept = self._board.steps_to_keep(trial, self._goal) | self._assessor.in_hand(trial)
@@ -288,11 +298,3 @@ class TrialHub:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _soon(event: Awaitable[Any]) -> None:
-    """Wait, but not longer than a poll."""
-    try:
-        await asyncio.wait_for(event, _POLL_S)
-    except TimeoutError:
-        return

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,14 @@ from orchestrator.errors import DaaError
 from orchestrator.search.budget import Meter, Spent, exhausted, kept_back
 from orchestrator.search.ledger import Event, SharedWriter
 from orchestrator.settings import BudgetSettings
+
+_POLL_S = 10.0
+
+
+async def soon(event: Awaitable[Any]) -> None:
+    """Wait, but not longer than a poll."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event, _POLL_S)
 
 
 class Bell:

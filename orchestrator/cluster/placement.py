@@ -19,9 +19,9 @@ _ENGINE_CPUS = 0.5
 _CONTROL_CPUS = 0.5
 
 
-def needed(cluster: ClusterSettings) -> dict[str, float]:
-    """CPUs and GPUs that training gangs, engines and the search itself hold at the same time."""
-    workers = cluster.gangs * cluster.workers
+def needed(cluster: ClusterSettings, gangs: int) -> dict[str, float]:
+    """CPUs and GPUs that so many training gangs, the engines and the search itself hold at the same time."""
+    workers = gangs * cluster.workers
     return {
         "CPU": workers * cluster.cpus_per_worker + cluster.engines * engine_cpus(cluster) + _CONTROL_CPUS,
         "GPU": workers * cluster.gpus_per_worker + cluster.engines * cluster.gpus_per_engine,
@@ -29,9 +29,9 @@ def needed(cluster: ClusterSettings) -> dict[str, float]:
 
 
 def held_gpus(settings: Settings) -> float:
-    """GPUs that a search holds for as long as it runs."""
+    """GPUs that a search holds for as long as it runs, when all of its gangs have joined."""
     judges = [settings.judge, *settings.ladder.models.values()]
-    return needed(settings.cluster)["GPU"] + sum(judge_gpus(judge) for judge in judges)
+    return needed(settings.cluster, settings.cluster.gangs)["GPU"] + sum(judge_gpus(judge) for judge in judges)
 
 
 def engine_cpus(cluster: ClusterSettings) -> float:
@@ -42,7 +42,7 @@ def engine_cpus(cluster: ClusterSettings) -> float:
 def require(settings: ClusterSettings, nodes: Nodes) -> None:
     """Raise ClusterError naming the resource that is short, in the whole cluster or on its nodes: a worker or engine has one node."""
     available = {resource: sum(node.get(resource, 0.0) for node in nodes.values()) for resource in ("CPU", "GPU")}
-    for resource, amount in needed(settings).items():
+    for resource, amount in needed(settings, settings.first_gangs).items():
         there = available[resource]
         if amount > there + 1e-6:
             key = "gpus_per_worker and gpus_per_engine" if resource == "GPU" else "cpus_per_worker"
@@ -56,10 +56,10 @@ def require(settings: ClusterSettings, nodes: Nodes) -> None:
 
 
 def bundles(cluster: ClusterSettings) -> Sequence[Resources]:
-    """What each worker and each engine needs on one node."""
+    """What each worker and each engine that a run begins with needs on one node."""
     worker = {"CPU": cluster.cpus_per_worker, "GPU": cluster.gpus_per_worker}
     engine = {"CPU": engine_cpus(cluster), "GPU": cluster.gpus_per_engine}
-    return [worker] * (cluster.gangs * cluster.workers) + [engine] * cluster.engines
+    return [worker] * (cluster.first_gangs * cluster.workers) + [engine] * cluster.engines
 
 
 def unplaced(wanted: Sequence[Resources], free: Nodes) -> str | None:

@@ -47,7 +47,7 @@ def ray_session(cluster: ClusterSettings, directory: Path) -> Iterator[None]:
     """
     os.environ.update({key: value for key, value in _QUIET.items() if key not in os.environ})
     address = os.environ.get("RAY_ADDRESS", "local")
-    local = {"num_cpus": max(os.cpu_count() or 1, math.ceil(needed(cluster)["CPU"])), "include_dashboard": False}
+    local = {"num_cpus": max(os.cpu_count() or 1, math.ceil(needed(cluster, cluster.gangs)["CPU"])), "include_dashboard": False}
     try:
         ray.init(
             address=address,

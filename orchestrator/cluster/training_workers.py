@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError
 
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.messages import Assignment
@@ -36,13 +37,21 @@ class GangActor:
         """Returns when the hub sends the workers home. With isolation "run", every trial gets a new Train run."""
         send_output_to(Path(gang.directory) / "logs" / f"{gang.name}.log")
         while not ask(find_actor(gang.hub).is_closing):
-            train_run(gang, serve_trials, {"gang": gang})
+            try:
+                train_run(gang, serve_trials, {"gang": gang})
+            except RayActorError:
+                # The process that watches over the workers died, or its node left.
+                tell_lost(gang)
 
 
 def train_run(gang: Gang, work: Callable[[dict[str, Any]], None], config: dict[str, Any]) -> None:
     """One Ray Train run of `work` on the gang's workers; they are restarted when one dies."""
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
     from ray.train.torch import TorchConfig, TorchTrainer
+
+    class TellLost(UserCallback):
+        def after_exception(self, run_context: Any, worker_exceptions: Any) -> None:
+            tell_lost(gang)
 
     cluster = gang.cluster
     uses_gpu = cluster.gpus_per_worker > 0
@@ -55,9 +64,15 @@ def train_run(gang: Gang, work: Callable[[dict[str, Any]], None], config: dict[s
         run_config=RunConfig(
             name=f"{gang.name}-{uuid.uuid4().hex[:8]}",
             storage_path=str(Path(gang.directory) / "train"),
+            callbacks=[TellLost()] if gang.hub else [],
             failure_config=FailureConfig(max_failures=cluster.max_attempts * 10 if gang.hub else cluster.max_attempts),
         ),
     ).fit()
+
+
+def tell_lost(gang: Gang) -> None:
+    """The gang's workers died: another gang may go on with their trial while these wait for a place."""
+    ask(find_actor(gang.hub).lost, gang.name)
 
 
 def serve_trials(config: dict[str, Any]) -> None:

@@ -189,13 +189,13 @@ def _following(how: Following) -> Callable[[dict[str, Any]], None]:
 
 
 def _places(settings: Settings) -> dict[str, float]:
-    """What each of the processes that follow trials is counted with.
+    """What each of the processes that follow trials is counted with: on the head node, which no search outlives.
 
     Where the scheduler pauses trials, it decides which are followed, of more than are proposed at a time: then the head node's mark limits
     them to as many as there are worker groups and engines.
     """
     if not settings.search.pauses:
-        return {"CPU": 0.01}
+        return {"CPU": 0.01, HEAD_MARK: 0.001}
     return {"CPU": 0, HEAD_MARK: round(1 / (_followed_at_once(settings) + 0.5), 4)}
 
 

@@ -212,7 +212,7 @@ class Board:
     def _hand_out(self, trial: str, gang: str) -> int:
         record = self.records[trial]
         self._change(trial, status=Status.TRAINING, attempt=record.attempt + 1, fruitless=record.fruitless + 1)
-        self._assigned[gang] = trial
+        self._assigned = {other: held for other, held in self._assigned.items() if held != trial} | {gang: trial}
         return record.attempt + 1
 
     def _change(self, trial: str, **changes: object) -> None:

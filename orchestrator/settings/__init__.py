@@ -48,17 +48,24 @@ class DataSettings(Section):
 class ClusterSettings(Section):
     """What each part gets. `gangs` groups of `workers` train trials at the same time; `engines` answer prompts beside them.
 
+    A run begins when `least_gangs` of the groups find room, by default all; the others join it with nodes that join the cluster.
     `isolation` "gang" keeps worker groups alive from trial to trial; "run" starts a new group for each trial.
     """
 
     workers: PositiveInt = 1
     gangs: PositiveInt = 1
+    least_gangs: PositiveInt | None = None
     engines: PositiveInt = 1
     cpus_per_worker: NonNegativeFloat = 1.0
     gpus_per_worker: NonNegativeFloat = 0.0
     gpus_per_engine: NonNegativeFloat = 0.0
     isolation: Literal["gang", "run"] = "gang"
     max_attempts: PositiveInt = 3
+
+    @property
+    def first_gangs(self) -> int:
+        """How many groups must have room when the run begins."""
+        return self.gangs if self.least_gangs is None else min(self.least_gangs, self.gangs)
 
 
 class Settings(Section):

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.cluster import placement
-from orchestrator.cluster.placement import HEAD_MARK, bundles, require, unplaced, waiting_places
+from orchestrator.cluster.placement import HEAD_MARK, bundles, needed, require, unplaced, waiting_places
 from orchestrator.errors import ClusterError
 from orchestrator.settings import ClusterSettings
 
@@ -50,6 +50,14 @@ def test_the_largest_are_placed_first_where_least_is_left() -> None:
     assert unplaced([{"GPU": 1.0}, {"GPU": 1.0}, {"GPU": 4.0}, {"GPU": 2.0}], TWO_NODES) is None
     assert unplaced([{"GPU": 3.0}] * 3, TWO_NODES) is not None
     assert unplaced([], {}) is None
+
+
+def test_a_run_begins_when_its_first_gangs_have_room_and_counts_the_gpus_of_all() -> None:
+    joining = ClusterSettings(workers=2, gangs=4, least_gangs=1, gpus_per_worker=1, gpus_per_engine=1)
+    require(joining, {"one": {"CPU": 8.0, "GPU": 3.0}})
+    with pytest.raises(ClusterError):
+        require(joining.model_copy(update={"least_gangs": 2}), {"one": {"CPU": 8.0, "GPU": 3.0}})
+    assert needed(joining, joining.gangs)["GPU"] == 9
 
 
 def test_fractions_of_a_gpu_share_one() -> None:

@@ -199,6 +199,18 @@ def test_a_trial_whose_workers_died_goes_first_and_counts_its_attempts(board: Bo
     assert board.next_job("gang-1") == Job(trial(1), 2)
 
 
+@pytest.mark.parametrize("is_rebuilt", [False, True])
+def test_a_group_that_comes_back_leaves_its_former_trial_to_the_one_that_has_it(board: Board, is_rebuilt: bool) -> None:
+    board.next_job("gang-0")
+    board.take_back("gang-0")
+    board.next_job("gang-1")
+    if is_rebuilt:
+        joined = [made.joined(trial(1)), made.joined(trial(2))]
+        board = Board.rebuilt([*joined, made.attempted("001"), made.attempted("001", 2, gang="gang-1")], MAX_ATTEMPTS)
+    assert board.take_back("gang-0") is None
+    assert board.next_job("gang-0") == Job(trial(2), 1)
+
+
 def test_a_trial_that_kills_its_workers_is_named_when_its_attempts_are_used(board: Board) -> None:
     for _ in range(MAX_ATTEMPTS):
         assert board.take_back("gang-0") is None

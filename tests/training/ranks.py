@@ -12,6 +12,7 @@ import torch
 import torch.multiprocessing
 
 KEPT_SIZE = 2
+_GRACE_S = 2.0
 _kept: list["_Ranks"] = []
 
 Work = Callable[[int, Any], Any]
@@ -58,12 +59,15 @@ class _Ranks:
     def _hand_out(self, payload: bytes) -> None:
         for connection in self._connections:
             connection.send_bytes(payload)
-        waiting = list(self._connections)
-        while waiting:
-            for connection in cast(list[Any], wait(waiting)):
+        waiting, failures = list(self._connections), []
+        # Who waits for a rank that fails may be the first to say so: all that is told at about the same time is told on.
+        while waiting and (ready := cast(list[Any], wait(waiting, _GRACE_S if failures else None))):
+            for connection in ready:
                 waiting.remove(connection)
                 if (failure := _reply(connection)) is not None:
-                    raise RuntimeError(f"rank {self._connections.index(connection)}: {failure}")
+                    failures.append(f"rank {self._connections.index(connection)}: {failure}")
+        if failures:
+            raise RuntimeError("\n".join(failures))
 
     def _kill(self) -> None:
         for process in self._processes:

@@ -66,7 +66,7 @@ def test_weights_are_those_of_one_process(
     assert ("lm_head.weight" in found) != is_tied
     moved = max(float((expected[name] - start[name]).abs().max()) for name in expected)
     assert moved > 1e-4
-    assert max(float((found[name] - expected[name]).abs().max()) for name in expected) <= 1e-6
+    assert max(float((found[name] - expected[name]).abs().max()) for name in expected) <= 3e-6
 
 
 def weights_of(model: Path) -> dict[str, torch.Tensor]:
@@ -102,4 +102,4 @@ def test_unclipped_gradients_are_not_clipped_and_a_stale_lock_stops_nobody(
     assert metrics(together)[0]["gradient_norm"] > 10
     assert metrics(together)[0]["gradient_norm"] == pytest.approx(metrics(alone)[0]["gradient_norm"], rel=1e-4)
     expected, found = weights(alone, 3), weights(together, 3)
-    assert max(float((found[name] - expected[name]).abs().max()) for name in expected) <= 1e-6
+    assert max(float((found[name] - expected[name]).abs().max()) for name in expected) <= 3e-6
