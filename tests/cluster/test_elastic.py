@@ -18,7 +18,7 @@ HEAD = {"num_cpus": 2, "include_dashboard": False}
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """A head node on this machine; more can join."""
     made = Cluster(initialize_head=True, head_node_args=HEAD)
-    monkeypatch.setenv("RAY_ADDRESS", made.address)
+    monkeypatch.setenv("RAY_ADDRESS", str(made.address))
     yield made
     made.shutdown()
 
