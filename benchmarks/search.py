@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from search_data import METHODS, Quality, demo_settings, sample_configurations, true_quality
-from search_peers import PeerSearch, plain_loop, tune_asha
+from search_peers import CORES, PeerSearch, plain_loop, tune_asha
 
 from orchestrator.search.budget import Meter
 from orchestrator.search.ledger import read_ledger
@@ -43,11 +43,12 @@ class Side:
     standard_error: float = 0.0
 
 
-def ours(folder: Path, seed: int, count: int, changes: Mapping[str, Any]) -> tuple[float, int, Path]:
+def ours(folder: Path, world: World, seed: int, count: int, changes: Mapping[str, Any]) -> tuple[float, int, Path]:
     """Seconds, judgments and the pick of our search, in a process of its own."""
     started = time.perf_counter()
     command = [sys.executable, __file__, "--only-ours", str(folder), "--seed", str(seed), "--configurations", str(count)]
-    subprocess.run([*command, "--changes", json.dumps(changes)], check=True, stdout=subprocess.DEVNULL)
+    command += ["--world", str(world.model.parent), "--changes", json.dumps(changes)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - started
     rows = json.loads((folder / "leaderboard.json").read_text())
     best = next(row for row in rows if row["trial"] != "base")
@@ -55,26 +56,26 @@ def ours(folder: Path, seed: int, count: int, changes: Mapping[str, Any]) -> tup
     return seconds, Meter(events).spent(0.0).judgments, Path(best["checkpoint"])
 
 
-def search_ours(folder: Path, seed: int, count: int, changes: Mapping[str, Any]) -> None:
+def search_ours(folder: Path, world: World, seed: int, count: int, changes: Mapping[str, Any]) -> None:
     """Our search over the drawn configurations and none else."""
     from orchestrator.cluster.search import search
 
     listed: dict[str, list[dict[str, Any]]] = {}
     for sample in sample_configurations(count, seed):
         listed.setdefault(sample["method"], []).append({key: value for key, value in sample.items() if key != "method"})
-    settings = settings_of(seed, count, changes)
+    settings = settings_of(world, seed, count, changes)
     with patch("orchestrator.cluster.searchers.listed_samples", lambda *_: listed):
         search(settings, folder)
 
 
-def settings_of(seed: int, count: int, changes: Mapping[str, Any]) -> Settings:
-    """The demo's, on its world, without finals: the other sides have none."""
+def settings_of(world: World, seed: int, count: int, changes: Mapping[str, Any]) -> Settings:
+    """The demo's, without finals, which the other sides have not, and with two trials at once as Ray Tune has them."""
     given = demo_settings()
     searched = given.search.model_copy(update={"methods": METHODS, "trials": count, **changes})
     training = given.training.model_copy(update={"seed": seed})
     data = given.data.model_copy(update={"validation_pairs": 0})
-    settings = given.model_copy(update={"search": searched, "training": training, "data": data})
-    settings = settings.with_world(demo_world(given))
+    cluster = given.cluster.model_copy(update={"workers": 1, "gangs": CORES})
+    settings = given.model_copy(update={"search": searched, "training": training, "data": data, "cluster": cluster}).with_world(world)
     return settings.model_copy(update={"evaluation": settings.evaluation.model_copy(update={"held_out": None})})
 
 
@@ -117,28 +118,29 @@ def main(  # noqa: PLR0913 (the options of the command)
     full: Annotated[bool, typer.Option(help="Train and judge all of ours to the end, too.")] = True,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there.")] = None,
     only_ours: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    world: Annotated[Path | None, typer.Option(hidden=True)] = None,
     changes: Annotated[str, typer.Option(hidden=True)] = "{}",
 ) -> None:
-    if only_ours is not None:
-        search_ours(only_ours, seed, configurations, json.loads(changes))
+    if only_ours is not None and world is not None:
+        search_ours(only_ours, World.at(world), seed, configurations, json.loads(changes))
         return
-    folder = folder.resolve()
-    world = demo_world(demo_settings())
+    folder, made = folder.resolve(), demo_world(demo_settings())
     console, done = Console(width=170), []
     for number in range(seed, seed + seeds):
         found: list[tuple[Side, Path]] = []
         for name, how in {"ours": {}, "ours, in full": FULL}.items() if full else (("ours", {}),):
-            seconds, judgments, model = ours(folder / f"{name.replace(', ', '-').replace(' ', '-')}-{number}", number, configurations, how)
+            where = folder / f"{name.replace(', ', '-').replace(' ', '-')}-{number}"
+            seconds, judgments, model = ours(where, made, number, configurations, how)
             found.append((Side(name, number, configurations, seconds, judgments, model.parent.parent.name), model))
             console.print(found[-1][0])
         theirs = configurations if peers is None else peers
         if theirs and number == seed:
             for name, run in (("plain loop", plain_loop), ("Ray Tune, ASHA", tune_asha)):
                 where = folder / name.split(",")[0].replace(" ", "-")
-                peer = run(PeerSearch(world, sample_configurations(configurations, number)[:theirs], number, where))
+                peer = run(PeerSearch(made, sample_configurations(configurations, number)[:theirs], number, where))
                 found.append((Side(name, number, theirs, peer.seconds, peer.judgments, str(peer.pick)), peer.model))
                 console.print(found[-1][0])
-        done += with_quality(found, world)
+        done += with_quality(found, made)
         console.print(table(done))
         if json_file is not None:
             json_file.write_text(json.dumps([asdict(side) for side in done], indent=2) + "\n")

@@ -16,7 +16,7 @@ from orchestrator.cluster.placement import engine_cpus, held_gpus
 from orchestrator.cluster.proxies import actor_name
 from orchestrator.cluster.searchers import check_installed
 from orchestrator.cluster.session import ray_session
-from orchestrator.cluster.training_workers import Gang, GangActor
+from orchestrator.cluster.training_workers import Gang, GangsActor
 from orchestrator.cluster.tuning import tune_trials
 from orchestrator.errors import ClusterError, UserError
 from orchestrator.objectives import method_named
@@ -191,12 +191,10 @@ def _start_actors(settings: Settings, directory: Path) -> _Actors:
     judges += [start_judge(actor_name(name), model, settings.cache, logs) for name, model in settings.ladder.models.items()]
     ledger = LedgerActor.options(name="ledger").remote(str(directory / "ledger.jsonl"))
     hub = TrialHub.options(name=HUB).remote(str(directory), names, "judge", "ledger")
-    gangs = []
+    gangs: Any = GangsActor.options(max_concurrency=cluster.gangs).remote(str(directory))
     for number in range(cluster.gangs):
-        gang: Any = GangActor.remote()
-        gang.run.remote(Gang(f"gang-{number}", HUB, str(directory), cluster))
-        gangs.append(gang)
-    return _Actors(hub, [*engines, *judges, ledger, *gangs])
+        gangs.run.remote(Gang(f"gang-{number}", HUB, str(directory), cluster))
+    return _Actors(hub, [*engines, *judges, ledger, gangs])
 
 
 def prepared(settings: Settings, story: Narrator) -> tuple[Settings, Any]:

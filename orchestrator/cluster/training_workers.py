@@ -1,22 +1,28 @@
 """Warm worker groups: one long-lived Ray Train run whose workers take one trial after another."""
 
+import math
 import os
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.messages import Assignment
 from orchestrator.cluster.session import HEAD, find_actor
 from orchestrator.errors import DaaError
 from orchestrator.output import send_output_to
+from orchestrator.search.board import Status
 from orchestrator.search.trial import Trial
 from orchestrator.settings import ClusterSettings, Settings
+
+_ASK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -29,13 +35,15 @@ class Gang:
     cluster: ClusterSettings
 
 
-@ray.remote(num_cpus=0, resources=HEAD)
-class GangActor:
-    """Owns a gang's Ray Train run: outside any trial's process, so that stopping a trial cannot leave workers behind."""
+@ray.remote(num_cpus=0, resources=HEAD, max_restarts=-1, max_task_retries=-1)
+class GangsActor:
+    """Owns the gangs' Ray Train runs, each in a thread: outside any trial's process, so that stopping a trial leaves no workers behind."""
+
+    def __init__(self, directory: str) -> None:
+        send_output_to(Path(directory) / "logs" / "gangs.log")
 
     def run(self, gang: Gang) -> None:
-        """Returns when the hub sends the workers home. With isolation "run", every trial gets a new Train run."""
-        send_output_to(Path(gang.directory) / "logs" / f"{gang.name}.log")
+        """Returns when the hub sends the gang's workers home. With isolation "run", every trial gets a new Train run."""
         while not ask(find_actor(gang.hub).is_closing):
             try:
                 train_run(gang, serve_trials, {"gang": gang})
@@ -133,6 +141,30 @@ def engine_for(run: Any) -> Any:
     return DeepSpeedEngine(run.policy(), run.settings)
 
 
+class Wanted:
+    """Whether the search still wants a trial: the hub is asked, and training does not wait for its answer."""
+
+    def __init__(self, hub: Any, trial: str) -> None:
+        self._hub, self._trial, self._is_over = hub, trial, False
+        self._asked = -math.inf
+        self._answer: Any = None
+
+    def __call__(self) -> bool:
+        """False once the trial is over, or the search has failed."""
+        if self._answer is not None and ray.wait([self._answer], timeout=0)[0]:
+            try:
+                status: Status = ray.get(self._answer)
+                self._is_over = status.is_over
+            except RayActorError:
+                self._is_over = False
+            except RayTaskError:
+                self._is_over = True
+            self._answer = None
+        if self._answer is None and time.monotonic() > self._asked + _ASK_EVERY_S:
+            self._asked, self._answer = time.monotonic(), self._hub.wait_for.remote(self._trial)
+        return not self._is_over
+
+
 def _agree(assignment: Assignment | None) -> Assignment:
     """Rank 0's assignment, on every rank."""
     import torch.distributed as dist
@@ -152,7 +184,8 @@ def _train(assignment: Assignment, gang: Gang, hub: Any, rank: int) -> None:
         run = replace(training_run(settings, job.trial, Path(gang.directory)), keeps_engines=settings.search.takes_over)
         engine = engine_for(run)
         try:
-            train(run, engine, lambda point: ask(hub.checkpoint, gang.name, job, point.progress.step, str(point.directory)))
+            told = partial(ask, hub.checkpoint, gang.name, job)
+            train(run, engine, lambda point: told(point.progress.step, str(point.directory)), Wanted(hub, job.trial.id))
         finally:
             engine.close()
     except DaaError as error:

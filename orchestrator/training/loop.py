@@ -1,6 +1,7 @@
 """The training loop: data order, steps, checkpoints. It knows neither the method nor what holds the weights."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
@@ -17,19 +18,23 @@ from orchestrator.training.tidying import forget_optimizer
 from orchestrator.training.validation import validate
 
 
-def train(run: TrainingRun, engine: Engine, on_checkpoint: Callable[[Checkpoint], bool]) -> Checkpoint:
+def train(
+    run: TrainingRun, engine: Engine, on_checkpoint: Callable[[Checkpoint], bool], is_wanted: Callable[[], bool] | None = None
+) -> Checkpoint:
     """Train to the last step, resuming from the newest whole checkpoint of `run.directory`.
 
-    `on_checkpoint` is called on rank 0 after each checkpoint, the resumed one included, and says whether to go on. Returns the last
-    checkpoint.
+    `on_checkpoint` is called on rank 0 after each checkpoint, the resumed one included, and says whether to go on. `is_wanted` is asked
+    there before every step, and must answer at once. Returns the last checkpoint.
     """
     progress, previous = _begin(run, engine)
-    if previous is not None and not _all_go_on(engine, previous, on_checkpoint):
+    if previous is not None and not _all_hear(engine, partial(on_checkpoint, previous)):
         return previous
     references = references_of(run, engine)
     checkpoint_steps = run.settings.checkpoint_steps(len(run.pairs))
     records, meter = Records(run.directory, progress.step, engine.rank == 0), Meter(engine)
     for step in range(progress.step, run.steps):
+        if is_wanted is not None and not _all_hear(engine, is_wanted):
+            break
         with engine.watch("data"):
             batch = global_batch(len(run.pairs), run.settings.batch_size, step, run.settings.seed)
             micro_batches = _micro_batches(run, engine, batch, references)
@@ -48,7 +53,7 @@ def train(run: TrainingRun, engine: Engine, on_checkpoint: Callable[[Checkpoint]
             if previous is not None and engine.rank == 0 and not run.keeps_engines:
                 forget_optimizer(previous.directory)
             previous = checkpoint
-            if not _all_go_on(engine, checkpoint, on_checkpoint):
+            if not _all_hear(engine, partial(on_checkpoint, checkpoint)):
                 break
     if previous is None:
         previous = save_checkpoint(engine, run.directory, progress, run.tokenizer)
@@ -91,7 +96,7 @@ def _padding(engine: Engine, micro_batches: Sequence[MicroBatch]) -> float:
     return padding_share([micro.pairs.responses for micro in micro_batches], engine.layout)
 
 
-def _all_go_on(engine: Engine, checkpoint: Checkpoint, on_checkpoint: Callable[[Checkpoint], bool]) -> bool:
+def _all_hear(engine: Engine, goes_on: Callable[[], bool]) -> bool:
     """Rank 0 asks; every rank hears the answer."""
-    stops = engine.rank == 0 and not on_checkpoint(checkpoint)
+    stops = engine.rank == 0 and not goes_on()
     return engine.average({"stops": float(stops)})["stops"] == 0
