@@ -60,10 +60,12 @@ class VllmEngine:
         seed: int = 0,
         tensor_parallel_size: int = 1,
         lora_rank: int = 0,
+        sleeps: bool = False,
     ) -> None:
         """`max_model_len` bounds prompt plus response, in tokens (None: by the model); the memory fraction counts on GPU only.
 
-        LoRA adapters up to `lora_rank` find room from the start; a larger one has the engine built anew.
+        LoRA adapters up to `lora_rank` find room from the start; a larger one has the engine built anew. One that `sleeps` gives its GPU
+        memory back between calls and keeps the weights in the machine's memory.
         """
         self.max_model_len = max_model_len
         self.gpu_memory_utilization = gpu_memory_utilization
@@ -74,6 +76,7 @@ class VllmEngine:
         # The directory whose weights the engine certainly holds; None while it works on them, so a failure leaves None behind.
         self._holds: tuple[Path, Stamp] | None = None
         self._rank = lora_rank
+        self._sleeps, self._is_asleep = sleeps, False
         self._adapters: dict[str, int] = {}
 
     def warm_up(self) -> None:
@@ -127,11 +130,14 @@ class VllmEngine:
             keep(request.number, reply)
 
         self._run(llm, requests, take)
+        if self._sleeps:
+            llm.sleep()
+            self._is_asleep = True
         return [replies[number] for number in range(len(questions))]
 
     def close(self) -> None:
         """Free the engine and its memory; the next call loads cold."""
-        llm, self._llm, self._holds = self._llm, None, None
+        llm, self._llm, self._holds, self._is_asleep = self._llm, None, None, False
         if llm is None:
             return
         from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
@@ -143,6 +149,9 @@ class VllmEngine:
     def _ready(self, directory: Path, rank: int) -> "LLM":
         """Hold the weights of `directory`: leave the engine as it is, swap its weights, or build it; `rank` is that of LoRA adapters."""
         holds = (directory.resolve(), model_stamp(directory))
+        if self._llm is not None and self._is_asleep:
+            self._llm.wake_up()
+            self._is_asleep = False
         if self._llm is not None and self._holds == holds and rank <= self._rank:
             return self._llm
         shape = engine_shape(directory) if rank <= self._rank else ""
@@ -168,6 +177,7 @@ class VllmEngine:
             _register(read_config(directory).get("architectures", ()))
         # On a processor vLLM 0.32 cannot take back the random number that a prompt drew when only a part of it was read: read them whole.
         whole = {"enable_chunked_prefill": False} if on_cpu else {}
+        sleep = {"enable_sleep_mode": True} if self._sleeps and current_platform.is_sleep_mode_available() else {}
         lora = {"enable_lora": True, "max_lora_rank": _allowed_rank(self._rank), "max_loras": LORAS_AT_ONCE} if self._rank else {}
         try:
             return LLM(
@@ -181,6 +191,7 @@ class VllmEngine:
                 enforce_eager=on_cpu,
                 use_tqdm_on_load=False,
                 **whole,
+                **sleep,
                 **lora,
             )
         except (OSError, ValueError) as error:

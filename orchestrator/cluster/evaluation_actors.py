@@ -27,13 +27,18 @@ class EngineActor:
     """A warm vLLM engine. It loads the first model it is asked for and swaps weights in place for the others."""
 
     def __init__(
-        self, settings: EvaluationSettings | AnsweringSettings | VllmJudgeSettings, log: str, tensor_parallel: int = 1, lora_rank: int = 0
+        self,
+        settings: EvaluationSettings | AnsweringSettings | VllmJudgeSettings,
+        log: str,
+        tensor_parallel: int = 1,
+        lora_rank: int = 0,
+        sleeps: bool = False,
     ) -> None:
         send_output_to(Path(log))
         from evals.vllm_engine import VllmEngine
 
         bounds = (settings.max_model_len, settings.gpu_memory_utilization)
-        self._engine = VllmEngine(*bounds, tensor_parallel_size=tensor_parallel, lora_rank=lora_rank)
+        self._engine = VllmEngine(*bounds, tensor_parallel_size=tensor_parallel, lora_rank=lora_rank, sleeps=sleeps)
         self._engine.warm_up()
 
     def respond(self, model: str, prompts: Sequence[EvaluationPrompt], decoding: Decoding) -> tuple[list[Response], float]:

@@ -1,7 +1,7 @@
 """Where training, evaluation and search meet: trials go out, checkpoints come in to be scored, scores go to whoever follows."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ from ray.exceptions import RayError
 from evals.prompts import load_prompts
 from orchestrator.cluster.assessing import Assessor, explained
 from orchestrator.cluster.held_out import HeldOutScores
-from orchestrator.cluster.journal import Bell, Journal, soon
+from orchestrator.cluster.journal import Background, Bell, Journal, soon
 from orchestrator.cluster.messages import Assignment, News
 from orchestrator.cluster.pausing import Pausing
 from orchestrator.cluster.proxies import Proxies
 from orchestrator.cluster.scoring import Scorer
 from orchestrator.cluster.session import HEAD, find_actor
 from orchestrator.cluster.spending import Purse
+from orchestrator.cluster.turns import Turns
 from orchestrator.errors import DaaError, MachineError, TrainingDivergedError
 from orchestrator.output import send_output_to
 from orchestrator.search.board import Board, Job, Status
@@ -48,7 +49,7 @@ class TrialHub:
         self._held_out = HeldOutScores(self._directory, self._journal, self._purse)
         self._goal = Goal()
         self._began = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
         self._closing = False
         self._resuming = False
 
@@ -67,7 +68,8 @@ class TrialHub:
         else:
             await self._journal.write("begin", **plan.as_dict())
         prompts = in_order(load_prompts(settings.evaluation.prompts), settings.search.seed)
-        self._scorer = Scorer(settings.model.base, settings.evaluation, self._directory / "responses")
+        self._turns = Turns(settings.cluster.turns, training=is_restart)
+        self._scorer = Scorer(settings.model.base, settings.evaluation, self._directory / "responses", self._turns)
         self._scorer.use(self._engines, self._judge)
         self._board = Board.rebuilt(events, settings.cluster.max_attempts)
         self._assessor.use(settings, plan, self._board, self._scorer, prompts, Proxies(settings.ladder, events))
@@ -83,9 +85,9 @@ class TrialHub:
             await self._scorer.check_judge(prompts)
         for record in list(self._board.records.values()):
             for step, checkpoint in sorted(record.pending.items()):
-                self._spawn(self._assessor.assess(record.trial.id, step, checkpoint))
+                self._background.begin(self._assessor.assess(record.trial.id, step, checkpoint))
             await self.complete(record.trial.id)
-        self._spawn(self._purse.watch(lambda: self._closing))
+        self._background.begin(self._purse.watch(lambda: self._closing))
         self._began.set()
 
     async def baseline(self) -> Event:
@@ -121,6 +123,7 @@ class TrialHub:
         job = None if self._closing or self._journal.fatal else self._board.next_job(gang)
         if job is not None:
             await self._journal.write("attempt", trial=job.trial.id, attempt=job.attempt, gang=gang)
+            await self._turns.begin_training()
             return Assignment(job, self._settings)
         if not self._closing:
             await soon(self._bell.wait())
@@ -143,10 +146,11 @@ class TrialHub:
             if told.get("health") in self._settings.search.censor:
                 await self.end(trial, Status.CENSORED, f"{told['health']} at step {step}: {told['cure']}")
             else:
-                self._spawn(self._assessor.assess(trial, step, directory))
+                self._background.begin(self._assessor.assess(trial, step, directory))
         record = self._board.records[trial]
         if record.until is not None and step >= record.until:
             await self.end(trial, Status.COMPLETED)
+        await self._turns.at_checkpoint()
         return await self._pausing.goes_on(trial, step) and not (self._journal.fatal or self._closing)
 
     async def trained(self, gang: str, trial: str) -> None:
@@ -285,6 +289,7 @@ class TrialHub:
         await self._began.wait()
 
     async def _take_back(self, gang: str) -> None:
+        await self._turns.end_training()
         if (killer := self._board.take_back(gang)) is not None:
             attempts = self._settings.cluster.max_attempts
             await self.end(killer, Status.FAILED, f"its workers died {attempts} times on the way to a checkpoint")
@@ -293,8 +298,3 @@ class TrialHub:
         if self._board.records[trial].status.is_over:
             kept = self._board.steps_to_keep(trial, self._goal) | self._assessor.in_hand(trial)
             keep_only(self._directory / "checkpoints" / trial, kept)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -30,8 +30,11 @@ def needed(cluster: ClusterSettings, gangs: int) -> dict[str, float]:
 
 def held_gpus(settings: Settings) -> float:
     """GPUs that a search holds for as long as it runs, when all of its gangs have joined."""
-    judges = [settings.judge, *settings.ladder.models.values()]
-    return needed(settings.cluster, settings.cluster.gangs)["GPU"] + sum(judge_gpus(judge) for judge in judges)
+    cluster, judges = settings.cluster, [settings.judge, *settings.ladder.models.values()]
+    # Parts of a GPU that take turns leave no other part of use.
+    shared = max(cluster.workers, cluster.engines) if cluster.turns and cluster.gpus_per_worker else None
+    own = needed(cluster, cluster.gangs)["GPU"] if shared is None else shared
+    return own + sum(judge_gpus(judge) for judge in judges)
 
 
 def engine_cpus(cluster: ClusterSettings) -> float:

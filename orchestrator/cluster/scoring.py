@@ -15,6 +15,7 @@ from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt, PromptSet
 from evals.scorecard import Measurement, Scorecard, score
 from orchestrator.cluster.asking import patiently
+from orchestrator.cluster.turns import Turns
 from orchestrator.settings import EvaluationSettings
 
 # With so many verdicts or more, the share of unreadable ones is no matter of chance.
@@ -56,8 +57,9 @@ class Answered:
 class Scorer:
     """Shares engines among the checkpoints that wait. The base model answers once, under another seed than candidates do."""
 
-    def __init__(self, base: str, settings: EvaluationSettings, responses: Path) -> None:
+    def __init__(self, base: str, settings: EvaluationSettings, responses: Path, turns: Turns | None = None) -> None:
         self._base, self._settings, self._kept = base, settings, responses
+        self._turns = turns or Turns()
         self._engines: asyncio.Queue[Any] = asyncio.Queue()
         self._judge: Any = None
         self._baselines: dict[str, asyncio.Task[dict[str, str]]] = {}
@@ -136,7 +138,8 @@ class Scorer:
     async def _respond(self, model: str, prompts: Sequence[EvaluationPrompt], decoding: Decoding) -> tuple[list[Response], float]:
         engine = await self._engines.get()
         try:
-            return await patiently(engine.respond, model, prompts, decoding)
+            async with self._turns.answering():
+                return await patiently(engine.respond, model, prompts, decoding)
         finally:
             self._engines.put_nowait(engine)
 

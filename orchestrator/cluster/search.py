@@ -181,9 +181,10 @@ def _start_actors(settings: Settings, directory: Path) -> _Actors:
     """Start everything at once: imports overlap with each other and with the making of the world."""
     cluster, logs = settings.cluster, directory / "logs"
     names = [f"engine-{number}" for number in range(cluster.engines)]
+    rank = settings.training.lora.rank if settings.training.lora else 0
     engines = [
         EngineActor.options(name=name, num_cpus=engine_cpus(cluster), num_gpus=cluster.gpus_per_engine).remote(
-            settings.evaluation, str(logs / f"{name}.log"), lora_rank=settings.training.lora.rank if settings.training.lora else 0
+            settings.evaluation, str(logs / f"{name}.log"), lora_rank=rank, sleeps=cluster.turns
         )
         for name in names
     ]

@@ -49,7 +49,9 @@ class ClusterSettings(Section):
     """What each part gets. `gangs` groups of `workers` train trials at the same time; `engines` answer prompts beside them.
 
     A run begins when `least_gangs` of the groups find room, by default all; the others join it with nodes that join the cluster.
-    `isolation` "gang" keeps worker groups alive from trial to trial; "run" starts a new group for each trial.
+    With `turns` one group and the engines use the same GPUs, one at a time: engines sleep while the group trains, and give their memory
+    back. A worker and an engine then ask for parts of a GPU. `isolation` "gang" keeps worker groups alive from trial to trial; "run"
+    starts a new group for each trial.
     """
 
     workers: PositiveInt = 1
@@ -59,8 +61,24 @@ class ClusterSettings(Section):
     cpus_per_worker: NonNegativeFloat = 1.0
     gpus_per_worker: NonNegativeFloat = 0.0
     gpus_per_engine: NonNegativeFloat = 0.0
+    turns: bool = False
     isolation: Literal["gang", "run"] = "gang"
     max_attempts: PositiveInt = 3
+
+    @model_validator(mode="after")
+    def _share_gpus(self) -> ClusterSettings:
+        if self.turns and self.gangs > 1:
+            raise ValueError(
+                "with turns one worker group shares its GPUs with the engines, and gangs is more: set gangs = 1, or turns = false"
+            )
+        if self.turns and self.gpus_per_worker + self.gpus_per_engine > 1:
+            raise ValueError(
+                "with turns a worker and an engine share a GPU, and gpus_per_worker and gpus_per_engine are more than one together: "
+                "set them to 0.6 and 0.4"
+            )
+        if self.workers > 1 and 0 < self.gpus_per_worker <= 0.5:
+            raise ValueError("two workers of a group would share a GPU, which NCCL refuses: set gpus_per_worker above 0.5")
+        return self
 
     @property
     def first_gangs(self) -> int:

@@ -122,6 +122,9 @@ class DeepSpeedEngine:
     def save(self, directory: Path) -> None:
         """Write every rank's part."""
         self._engine.save_checkpoint(str(directory), tag=_TAG, save_latest=False, exclude_frozen_parameters=self._base is not None)
+        if self.device.type == "cuda":
+            # What steps took beyond the state is free for an engine that shares the GPU and works now.
+            torch.cuda.empty_cache()
 
     def load(self, directory: Path) -> None:
         """Read every rank's part."""

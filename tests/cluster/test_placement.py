@@ -1,11 +1,15 @@
 """What does not fit into a cluster is refused with the resource that is short, and where."""
 
+from typing import Any
+
 import pytest
+from pydantic import ValidationError
 
 from orchestrator.cluster import placement
-from orchestrator.cluster.placement import HEAD_MARK, bundles, needed, require, unplaced, waiting_places
+from orchestrator.cluster.placement import HEAD_MARK, bundles, held_gpus, needed, require, unplaced, waiting_places
 from orchestrator.errors import ClusterError
-from orchestrator.settings import ClusterSettings
+from orchestrator.settings import ClusterSettings, Settings, VerifierSettings
+from orchestrator.worlds.recipes import TasksRecipe
 
 TWO_NODES = {"10.0.0.1": {"CPU": 16.0, "GPU": 4.0}, "10.0.0.2": {"CPU": 16.0, "GPU": 4.0}}
 
@@ -58,6 +62,26 @@ def test_a_run_begins_when_its_first_gangs_have_room_and_counts_the_gpus_of_all(
     with pytest.raises(ClusterError):
         require(joining.model_copy(update={"least_gangs": 2}), {"one": {"CPU": 8.0, "GPU": 3.0}})
     assert needed(joining, joining.gangs)["GPU"] == 9
+
+
+def test_gpus_that_a_group_and_engines_use_in_turns_are_held_whole_and_once() -> None:
+    parts = ClusterSettings(workers=4, turns=True, gpus_per_worker=0.6, gpus_per_engine=0.4)
+    search = Settings(world=TasksRecipe(kind="tasks"), judge=VerifierSettings(kind="verifier"), cluster=parts)
+    assert held_gpus(search) == 4
+    require(parts, {"one": {"CPU": 8.0, "GPU": 4.0}})
+
+
+@pytest.mark.parametrize(
+    ("cluster", "cure"),
+    [
+        ({"turns": True, "gangs": 2}, "gangs = 1"),
+        ({"turns": True, "gpus_per_worker": 1, "gpus_per_engine": 1}, "0.6 and 0.4"),
+        ({"workers": 2, "gpus_per_worker": 0.5}, "above 0.5"),
+    ],
+)
+def test_shares_of_gpus_that_cannot_be_are_refused_with_the_cure(cluster: dict[str, Any], cure: str) -> None:
+    with pytest.raises(ValidationError, match=cure):
+        ClusterSettings(**cluster)
 
 
 def test_fractions_of_a_gpu_share_one() -> None:

@@ -64,6 +64,16 @@ def answer_with_a_stale_cache(model: Path) -> list[Response]:
         return answer(model)
 
 
+def answer_between_sleeps(*models: Path) -> list[list[Response]]:
+    ENGINE._sleeps = True
+    answers = []
+    for model in models:
+        answers.append(answer(model))
+        assert ENGINE._is_asleep
+    ENGINE._sleeps = False
+    return answers
+
+
 def engine_number() -> int:
     """Number the engines that were built; an address may come back."""
     if not hasattr(ENGINE._llm, "number"):
@@ -97,6 +107,13 @@ def test_swapping_to_other_weights_and_back_restores_the_exact_answers(in_engine
     assert [response.prompt_id for response in first] == ["0", "1", "2"]
     assert all(a.text != b.text for a, b in zip(first, other, strict=True))
     assert again == first
+
+
+def test_an_engine_that_sleeps_between_answers_gives_the_same(in_engine: InEngine, model_a: Path, model_b: Path) -> None:
+    models = [model_a, model_a, model_b, model_a]
+    awake = [in_engine(answer, model) for model in models]
+    assert in_engine(answer_between_sleeps, *models) == awake
+    assert in_engine(answer, model_b) == awake[2]
 
 
 def test_without_clearing_the_cache_the_new_weights_would_answer_from_the_old(in_engine: InEngine, model_a: Path, model_b: Path) -> None:

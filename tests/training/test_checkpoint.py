@@ -19,6 +19,7 @@ from orchestrator.policy.loading import load_policy
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.training.checkpoint import Progress, latest_checkpoint, save_checkpoint
 from orchestrator.training.local_engine import LocalEngine
+from orchestrator.training.loop import train
 from orchestrator.training.run import TrainingRun
 from orchestrator.training.taking_over import take_over
 from orchestrator.training.tidying import keep_only, step_directory
@@ -42,6 +43,23 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     assert all(torch.equal(expected[key], resumed[key]) for key in expected)
     without_time = [[{**step, "telemetry": None} for step in metrics(run)] for run in (whole, broken)]
     assert without_time[0] == without_time[1]
+
+
+def test_a_run_that_nobody_wants_stops_before_its_next_step_and_can_go_on_later(
+    tiny_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
+) -> None:
+    whole, unwanted = (
+        tiny_run(METHODS["dpo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path / name) for name in ("whole", "unwanted")
+    )
+    train_locally(whole)
+    torch.manual_seed(0)
+    answers = iter([True] * 6 + [False])
+    last = train(unwanted, LocalEngine(unwanted.policy(), unwanted.settings), lambda checkpoint: True, lambda: next(answers))
+    assert last.progress.step == 4
+    assert [record["step"] for record in metrics(unwanted)] == [1, 2, 3, 4, 5, 6]
+    train_locally(unwanted)
+    expected, resumed = weights(whole, 12), weights(unwanted, 12)
+    assert all(torch.equal(expected[key], resumed[key]) for key in expected)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

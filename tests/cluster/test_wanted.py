@@ -1,0 +1,77 @@
+"""A worker group hears within a step that nobody wants its trial any more, and never waits to hear it."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import ray
+
+from orchestrator.cluster import training_workers
+from orchestrator.cluster.training_workers import Wanted
+from orchestrator.errors import MachineError
+from orchestrator.search.board import Status
+from tests.cluster.small_search import wait_until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+
+
+class Hub:
+    """Answers as the real one: at once when a trial is over, else after a while."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+        self.failed = False
+
+    async def wait_for(self, trial: str) -> Status:
+        try:
+            await asyncio.wait_for(self.over.wait(), 0.5)
+        except TimeoutError:
+            return Status.TRAINING
+        if self.failed:
+            raise MachineError("the disk is full", trial, "make room")
+        return Status.STOPPED
+
+    async def end(self, failed: bool) -> None:
+        self.failed = failed
+        self.over.set()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def session() -> Iterator[None]:
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setattr(training_workers, "_ASK_EVERY_S", 0.05)
+    actor: Any = ray.remote(Hub).options(num_cpus=0, max_restarts=1).remote()
+    yield actor
+    ray.kill(actor)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_trial_is_wanted_until_it_is_over_or_the_search_has_failed(hub: Any, failed: bool) -> None:
+    wanted = Wanted(hub, "001")
+    for _ in range(20):
+        started = time.perf_counter()
+        assert wanted()
+        assert time.perf_counter() - started < 0.25, "a step waits for the hub's answer"
+        time.sleep(0.05)
+    ray.get(hub.end.remote(failed))
+    wait_until(lambda: not wanted(), 10, "the group hears that its trial is over")
+    assert not wanted()
+
+
+def test_a_trial_stays_wanted_while_the_hub_is_restarting(hub: Any) -> None:
+    wanted = Wanted(hub, "001")
+    assert wanted()
+    ray.kill(hub, no_restart=False)
+    for _ in range(40):
+        assert wanted()
+        time.sleep(0.05)
+    wait_until(lambda: ray.get(hub.end.remote(False)) is None, 10, "the hub is back")
+    wait_until(lambda: not wanted(), 10, "the group hears that its trial is over")
