@@ -4,12 +4,26 @@ import math
 import random
 from collections import Counter
 from collections.abc import Mapping
+from statistics import stdev
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.search.racing import GO_ON, Decision, Race, Rules, Rung, Scores, compare, last_rungs, mean_of, nested_order, rungs
+from orchestrator.search.racing import (
+    GO_ON,
+    Decision,
+    Race,
+    Rules,
+    Rung,
+    Scores,
+    compare,
+    last_rungs,
+    mean_of,
+    nested_order,
+    rungs,
+    standard_error,
+)
 
 SURE = Rules(rungs(2, 400), trials=5, doubt=math.inf)
 RUNG = Rung(2, 400)
@@ -95,6 +109,20 @@ def test_only_trials_with_as_many_prompts_are_rivals() -> None:
 
 def test_the_first_trial_has_nobody_to_be_behind() -> None:
     assert decide({"trial": verdicts(0.0)}, "trial", RUNG, SURE).goes_on
+
+
+@pytest.mark.parametrize(("lost", "goes_on"), [(1, True), (2, True), (3, False), (6, False)])
+def test_one_or_two_prompts_on_which_two_trials_differ_set_none_aside(lost: int, goes_on: bool) -> None:
+    leader = [0.5] * 67
+    trial = [0.0] * lost + leader[lost:]
+    decision = compare(trial, "leader", leader, Rung(2, 67), Rules(SURE.rungs, 5, doubt=1.0))
+    assert decision.goes_on == goes_on
+
+
+def test_the_standard_error_of_many_differences_is_the_usual_one() -> None:
+    drawn = random.Random(1)
+    found = [drawn.choice((-1.0, 0.0, 0.5, 1.0)) for _ in range(2_000)]
+    assert standard_error(found) == pytest.approx(stdev(found) / 2_000**0.5, rel=2e-3)
 
 
 @pytest.mark.parametrize("doubt", [math.inf, 1.0])
