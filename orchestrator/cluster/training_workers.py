@@ -152,14 +152,14 @@ class Wanted:
     def __call__(self) -> bool:
         """False once the trial is over, or the search has failed."""
         if self._answer is not None and ray.wait([self._answer], timeout=0)[0]:
+            answer, self._answer = self._answer, None
             try:
-                status: Status = ray.get(self._answer)
+                status: Status = ray.get(answer)
                 self._is_over = status.is_over
             except RayActorError:
-                self._is_over = False
+                return True  # The hub is restarting: it is asked again.
             except RayTaskError:
                 self._is_over = True
-            self._answer = None
         if self._answer is None and time.monotonic() > self._asked + _ASK_EVERY_S:
             self._asked, self._answer = time.monotonic(), self._hub.wait_for.remote(self._trial)
         return not self._is_over

@@ -20,11 +20,11 @@ from orchestrator.training.validation import validate
 
 def train(
     run: TrainingRun, engine: Engine, on_checkpoint: Callable[[Checkpoint], bool], is_wanted: Callable[[], bool] | None = None
-) -> Checkpoint:
+) -> Checkpoint | None:
     """Train to the last step, resuming from the newest whole checkpoint of `run.directory`.
 
     `on_checkpoint` is called on rank 0 after each checkpoint, the resumed one included, and says whether to go on. `is_wanted` is asked
-    there before every step, and must answer at once. Returns the last checkpoint.
+    there before every step, and must answer at once. Returns the last checkpoint, None for a run that was not wanted up to its first one.
     """
     progress, previous = _begin(run, engine)
     if previous is not None and not _all_hear(engine, partial(on_checkpoint, previous)):
@@ -55,8 +55,6 @@ def train(
             previous = checkpoint
             if not _all_hear(engine, partial(on_checkpoint, checkpoint)):
                 break
-    if previous is None:
-        previous = save_checkpoint(engine, run.directory, progress, run.tokenizer)
     return previous
 
 

@@ -55,11 +55,21 @@ def test_a_run_that_nobody_wants_stops_before_its_next_step_and_can_go_on_later(
     torch.manual_seed(0)
     answers = iter([True] * 6 + [False])
     last = train(unwanted, LocalEngine(unwanted.policy(), unwanted.settings), lambda checkpoint: True, lambda: next(answers))
+    assert last is not None
     assert last.progress.step == 4
     assert [record["step"] for record in metrics(unwanted)] == [1, 2, 3, 4, 5, 6]
     train_locally(unwanted)
     expected, resumed = weights(whole, 12), weights(unwanted, 12)
     assert all(torch.equal(expected[key], resumed[key]) for key in expected)
+
+
+def test_a_run_that_is_not_wanted_up_to_its_first_checkpoint_writes_none(
+    tiny_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
+) -> None:
+    run = tiny_run(METHODS["dpo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path)
+    answers = iter([True, True, False])
+    assert train(run, LocalEngine(run.policy(), run.settings), lambda checkpoint: True, lambda: next(answers)) is None
+    assert not list(run.directory.glob("step-*"))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
