@@ -30,6 +30,8 @@ def local_head(logs: Path) -> Iterator[str]:
         head = subprocess.Popen(command.split(), env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
         try:
             wait_until(lambda: is_listening(ports[1]), 180, "the dashboard listens")
+            # It listens before the agent that starts jobs is there.
+            wait_until(lambda: submit(f"http://127.0.0.1:{ports[1]}", "true").returncode == 0, 180, "a job is taken")
             yield f"http://127.0.0.1:{ports[1]}"
         finally:
             started = [head, *psutil.Process(head.pid).children(recursive=True)]
