@@ -35,7 +35,7 @@ def local_model(model: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]))
+        return Path(snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         cure = "give a directory, or a hub identifier that this machine can download (a gated model needs HF_TOKEN)"
         raise ModelError(f"the model cannot be downloaded: {str(error).splitlines()[0]}", model, cure) from error
@@ -111,7 +111,7 @@ def _fingerprint(directory: Path, stamp: Stamp) -> str:
 def _content(directory: Path) -> list[Path]:
     """The files that a model's answers depend on."""
     names = (*TOKENIZER_FILES, "config.json", "generation_config.json", "tokenizer_config.json", "adapter_config.json")
-    weights = [*directory.glob("*.safetensors"), *directory.glob("*.bin")]
+    weights = [*directory.glob("*.safetensors"), *directory.glob("*.bin"), *directory.glob("*.py")]
     return sorted([directory / name for name in names if (directory / name).is_file()] + weights)
 
 

@@ -1,7 +1,8 @@
 """Means of per-prompt scores, and of their differences, with their doubt."""
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist, fmean, stdev
@@ -47,6 +48,24 @@ def paired_difference(a: Sequence[float], b: Sequence[float], confidence: float 
         raise UserError(f"{len(a)} scores cannot be paired with {len(b)}", cure="score both on the same prompts, in the same order")
     halved = mean_interval([(1 + left - right) / 2 for left, right in zip(a, b, strict=True)], confidence)
     return Interval(2 * halved.mean - 1, 2 * halved.low - 1, 2 * halved.high - 1)
+
+
+def clustered_interval(scores: Sequence[float], clusters: Sequence[Hashable], confidence: float = 0.95) -> Interval:
+    """Estimate the mean of scores in [0, 1] of which those of one cluster, such as a prompt, may hang together.
+
+    The error sums over clusters (Miller 2024, arXiv:2411.00640); scores that are all equal get Wilson's interval of as many clusters.
+    """
+    if len(scores) != len(clusters) or not scores or not all(0 <= score <= 1 for score in scores):
+        raise UserError("an interval needs at least one score, each from 0 to 1 and in a cluster", cure="drop what is unreadable")
+    mean, sums = fmean(scores), defaultdict[Hashable, float](float)
+    for score, cluster in zip(scores, clusters, strict=True):
+        sums[cluster] += score - mean
+    count = len(sums)
+    error = math.sqrt(count / max(1, count - 1) * sum(part**2 for part in sums.values())) / len(scores)
+    if count == 1 or error < NO_SPREAD:
+        return wilson_interval(mean, count, confidence)
+    half = student_quantile(count - 1, confidence) * error
+    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
 @cache

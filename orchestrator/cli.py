@@ -97,6 +97,20 @@ def train(
     train_one(settings, trial, directory or _fresh_directory(f"{settings.name}-{trial.id}"))
 
 
+@app.command()
+def reward(settings_file: SettingsFile, directory: Directory = None) -> None:
+    """Train a reward model on preference pairs, and tell how often it prefers the chosen response of held-out ones.
+
+    Example: daa reward jobs/examples/reward.toml --dir runs/reward
+    """
+    from orchestrator.settings_file import load_reward_settings
+
+    settings = load_reward_settings(settings_file)
+    from orchestrator.cluster.reward_runs import train_reward
+
+    train_reward(settings, directory or _fresh_directory(settings.name))
+
+
 @app.command("eval")
 def evaluate(  # noqa: PLR0913 (the options of the command)
     models: Annotated[

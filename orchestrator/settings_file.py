@@ -13,6 +13,7 @@ from evals.model_files import check_model
 from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.nearest import nearest
 from orchestrator.settings import RangeSettings, Settings
+from orchestrator.settings.reward import RewardSettings
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -26,6 +27,12 @@ def load_settings(path: str | Path) -> Settings:
     """
     values, text = read_toml(Path(path))
     return check_settings(values, str(path), text)
+
+
+def load_reward_settings(path: str | Path) -> RewardSettings:
+    """Read and check the settings of a reward model's training, as `load_settings` does."""
+    values, text = read_toml(Path(path))
+    return validated(RewardSettings, values, str(path), text)
 
 
 def read_toml(file: Path) -> tuple[dict[str, Any], str]:

@@ -14,12 +14,14 @@ from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.objectives import METHODS
 from orchestrator.policy.scores import Needs
 from orchestrator.settings import RangeSettings, SearchSettings, Settings, TrainingSettings, VllmJudgeSettings
-from orchestrator.settings_file import check_settings, line_of, load_settings
+from orchestrator.settings.reward import RewardSettings
+from orchestrator.settings_file import check_settings, line_of, load_reward_settings, load_settings, validated
 from orchestrator.worlds.recipes import World
 from tests.processor_time import is_quick
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "jobs" / "examples").glob("*.toml"))
+OF_REWARDS = [example for example in EXAMPLES if example.name == "reward.toml"]
 OF_BENCHMARKS = [example for example in EXAMPLES if not is_of_a_search(example)]
 OWN_INPUTS = """\
 [model]
@@ -266,12 +268,39 @@ def test_every_example_of_a_benchmark_run_loads(example: Path) -> None:
     assert settings.benchmarks
 
 
-@pytest.mark.parametrize("example", [file for file in EXAMPLES if file not in OF_BENCHMARKS], ids=lambda example: example.name)
+@pytest.mark.parametrize(
+    "example", [file for file in EXAMPLES if file not in (*OF_BENCHMARKS, *OF_REWARDS)], ids=lambda example: example.name
+)
 def test_every_example_loads_and_its_resolved_settings_load_again_as_the_same(example: Path) -> None:
     settings = load_settings(example)
     resolved = json.loads(json.dumps(settings.json_ready()))
     assert check_settings(resolved, "settings.json") == settings
     assert Settings.model_validate_json(json.dumps(resolved)) == settings
+
+
+@pytest.mark.parametrize("example", OF_REWARDS, ids=lambda example: example.name)
+def test_every_example_of_a_reward_model_loads_and_loads_again_as_the_same(example: Path) -> None:
+    settings = load_reward_settings(example)
+    for each in (settings, settings.with_world(World.at(Path("world")))):
+        assert validated(RewardSettings, json.loads(json.dumps(each.json_ready())), "settings.json") == each
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[model]\nbase = "model"\n', "data.train must be given when no [world] makes them"),
+        ('[world]\nkind = "tasks"\n[model]\nbase = "model"\n', "[world] makes model.base itself"),
+        ('[world]\nkind = "tasks"\n[training.lora]\nrank = 4\n', "leave training.lora out"),
+        ('[world]\nkind = "tasks"\n[model]\nreferences = ["other"]\n', "leave model.references out"),
+        ('margn = 1.0\n[world]\nkind = "tasks"\n', "margn (line 1): unknown key; did you mean 'margin'?"),
+        ('[world]\nkind = "tasks"\n[judge]\nkind = "verifier"\n', "judge (line 3): unknown key"),
+    ],
+)
+def test_settings_of_a_reward_model_that_cannot_be_are_refused_with_what_to_change(text: str, message: str, file: Path) -> None:
+    file.write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        load_reward_settings(file)
+    assert message in refused.value.what
 
 
 def test_settings_with_their_world_made_load_again_as_the_same(tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 from evals.errors import SettingsError, UserError
 from evals.judging import Match, Verdict
+from evals.prompts import EvaluationPrompt
 
 
 @dataclass(frozen=True)
@@ -20,21 +23,34 @@ class ReferenceJudge:
 
     @property
     def name(self) -> str:
-        return f"chrf (sacrebleu {version('sacrebleu')}, tie margin {self.tie_margin:g})"
+        return metric_name(f", tie margin {self.tie_margin:g}")
 
     def judge(self, matches: Sequence[Match]) -> list[Verdict]:
         """One verdict per match. Raises UserError for a prompt without a reference."""
-        from sacrebleu import CHRF
-
-        metric = CHRF()
         verdicts = []
         for match in matches:
-            reference = match.prompt.reference
-            if reference is None:
-                raise UserError("the prompt has no `reference`", f"prompt {match.prompt.id}", "add one, or choose another judge")
-            ahead, behind = (metric.sentence_score(text, [reference]).score for text in (match.candidate, match.baseline))
+            ahead, behind = (chrf(match.prompt, text) for text in (match.candidate, match.baseline))
             verdicts.append(Verdict(match.prompt.id, self._score(ahead - behind), reason=f"chrF {ahead:.2f} against {behind:.2f}"))
         return verdicts
 
     def _score(self, difference: float) -> float:
         return 0.5 if abs(difference) <= self.tie_margin else float(difference > 0)
+
+
+def chrf(prompt: EvaluationPrompt, text: str) -> float:
+    """How close a text is to the prompt's reference, 0 to 100. Raises UserError for a prompt without one."""
+    if prompt.reference is None:
+        raise UserError("the prompt has no `reference`", f"prompt {prompt.id}", "add one, or choose another judge")
+    return _metric().sentence_score(text, [prompt.reference]).score
+
+
+def metric_name(further: str = "") -> str:
+    """What chrF depends on."""
+    return f"chrf (sacrebleu {version('sacrebleu')}{further})"
+
+
+@cache
+def _metric() -> Any:
+    from sacrebleu import CHRF
+
+    return CHRF()

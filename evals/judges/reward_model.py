@@ -1,4 +1,4 @@
-"""A reward model as the judge: any sequence classifier with one output, which scores each response by itself."""
+"""A reward model as the judge: any sequence classifier that scores each response by itself."""
 
 import math
 from collections.abc import Sequence
@@ -40,12 +40,16 @@ class RewardModel:
     """Answers a conversation that ends with a response with that response's reward, a number in text.
 
     Loads with transformers, on a GPU where there is one. `batch_size` responses are scored at a time, of similar length; one that does not
-    fit in `max_length` tokens is a failure in its reply.
+    fit in `max_length` tokens is a failure in its reply. Of several outputs `output` says which is the reward: its number, "mean", or a
+    weight for each; without it the model must have one output, or a `score` that it makes of them itself, as ArmoRM does
+    (arXiv:2406.12845). Code that comes with the model runs only with `trust_remote_code`.
     """
 
     model: str
     batch_size: int = 16
     max_length: int = 4096
+    output: int | str | tuple[float, ...] | None = None
+    trust_remote_code: bool = False
 
     @property
     def repeats_itself(self) -> bool:
@@ -53,11 +57,16 @@ class RewardModel:
 
     @property
     def name(self) -> str:
-        return f"reward model {self.model} ({self._version})"
+        return f"reward model {self.model} ({self._version}){self._reading}"
 
     @property
     def identity(self) -> str:
-        return f"reward model {self._version} max_length={self.max_length}"
+        return f"reward model {self._version} max_length={self.max_length}{self._reading}"
+
+    @property
+    def _reading(self) -> str:
+        """What else rewards depend on, where it is not the usual."""
+        return ("" if self.output is None else f" output={self.output}") + (" by its own code" if self.trust_remote_code else "")
 
     @cached_property
     def _version(self) -> str:
@@ -66,7 +75,7 @@ class RewardModel:
     def ask(self, questions: Sequence[Question], keep: Keep = forget) -> list[Reply]:
         """One reply per question, in order; each is handed to `keep` with its batch.
 
-        Raises ModelError for a model that cannot be loaded or has more than one output, UserError for one without a chat template.
+        Raises ModelError for a model that cannot be loaded or whose reward is not named, UserError for one without a chat template.
         """
         import torch
 
@@ -78,11 +87,31 @@ class RewardModel:
             chosen = order[start : start + self.batch_size]
             batch = tokenizer.pad({"input_ids": [encoded[number] for number in chosen]}, return_tensors="pt").to(model.device)
             with torch.inference_mode():
-                scores = model(**batch).logits.float().squeeze(-1).tolist()
+                scores = self._rewards(model(**batch)).tolist()
             for number, score in zip(chosen, scores, strict=True):
                 replies[number] = Reply(repr(score), prompt_tokens=len(encoded[number]))
                 keep(number, replies[number])
         return replies
+
+    def _rewards(self, told: Any) -> Any:
+        """The rewards (B,) in what a model tells of B responses."""
+        import torch
+
+        if self.output is None and getattr(told, "score", None) is not None:
+            return told.score.float().reshape(-1)
+        outputs = told.logits.float()
+        outputs = outputs.reshape(len(outputs), -1)
+        count = outputs.shape[1]
+        if self.output == "mean":
+            return outputs.mean(-1)
+        if isinstance(self.output, tuple) and len(self.output) == count:
+            return outputs @ torch.tensor(self.output, device=outputs.device)
+        if isinstance(self.output, int) and self.output < count:
+            return outputs[:, self.output]
+        if self.output is None and count == 1:
+            return outputs[:, 0]
+        what = f"the reward model has {count} outputs, not one" if self.output is None else f"{self.output} names none of {count} outputs"
+        raise ModelError(what, self.model, 'say which is the reward with `output`: its number from 0, "mean", or a weight for each')
 
     def _encode(self, tokenizer: Any, question: Question) -> list[int]:
         return list(tokenizer.apply_chat_template([message.as_dict() for message in question.messages], return_dict=False))
@@ -94,13 +123,11 @@ class RewardModel:
 
         directory = local_model(self.model)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(directory)
-            model = AutoModelForSequenceClassification.from_pretrained(directory, dtype="auto")
+            trusted = {"trust_remote_code": self.trust_remote_code}
+            tokenizer = AutoTokenizer.from_pretrained(directory, **trusted)
+            model = AutoModelForSequenceClassification.from_pretrained(directory, dtype="auto", **trusted)
         except (OSError, ValueError) as error:
             raise ModelError(f"the reward model cannot be loaded: {error}", self.model, "give a sequence classification model") from error
-        if model.config.num_labels != 1:
-            what = f"the reward model has {model.config.num_labels} outputs, not one"
-            raise ModelError(what, self.model, "give a model trained to score one response (num_labels = 1)")
         if not tokenizer.chat_template:
             raise UserError("the reward model's tokenizer has no chat template", self.model, "save the tokenizer with its `chat_template`")
         if tokenizer.pad_token is None:

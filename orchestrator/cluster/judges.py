@@ -14,6 +14,7 @@ from orchestrator.settings import (
     ReferenceSettings,
     ReplaySettings,
     RewardModelSettings,
+    Section,
     VllmJudgeSettings,
 )
 
@@ -28,9 +29,9 @@ def make_judge(settings: JudgeSettings, replies: Path) -> Judge:
 
         return PairwiseJudge(judge_model(settings, replies), settings.protocol, settings.seed, settings.swapped)
     if isinstance(settings, RewardModelSettings):
-        from evals.judges.reward_model import RewardModel, RewardModelJudge
+        from evals.judges.reward_model import RewardModelJudge
 
-        return RewardModelJudge(remembered(RewardModel(settings.model, settings.batch_size, settings.max_length), replies))
+        return RewardModelJudge(reward_model(settings, replies))
     if isinstance(settings, ReferenceSettings):
         from evals.judges.reference import ReferenceJudge
 
@@ -47,6 +48,13 @@ def judge_model(settings: OpenAISettings | VllmJudgeSettings | ReplaySettings, r
     return remembered(_asked_model(settings), replies)
 
 
+def reward_model(settings: RewardModelSettings, replies: Path) -> RememberingModel:
+    """The reward model behind a judge or a scorer, with its memory."""
+    from evals.judges.reward_model import RewardModel
+
+    return remembered(RewardModel(**settings.model_dump(exclude={"kind", "gpus"})), replies)
+
+
 def _asked_model(settings: OpenAISettings | VllmJudgeSettings) -> ChatModel:
     if isinstance(settings, OpenAISettings):
         from evals.chat_models.openai_model import OpenAIModel, OpenAIModelSettings
@@ -59,8 +67,8 @@ def _asked_model(settings: OpenAISettings | VllmJudgeSettings) -> ChatModel:
     return VllmModel(engine, settings.model)
 
 
-def judge_gpus(settings: JudgeSettings) -> float:
-    """GPUs that the judge's actor holds, once the cluster is joined."""
+def judge_gpus(settings: Section) -> float:
+    """GPUs that the actor of a judge or a scorer holds, once the cluster is joined."""
     if isinstance(settings, VllmJudgeSettings):
         return gpus_or_default(settings.gpus) * settings.tensor_parallel
     return gpus_or_default(settings.gpus) if isinstance(settings, RewardModelSettings) else 0.0

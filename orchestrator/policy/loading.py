@@ -1,6 +1,6 @@
 """Policies and frozen references from a Hugging Face directory or hub identifier."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -10,6 +10,8 @@ from orchestrator.errors import ModelError
 from orchestrator.policy.adapters import add_adapters, quantized
 from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.settings import LoraSettings
+
+Scoring = TypeVar("Scoring", bound=ScoringModel)
 
 _CURE = "give a Hugging Face directory (config.json, *.safetensors, tokenizer files) or a hub identifier"
 
@@ -27,21 +29,32 @@ def load_policy(
     Raises ModelError when there is no model, SettingsError when it has no layer that `lora` names.
     """
     from transformers import AutoModelForCausalLM
+
+    model = loaded(AutoModelForCausalLM, path, precision, **quantized(lora, precision))
+    if lora is not None:
+        add_adapters(model, path, lora)
+    return made_ready(ScoringModel, model, gradient_checkpointing, compiled)
+
+
+def loaded(kind: Any, path: str, precision: torch.dtype, **options: Any) -> Any:
+    """What transformers' class `kind` loads from `path`. Raises ModelError when there is no model."""
     from transformers.utils import logging
 
     check_model(path)
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=precision, **quantized(lora, precision))
+        return kind.from_pretrained(path, dtype=precision, **options)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"the model cannot be loaded: {str(error).splitlines()[0]}", path, _CURE) from error
+
+
+def made_ready(kind: type[Scoring], model: Any, gradient_checkpointing: bool, compiled: bool) -> Scoring:
+    """A loaded model as something that measures packed responses, always in the same way."""
     model.config.use_cache = False
     without_dropout(model)
-    if lora is not None:
-        add_adapters(model, path, lora)
     if gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    scoring = ScoringModel(model)
+    scoring = kind(model)
     if compiled:
         compile_layers(model.get_decoder())
     return scoring

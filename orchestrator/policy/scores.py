@@ -21,6 +21,7 @@ class Needs:
     `mismatched`: another prompt's response to the pair's prompt. `candidates`: all scored responses of a prompt, where the data has
     more than two. `extra_references`: how many reference models besides the frozen start of training (`model.references`).
     `whole_batch`: the loss of a pair depends on the whole global batch, over ranks and micro-batches.
+    `value`: the scalar that a reward model reads from a response's last token; such a model has no log-probabilities, which are NaN.
     """
 
     reference: bool = False
@@ -33,6 +34,7 @@ class Needs:
     candidates: bool = False
     extra_references: int = 0
     whole_batch: bool = False
+    value: bool = False
 
     @property
     def reference_logits(self) -> bool:
@@ -45,7 +47,7 @@ class Needs:
         return replace(Needs(**both), extra_references=max(self.extra_references, other.extra_references))
 
 
-_DIFFERENTIABLE = ("logp", "prefix_logp", "position_kl")
+_DIFFERENTIABLE = ("logp", "prefix_logp", "position_kl", "value")
 _NEED = {
     "reference_logp": "reference=True",
     "reward": "reward=True",
@@ -54,6 +56,7 @@ _NEED = {
     "reference_prefix_logp": "reference=True, prefix=True",
     "position_kl": "position_kl=True",
     "log_collision": "log_collision=True",
+    "value": "value=True",
 }
 
 
@@ -64,7 +67,7 @@ class ResponseScores:
     Log-probabilities are sums over the response's tokens in nats, `length` counts the tokens; a response of length 0 beyond the first
     two of a prompt is absent. `extra_reference_logp` has one more dimension, the extra references. `prefix_logp` sums over the first
     min(Lw, Ll) tokens only. `position_kl` is the sum over positions of KL(reference || policy) over the vocabulary. `log_collision`
-    is the sum over positions of log sum_v pi(v)^2, the log-probability that two draws of the next token agree.
+    is the sum over positions of log sum_v pi(v)^2, the log-probability that two draws of the next token agree. `value` is a reward model's.
     """
 
     logp: Tensor
@@ -76,6 +79,7 @@ class ResponseScores:
     reference_prefix_logp: Tensor | None = None
     position_kl: Tensor | None = None
     log_collision: Tensor | None = None
+    value: Tensor | None = None
 
     @property
     def mean_logp(self) -> Tensor:
@@ -101,6 +105,11 @@ class ResponseScores:
     def known_reward(self) -> Tensor:
         """The explicit reward. Raises ValueError when it was not measured."""
         return self.known("reward")
+
+    @property
+    def known_value(self) -> Tensor:
+        """The reward model's value. Raises ValueError when it was not measured."""
+        return self.known("value")
 
     def known(self, measurement: str) -> Tensor:
         """A measurement by name. Raises ValueError when it was not taken, with the need that asks for it."""

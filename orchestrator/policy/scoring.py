@@ -122,6 +122,7 @@ class _Assembly:
             prefix_logp=table(found["logp"] * _in_prefix(self.responses)[rows]) if self.needs.prefix else None,
             position_kl=table(found["divergence"]) if self.needs.position_kl else None,
             log_collision=table(found["log_collision"]) if self.needs.log_collision else None,
+            value=table(found["value"]) if self.needs.value else None,
             **known,
         )
         step = None

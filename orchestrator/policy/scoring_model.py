@@ -24,8 +24,10 @@ class ScoringModel(nn.Module):
     """A causal language model that measures packed responses, so that an engine can wrap the whole of it.
 
     `layout` is how it lays them out: "shared" (a prompt once for all of its responses), "packed" (each behind a copy of its prompt), or
-    "padded" (one row each), whichever is the first that gives the model's own log-probabilities.
+    "padded" (one row each), whichever is the first that gives the model's own `measurement`.
     """
+
+    measurement = "logp"
 
     def __init__(self, model: nn.Module, layout: str | None = None) -> None:
         """`layout` None has it found out."""
@@ -34,13 +36,18 @@ class ScoringModel(nn.Module):
         config = self.model.config
         self._own_attention = "eager" if getattr(config, "attn_logit_softcapping", None) else config._attn_implementation
         register()
-        self.model.set_output_embeddings(ResponseHead(self.model.get_output_embeddings(), *softcap_and_scale(config)))
+        self.take_head()
         self.spread: Spread | None = None
         self.use_layout(layout or found_layout(self))
 
+    def take_head(self) -> None:
+        """Put what measures response tokens in the place of the model's last layer."""
+        config = self.model.config
+        self.model.set_output_embeddings(ResponseHead(self.model.get_output_embeddings(), *softcap_and_scale(config)))
+
     @property
-    def head(self) -> ResponseHead:
-        """The model's last layer."""
+    def head(self) -> Any:
+        """The model's last layer, a ResponseHead."""
         return self.model.get_output_embeddings()
 
     def use_layout(self, layout: str) -> None:
@@ -74,8 +81,8 @@ class ScoringModel(nn.Module):
             states = spread.whole(states, len(laid.tokens))
         return states.index_select(0, laid.predicting)
 
-    def own_logps(self, responses: PackedResponses) -> Tensor:
-        """Log-probabilities (R,) from the logits of the whole model as transformers has it, one padded row for each response."""
+    def own(self, responses: PackedResponses) -> Tensor:
+        """The `measurement` (R,) from the logits of the whole model as transformers has it, one padded row for each response."""
         laid = responses.unshared()
         return self._padded(laid, self.model, "logits").log_softmax(-1).gather(1, laid.labels[:, None]).squeeze(1)
 
@@ -94,12 +101,12 @@ class ScoringModel(nn.Module):
 
 
 def found_layout(model: ScoringModel) -> str:
-    """The first layout that gives the log-probabilities of the padded one, which is the architecture's own.
+    """The first layout that measures what the padded one does, which is the architecture's own.
 
     Found once for a configuration in a process, so that every rank of a group finds the same; the log tells of any but the first.
     """
     weights, precision = next(model.parameters()), model.model.dtype
-    key = (model.model.config.to_json_string(), precision)
+    key = (model.measurement + model.model.config.to_json_string(), precision)
     if key not in _FOUND:
         was_training = model.training
         model.eval()
@@ -114,7 +121,7 @@ def _first_right(model: ScoringModel, batch: PackedResponses, tolerance: float) 
     name = type(model.model).__name__
     model.use_layout(LAYOUTS[-1])
     with torch.no_grad():
-        expected = model.own_logps(batch)
+        expected = model.own(batch)
     if _distance(_checked(model, LAYOUTS[-1], batch), expected) > tolerance:
         raise ModelError(
             f"the last layer of {name} does something to its logits that is not known here", name, "choose another architecture"
@@ -127,13 +134,13 @@ def _first_right(model: ScoringModel, batch: PackedResponses, tolerance: float) 
             continue
         if off <= tolerance:
             return layout
-        logger.warning("%s gives other log-probabilities when laid out as %r, by up to %.2g a token", name, layout, off)
+        logger.warning("%s measures another %s when laid out as %r, by up to %.2g a token", name, model.measurement, layout, off)
     return LAYOUTS[-1]
 
 
-def _distance(logps: Tensor, expected: Tensor) -> float:
+def _distance(found: Tensor, expected: Tensor) -> float:
     """The largest difference; of halved precision the mean one, since there a single token's may be a rounding of its logit."""
-    differences = (logps - expected.to(logps.dtype)).abs()
+    differences = (found - expected.to(found.dtype)).abs()
     return float(differences.mean() if expected.dtype.itemsize == 2 else differences.max())
 
 
@@ -149,4 +156,4 @@ def _sample(model: ScoringModel) -> PackedResponses:
 @torch.no_grad()
 def _checked(model: ScoringModel, layout: str, batch: PackedResponses) -> Tensor:
     model.use_layout(layout)
-    return model(batch, Wanted(batch.labels, batch.ends))["logp"]
+    return model(batch, Wanted(batch.labels, batch.ends))[model.measurement]

@@ -16,16 +16,22 @@ def hold_out(pairs: Sequence[TokenizedPair], count: int) -> tuple[list[Tokenized
     All pairs of a prompt are on one side. Prompts are taken by the hash of their tokens, so that the same data gives the same pairs, in
     whatever order it lies.
     """
-    room = min(count, len(pairs) // _ONE_OF)
+    held = held_numbers([pair.prompt for pair in pairs], count)
+    kept = [pair for number, pair in enumerate(pairs) if number not in held]
+    return kept, [pairs[number] for number in sorted(held)]
+
+
+def held_numbers(prompts: Sequence[tuple[int, ...]], count: int) -> set[int]:
+    """Which pairs `hold_out` keeps back, by the tokens of their prompts."""
+    room = min(count, len(prompts) // _ONE_OF)
     by_prompt: dict[tuple[int, ...], list[int]] = {}
-    for number, pair in enumerate(pairs) if room else ():
-        by_prompt.setdefault(pair.prompt, []).append(number)
+    for number, prompt in enumerate(prompts) if room else ():
+        by_prompt.setdefault(prompt, []).append(number)
     held: set[int] = set()
     for prompt in sorted(by_prompt, key=_hash):
         if len(held) + len(by_prompt[prompt]) <= room:
             held.update(by_prompt[prompt])
-    kept = [pair for number, pair in enumerate(pairs) if number not in held]
-    return kept, [pairs[number] for number in sorted(held)]
+    return held
 
 
 def _hash(prompt: tuple[int, ...]) -> bytes:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from orchestrator.errors import DataFormatError
+from orchestrator.selection.rewards import standardised
 
 
 def alignment_potential(explicit_margin: Sequence[float], implicit_margin: Sequence[float], weight: float = 1.0) -> np.ndarray:
@@ -20,16 +21,10 @@ def alignment_potential(explicit_margin: Sequence[float], implicit_margin: Seque
             "selection",
             "give one of each for every pair",
         )
-    return _standardised(explicit_margin) - weight * _standardised(implicit_margin)
+    return standardised(explicit_margin)[0] - weight * standardised(implicit_margin)[0]
 
 
 def top_pairs(potential: np.ndarray, ratio: float) -> list[int]:
     """Indices of the share `ratio` of pairs with the highest potential, from the lowest of them to the highest; at least one."""
     count = max(1, int(len(potential) * ratio))
     return np.argsort(potential, kind="stable")[-count:].tolist()
-
-
-def _standardised(values: Sequence[float]) -> np.ndarray:
-    array = np.asarray(values, dtype=np.float64)
-    deviation = array.std()
-    return (array - array.mean()) / deviation if deviation > 0 else array * 0

@@ -100,13 +100,19 @@ class VllmJudgeSettings(AskedJudge):
 
 
 class RewardModelSettings(Section):
-    """A sequence classifier with one output that scores each response by itself; the higher reward wins, the more surely the higher."""
+    """A sequence classifier that scores each response by itself; the higher reward wins, the more surely the higher.
+
+    Of a model with several outputs, `output` says which one is the reward: its number, "mean", or a weight for each. Code that comes
+    with a model, as ArmoRM's does, runs only with `trust_remote_code`.
+    """
 
     kind: Literal["reward_model"]
     model: str
     gpus: NonNegativeFloat | None = None
     batch_size: PositiveInt = 16
     max_length: PositiveInt = 4096
+    output: NonNegativeInt | Literal["mean"] | tuple[float, ...] | None = None
+    trust_remote_code: bool = False
 
 
 class ReplaySettings(AskedJudge):

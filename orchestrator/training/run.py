@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.objectives.contract import Objective
 from orchestrator.policy.loading import load_policy
+from orchestrator.policy.reward_model import load_reward_policy
 from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate, tokens_of
 from orchestrator.settings import TrainingSettings
@@ -49,8 +50,11 @@ class TrainingRun:
         return range(len(self.pairs), len(self.every_pair))
 
     def policy(self) -> ScoringModel:
-        """The model that is trained, as the settings want it. Raises ModelError, SettingsError (see load_policy)."""
+        """The model that is trained, a reward model where values are needed. Raises ModelError, SettingsError (see load_policy)."""
         settings = self.settings
+        if self.objective.needs.value:
+            padding, sparing = self.tokenizer.pad_token_id, settings.gradient_checkpointing
+            return load_reward_policy(self.model, settings.dtype, padding, settings.seed, sparing, settings.compile)
         return load_policy(self.model, settings.dtype, settings.gradient_checkpointing, settings.lora, settings.compile)
 
     def collate(self, indices: Sequence[int]) -> PairBatch:

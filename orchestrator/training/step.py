@@ -30,9 +30,9 @@ class MicroBatch:
 class StepResult:
     """Means over all pairs of the step on all ranks; `state` is the method's state after it, `learning_rate` the one it used.
 
-    Rewards, margin and accuracy are the method's own. `drift` is the mean of |log pi - log pi_ref| per token over both responses, in nats,
-    None for methods without a reference. `longer_chosen` is the share of pairs whose chosen response is the longer one, `longer_wins` the
-    share in which the policy's reward prefers the longer one.
+    Rewards, margin and accuracy are the method's own. Log-probabilities are None for reward models. `drift` is the mean of
+    |log pi - log pi_ref| per token over both responses, in nats, None for methods without a reference. `longer_chosen` is the share of
+    pairs whose chosen response is the longer one, `longer_wins` the share in which the policy's reward prefers the longer one.
     """
 
     loss: float
@@ -40,13 +40,13 @@ class StepResult:
     margin: float
     chosen_reward: float
     rejected_reward: float
-    chosen_logp: float
-    rejected_logp: float
     longer_chosen: float
     longer_wins: float
     gradient_norm: float
     learning_rate: float
     state: State
+    chosen_logp: float | None = None
+    rejected_logp: float | None = None
     drift: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -167,11 +167,11 @@ def _summary(scores: PairScores, outcome: PairLoss) -> dict[str, float]:
         "margin": outcome.chosen_reward - outcome.rejected_reward,
         "chosen_reward": outcome.chosen_reward,
         "rejected_reward": outcome.rejected_reward,
-        "chosen_logp": scores.chosen.logp,
-        "rejected_logp": scores.rejected.logp,
         "longer_chosen": longer.float(),
         "longer_wins": (wins == longer).float(),
     }
+    if scores.chosen.value is None:
+        values |= {"chosen_logp": scores.chosen.logp, "rejected_logp": scores.rejected.logp}
     if scores.chosen.reference_logp is not None:
         values["drift"] = (scores.chosen.mean_log_ratio.abs() + scores.rejected.mean_log_ratio.abs()) / 2
     # One tensor, so that a GPU is waited for once.

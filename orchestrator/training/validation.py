@@ -38,16 +38,21 @@ def validate(run: TrainingRun, engine: Engine, references: References, state: St
 
     The objective sees all pairs at once, however many ranks score them. None where there are none, or where it cannot reward them.
     """
-    if not run.validation:
-        return None
-    devices = [engine.device] if engine.device.type == "cuda" else []
-    with torch.no_grad(), torch.random.fork_rng(devices=devices):
-        outcome = _outcome(run, _scores(run, engine, references), state)
+    outcome = held_out_outcome(run, engine, references, state)
     if outcome is None:
         return None
     margins = outcome.chosen_reward.double() - outcome.rejected_reward.double()
     accuracy, margin = torch.stack([(0.5 + 0.5 * margins.sign()).mean(), margins.mean()]).tolist()
     return Validation(accuracy, margin, len(margins)) if math.isfinite(margin) else None
+
+
+def held_out_outcome(run: TrainingRun, engine: Engine, references: References, state: State) -> PairLoss | None:
+    """What the objective makes of the held-out pairs, in their order, on every rank; see `validate`."""
+    if not run.validation:
+        return None
+    devices = [engine.device] if engine.device.type == "cuda" else []
+    with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        return _outcome(run, _scores(run, engine, references), state)
 
 
 def _scores(run: TrainingRun, engine: Engine, references: References) -> PairScores:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from evals.errors import UserError
-from evals.statistics import holm, mean_interval, paired_difference, student_p, student_quantile
+from evals.statistics import clustered_interval, holm, mean_interval, paired_difference, student_p, student_quantile
 
 
 @pytest.mark.parametrize(
@@ -113,3 +113,11 @@ def test_holms_correction_of_a_worked_example() -> None:
 @given(st.lists(st.floats(0, 1), max_size=5), st.integers(0, 20))
 def test_members_of_a_family_that_show_nothing_need_not_be_listed(ps: list[float], more: int) -> None:
     assert holm(ps, len(ps) + more) == holm([*ps, *[1.0] * more])[: len(ps)]
+
+
+def test_scores_of_one_prompt_count_as_one_prompt_however_many_there_are() -> None:
+    scores = [0.0, 1.0, 1.0, 0.5, 0.25, 1.0]
+    once, plain = clustered_interval(scores, range(6)), mean_interval(scores)
+    assert (once.mean, once.low, once.high) == pytest.approx((plain.mean, plain.low, plain.high))
+    repeated = clustered_interval([score for score in scores for _ in range(5)], [number for number in range(6) for _ in range(5)])
+    assert (repeated.mean, repeated.low, repeated.high) == pytest.approx((once.mean, once.low, once.high))

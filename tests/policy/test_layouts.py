@@ -151,4 +151,4 @@ def test_a_wrong_attention_is_found_out(monkeypatch: pytest.MonkeyPatch, caplog:
     )
     with caplog.at_level(logging.WARNING):
         assert ScoringModel(make("Llama")).layout == "padded"
-    assert "gives other log-probabilities when laid out as 'shared'" in caplog.text
+    assert "measures another logp when laid out as 'shared'" in caplog.text

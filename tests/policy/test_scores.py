@@ -134,12 +134,15 @@ def test_parts_with_fewer_other_responses_get_absent_ones() -> None:
     same(replace(joined, others=None), join_pairs([replace(part, others=None) for part in parts]))
 
 
-def test_the_policys_measurements_are_the_three_that_have_gradients_of_the_sides_there_are() -> None:
-    names = {"logp", "prefix_logp", "position_kl"}
+def test_the_policys_measurements_are_the_four_that_have_gradients_of_the_sides_there_are() -> None:
+    names = {"logp", "prefix_logp", "position_kl", "value"}
     scores = pairs(2, others=1)
     assert scores.others is not None
     found = policy_measurements(scores)
     assert set(found) == {(side, name) for side in ("chosen", "rejected", "others") for name in names}
     assert found["others", "prefix_logp"] is scores.others.prefix_logp
     bare = replace(scores, others=None, rejected=replace(scores.rejected, prefix_logp=None))
-    assert set(policy_measurements(bare)) == {*(("chosen", name) for name in names), ("rejected", "logp"), ("rejected", "position_kl")}
+    assert set(policy_measurements(bare)) == {
+        *(("chosen", name) for name in names),
+        *(("rejected", name) for name in ("logp", "position_kl", "value")),
+    }

@@ -1,0 +1,1 @@
+"""Scorers: what is a response worth by itself."""

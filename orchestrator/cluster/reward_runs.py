@@ -1,0 +1,67 @@
+"""A reward model trained on the cluster's workers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cluster.session import ray_session
+from orchestrator.cluster.training_workers import Gang, engine_for, train_run, warm_up
+from orchestrator.errors import ClusterError
+from orchestrator.report.narration import Narrator, narrated
+from orchestrator.settings.reward import RewardSettings
+
+
+def train_reward(settings: RewardSettings, directory: Path) -> Path:
+    """Train with Ray Train; returns the Hugging Face directory of the last checkpoint. Called again, it resumes."""
+    directory = directory.expanduser().resolve()
+    with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
+        from orchestrator.training.records import read_records, told
+        from orchestrator.training.reward_run import CARD
+
+        story.say_path("training a reward model; everything goes to", directory)
+        settings, run = _prepared(settings, directory, story)
+        (directory / CARD).unlink(missing_ok=True)
+        train_run(Gang("reward", "", str(directory), settings.cluster), _work, {"settings": settings, "directory": str(directory)})
+        model = run.directory / f"step-{run.steps:06d}" / "model"
+        if not model.is_dir():
+            raise ClusterError("training ended without its last checkpoint", str(directory / "logs"), "read the workers' logs")
+        story.say(told(read_records(run.directory)[-1], run.steps))
+        _tell_card(directory / CARD, story)
+        story.say_path(f"trained {run.steps} steps; the reward model, for transformers and `reward_model` judges:", model)
+        return model
+
+
+def _prepared(settings: RewardSettings, directory: Path, story: Narrator) -> tuple[RewardSettings, Any]:
+    """Make the world, where one is named, and load what the workers will, so that bad input is refused here and not by them."""
+    from orchestrator.training.reward_run import reward_run
+
+    if settings.world is not None:
+        from orchestrator.worlds import make_world
+
+        settings = settings.with_world(make_world(settings.world, settings.cache.expanduser() / "worlds", story.say))
+    (directory / "settings.json").write_text(json.dumps(settings.json_ready(), indent=2) + "\n", encoding="utf-8")
+    run, data = reward_run(settings, directory)
+    steps = run.steps
+    story.say(f"{len(run.pairs)} pairs to train on in {steps} steps, {len(run.validation)} held out, {data.identical} left out as equal")
+    return settings, run
+
+
+def _tell_card(file: Path, story: Narrator) -> None:
+    if not file.is_file():
+        story.say("no pairs were held out, so that nothing is known of how well it orders others: see data.validation_pairs")
+        return
+    from orchestrator.training.reward_card import RewardCard
+
+    story.say(RewardCard.from_dict(json.loads(file.read_text(encoding="utf-8"))).told())
+
+
+def _work(config: dict[str, Any]) -> None:
+    """What every worker does."""
+    from orchestrator.training.reward_run import CARD, reward_run, train_reward_model
+
+    directory = Path(config["directory"])
+    warm_up(config["directory"], "reward")
+    run, data = reward_run(config["settings"], directory)
+    engine = engine_for(run)
+    train_reward_model(run, data, engine, directory / CARD)
+    engine.close()

@@ -1,0 +1,86 @@
+"""Settings to scorers, and actors that share the scoring of many responses."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from evals.scoring import ScoredItem, Scorer
+from orchestrator.cluster.asking import ask
+from orchestrator.cluster.judges import judge_gpus, judge_model, replies_directory, reward_model
+from orchestrator.output import send_output_to
+from orchestrator.settings.evaluation import RewardModelSettings, VerifierSettings
+from orchestrator.settings.scoring import ClosenessSettings, RatingSettings, ScorerSettings
+
+
+def make_scorer(settings: ScorerSettings, replies: Path) -> Scorer:
+    """A scorer of responses. Models remember their replies in the directory `replies`, by what they were asked."""
+    if isinstance(settings, RewardModelSettings):
+        from evals.scorers.reward_model import RewardModelScorer
+
+        return RewardModelScorer(reward_model(settings, replies))
+    if isinstance(settings, RatingSettings):
+        from evals.scorers.rating import RatingScorer
+
+        return RatingScorer(judge_model(settings.model, replies))
+    from evals.scorers.direct import LengthScorer, ReferenceScorer, VerifierScorer
+
+    if isinstance(settings, VerifierSettings):
+        return VerifierScorer()
+    if isinstance(settings, ClosenessSettings):
+        return ReferenceScorer()
+    return LengthScorer(settings.prefer == "longer")
+
+
+@ray.remote(max_restarts=-1)
+class ScorerActor:
+    """Any scorer, in a process of its own."""
+
+    def __init__(self, settings: ScorerSettings, log: str, replies: str) -> None:
+        send_output_to(Path(log))
+        self._scorer = make_scorer(settings, Path(replies))
+
+    def name(self) -> str:
+        """What the scores depend on."""
+        return self._scorer.name
+
+    def score(self, items: Sequence[ScoredItem]) -> list[float | None]:
+        """Scores in the order of the items."""
+        return self._scorer.score(items)
+
+
+def start_scorers(name: str, settings: ScorerSettings, count: int, cache: Path, logs: Path) -> list[Any]:
+    """`count` actors of one scorer, found as NAME-0 and so on; each holds the GPUs that the scorer needs."""
+    gpus = judge_gpus(settings.model if isinstance(settings, RatingSettings) else settings)
+    replies = str(replies_directory(cache))
+    return [
+        ScorerActor.options(name=own, num_cpus=0, num_gpus=gpus).remote(settings, str(logs / f"{own}.log"), replies)
+        for own in (f"{name}-{number}" for number in range(count))
+    ]
+
+
+def score_with(actors: Sequence[Any], items: Sequence[ScoredItem]) -> list[float | None]:
+    """Scores in the order of the items, which are dealt out to the actors so that each has about as much text.
+
+    An actor that dies starts again, and is asked again. Raises what a scorer raises.
+    """
+    shares = dealt([len(item.prompt.text) + len(item.text) for item in items], len(actors))
+    with ThreadPoolExecutor(len(actors)) as callers:
+        found = list(
+            callers.map(lambda share: ask(share[0].score, [items[number] for number in share[1]]), zip(actors, shares, strict=False))
+        )
+    scores: list[float | None] = [None] * len(items)
+    for share, of_share in zip(shares, found, strict=True):
+        for number, score in zip(share, of_share, strict=True):
+            scores[number] = score
+    return scores
+
+
+def dealt(costs: Sequence[int], parts: int) -> list[list[int]]:
+    """Numbers into `costs` in as many parts, or fewer where there are fewer costs, with sums about alike; the longest goes first."""
+    from orchestrator.preferences.packing import split_evenly
+
+    parts = min(parts, len(costs))
+    return [share[0] for share in split_evenly(costs, parts, sum(costs) + 1)] if parts else []

@@ -1,0 +1,52 @@
+"""A reward model from a settings file, on a real Ray with two DeepSpeed workers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from evals.judges.reward_model import RewardModel, response_question
+from evals.prompts import EvaluationPrompt
+from tests.cluster.small_search import RunningCommand
+from tests.training.test_reward_model import reward_pairs, write_pairs
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+SETTINGS = """
+cache = "{root}/cache"
+[model]
+base = "{model}"
+[data]
+train = "{train}"
+context = 64
+[training]
+learning_rate = 1e-2
+batch_size = 16
+micro_batch_tokens = 200
+steps = 30
+checkpoints = 2
+precision = "fp32"
+[cluster]
+workers = 2
+cpus_per_worker = 0.5
+"""
+
+
+def test_the_command_leaves_a_judge_and_says_how_good_it_is_and_given_again_says_the_same(tiny_model: Path, tmp_path: Path) -> None:
+    pairs = reward_pairs(200)
+    settings = tmp_path / "reward.toml"
+    settings.write_text(SETTINGS.format(root=tmp_path, model=tiny_model, train=write_pairs(tmp_path / "train.jsonl", pairs)))
+    directory = tmp_path / "run"
+    output = RunningCommand("reward", str(settings), "--dir", str(directory), directory=tmp_path).wait(400)
+    assert "of 10 held-out pairs of 10 prompts" in " ".join(output.split())
+    card = json.loads((directory / "reward.json").read_text())
+    assert card["accuracy"]["mean"] >= 0.9
+    judge = RewardModel(str(directory / "checkpoints" / "step-000030" / "model"))
+    prompts = [EvaluationPrompt(str(number), pair.prompt) for number, pair in enumerate(pairs)]
+    rewards = [
+        [float(reply.text) for reply in judge.ask([response_question(prompt, text) for prompt, text in zip(prompts, texts, strict=True)])]
+        for texts in ([pair.chosen for pair in pairs], [pair.rejected for pair in pairs])
+    ]
+    assert sum(chosen > rejected for chosen, rejected in zip(*rewards, strict=True)) > 0.9 * len(pairs)
+
+    RunningCommand("reward", str(settings), "--dir", str(directory), directory=tmp_path).wait(400)
+    assert json.loads((directory / "reward.json").read_text()) == card
