@@ -123,8 +123,7 @@ class Search:
             trial = self._world.trial(self._proposed)
             self._proposed, self._followed = self._proposed + 1, self._followed + 1
             self.timed("board", self._board.submit, trial)
-            described = {"method": trial.method, "hyperparameters": dict(trial.hyperparameters), "training": dict(trial.training)}
-            self._write("trial", trial=trial.id, **described)
+            self._write("trial", trial=trial.id, **trial.as_event())
         self._hand_out()
 
     def _hand_out(self) -> None:

@@ -17,7 +17,7 @@ from evals.judges.verifier import is_right
 from evals.prompts import EvaluationPrompt, load_prompts
 from orchestrator.distributions import Choice, Distribution, LogUniform
 from orchestrator.errors import DataFormatError
-from orchestrator.search.trial import joint_space, published_samples
+from orchestrator.search.trial import joint_space, published_samples, shared_settings
 from orchestrator.settings import Settings
 from orchestrator.settings_file import load_settings
 from orchestrator.worlds.recipes import TasksRecipe, World
@@ -46,7 +46,7 @@ def sample_configurations(count: int, seed: int) -> list[dict[str, Any]]:
     """Flat samples over METHODS: their published settings first, then a method and each of its hyperparameters by chance."""
     settings = demo_settings()
     space = joint_space(settings.search.model_copy(update={"methods": METHODS}))
-    samples = published_samples(METHODS, space, settings.training)[:count]
+    samples = published_samples(METHODS, space, shared_settings(settings))[:count]
     chance = np.random.default_rng(seed)
     while len(samples) < count:
         method = METHODS[int(chance.integers(len(METHODS)))]

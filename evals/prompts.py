@@ -53,7 +53,9 @@ class PromptSet:
 
 
 def load_prompts(path: str | Path) -> PromptSet:
-    """Read prompts from a JSONL file with `prompt` (text) or `messages`, and optional `id`, `reference`, `answer`, `pattern`, `stratum`.
+    """Read prompts from a JSONL file with `prompt` (text, or messages) or `messages`.
+
+    Optional are `id`, `reference`, `answer`, `pattern` and `stratum`.
 
     Raises DataFormatError naming the file and the line.
     """
@@ -84,7 +86,8 @@ def _prompt(line: bytes, where: str, number: int) -> EvaluationPrompt:
     row = json_line(line, where)
     if not isinstance(row, dict) or not ("prompt" in row or "messages" in row):
         raise DataFormatError("this row has neither `prompt` nor `messages`", where, 'write {"prompt": "..."} or {"messages": [...]}')
-    turns = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
+    turns = row.get("messages") or row["prompt"]
+    turns = [{"role": "user", "content": turns}] if isinstance(turns, str) else turns
     try:
         messages = tuple(Message(str(turn["role"]), str(turn["content"])) for turn in turns)
     except (KeyError, TypeError) as error:

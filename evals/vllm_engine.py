@@ -247,6 +247,8 @@ def _sampling(question: Question, wanted: list[int], room: int) -> "SamplingPara
         top_p=decoding.top_p,
         max_tokens=min(decoding.max_tokens, room),
         seed=_prompt_seed(decoding.seed + question.attempt, question.id) if decoding.temperature > 0 else None,
+        # Those of the sampled tokens alone.
+        logprobs=0 if question.with_logprob else None,
     )
 
 
@@ -255,7 +257,8 @@ def _reply(output: "RequestOutput", labels: Mapping[str, Sequence[int]]) -> Repl
     first = (only.logprobs or [{}])[0]
     logprobs = {label: _log_sum([first[number].logprob for number in numbers]) for label, numbers in labels.items()}
     length = len(output.prompt_token_ids or ())
-    return Reply("" if labels else only.text, logprobs, length, len(only.token_ids), only.finish_reason == "stop")
+    text, logprob = ("", None) if labels else (only.text, only.cumulative_logprob)
+    return Reply(text, logprobs, length, len(only.token_ids), only.finish_reason == "stop", logprob=logprob)
 
 
 def _allowed_rank(rank: int) -> int:

@@ -1,11 +1,13 @@
 """The `daa` command. Heavy imports wait until the work starts."""
 
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from orchestrator import data_command, round_commands
+from orchestrator.round_commands import Directory, fresh_directory
 
 app = typer.Typer(
     name="daa",
@@ -16,7 +18,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 SettingsFile = Annotated[Path, typer.Argument(help="A TOML settings file; jobs/examples has some.")]
-Directory = Annotated[Path | None, typer.Option("--dir", help="Where the run writes. Default: runs/NAME-TIME.")]
 _DEMO = Path("jobs/examples/demo.toml")
 
 
@@ -30,7 +31,7 @@ def demo(directory: Directory = None) -> None:
     from orchestrator.settings_file import load_settings
 
     settings = load_settings(_project_file(_DEMO))
-    search(settings, directory or _fresh_directory(settings.name))
+    search(settings, directory or fresh_directory(settings.name))
 
 
 @app.command("search")
@@ -61,7 +62,7 @@ def search_command(
     check_files(settings)
     from orchestrator.cluster.search import search
 
-    search(settings, directory or _fresh_directory(settings.name))
+    search(settings, directory or fresh_directory(settings.name))
 
 
 @app.command("replay")
@@ -94,7 +95,7 @@ def train(
     from orchestrator.cluster.single_runs import chosen_trial, train_one
 
     trial = chosen_trial(settings, [method, *(hyperparameters or [])] if method else [])
-    train_one(settings, trial, directory or _fresh_directory(f"{settings.name}-{trial.id}"))
+    train_one(settings, trial, directory or fresh_directory(f"{settings.name}-{trial.id}"))
 
 
 @app.command()
@@ -108,7 +109,7 @@ def reward(settings_file: SettingsFile, directory: Directory = None) -> None:
     settings = load_reward_settings(settings_file)
     from orchestrator.cluster.reward_runs import train_reward
 
-    train_reward(settings, directory or _fresh_directory(settings.name))
+    train_reward(settings, directory or fresh_directory(settings.name))
 
 
 @app.command("eval")
@@ -160,7 +161,7 @@ def _evaluate_on_own_prompts(settings_file: Path, models: list[str], directory: 
 
     for model in models:
         own = directory if len(models) == 1 or directory is None else directory / Path(model).name
-        evaluate_one(settings, model, own or _fresh_directory(f"{settings.name}-eval"))
+        evaluate_one(settings, model, own or fresh_directory(f"{settings.name}-eval"))
 
 
 def _evaluate_on_benchmarks(settings_file: Path | None, given: dict[str, Any], models: list[str], directory: Path | None) -> None:
@@ -170,7 +171,7 @@ def _evaluate_on_benchmarks(settings_file: Path | None, given: dict[str, Any], m
     from orchestrator.cluster.benchmark_runs import comparisons, evaluate_models
     from orchestrator.report.terminal import show
 
-    evaluations = evaluate_models(settings, models, directory or _fresh_directory("eval"))
+    evaluations = evaluate_models(settings, models, directory or fresh_directory("eval"))
     for table in shown(evaluations, comparisons(evaluations)):
         show(table)
 
@@ -256,6 +257,11 @@ def methods(
     show(methods_table() if name is None else method_card(name))
 
 
+app.command()(round_commands.rounds)
+app.command()(round_commands.generate)
+app.add_typer(data_command.app)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line, or `arguments`: mistakes of the user end with code 2, failures of the machine with 1.
 
@@ -278,10 +284,6 @@ def main(arguments: list[str] | None = None) -> None:
             error,
         )
         sys.exit(1)
-
-
-def _fresh_directory(name: str) -> Path:
-    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def _project_file(path: Path) -> Path:

@@ -83,14 +83,25 @@ def check_methods(settings: Settings, where: str, text: str = "") -> None:
         method_named(name, _place(("search", "methods"), where, text))
     for owner, ranges in settings.search.space.items():
         place = _place(("search", "space", owner), where, text)
-        known = list(type(settings.training).model_fields) if owner == "training" else list(method_named(owner, place)().hyperparameters())
+        section = _shared(settings, owner, place)
+        known = list(method_named(owner, place)().hyperparameters()) if section is None else list(section)
         for key in ranges:
             if key not in known:
                 raise SettingsError(f"{owner} has no {key!r}", _place(("search", "space", owner, key), where, text), nearest(key, known))
-        if owner != "training" and owner not in settings.search.arms:
+        if section is None and owner not in settings.search.arms:
             raise SettingsError(f"a range is given for {owner}, which is not searched", place, "add it to search.methods")
-        if owner != "training":
+        if section is None:
             _check_ranges(owner, ranges, where, text)
+
+
+def _shared(settings: Settings, owner: str, place: str) -> Sequence[str] | None:
+    """The settings that a search may vary in a section that all methods share; None for what is no such section."""
+    if owner == "rounds":
+        if settings.rounds is None:
+            raise SettingsError("a range is given for rounds, and there are none", place, "add [rounds], or remove the range")
+        return ("count",)
+    sections: dict[str, BaseModel] = {"training": settings.training, "selection": settings.selection}
+    return list(type(sections[owner]).model_fields) if owner in sections else None
 
 
 def _check_ranges(method: str, ranges: Mapping[str, RangeSettings], where: str, text: str) -> None:

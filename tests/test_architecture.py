@@ -28,8 +28,9 @@ ROOMS = (
     ("orchestrator.selection",),
     ("orchestrator.training",),
     ("orchestrator.search",),
-    ("orchestrator.report", "orchestrator.worlds"),
-    ("orchestrator.cluster", "orchestrator.benchmark_command"),
+    ("orchestrator.report", "orchestrator.worlds", "orchestrator.rounds"),
+    ("orchestrator.cluster", "orchestrator.benchmark_command", "orchestrator.selecting_files"),
+    ("orchestrator.round_commands", "orchestrator.data_command"),
     ("orchestrator.cli",),
     ("jobs",),
 )

@@ -109,9 +109,8 @@ class TrialHub:
         """Queue a trial, or a run of the finals: another seed of a trial, trained `until` a step. One that is known is left as it is."""
         await self._ready()
         if self._purse.ended(finals=until is not None) is None and self._board.submit(trial, until):
-            described = {"method": trial.method, "hyperparameters": dict(trial.hyperparameters), "training": dict(trial.training)}
             of_finals = {} if until is None else {"until": until, "seed_of": seed_of}
-            await self._journal.write("trial", trial=trial.id, **described, **of_finals)
+            await self._journal.write("trial", trial=trial.id, **trial.as_event(), **of_finals)
         await self._bell.ring()
 
     async def next_job(self, gang: str) -> Assignment:

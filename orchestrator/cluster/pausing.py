@@ -64,7 +64,6 @@ class Pausing:
                 shutil.rmtree(self._runs / trial.id, ignore_errors=True)
                 return False
             self._board.submit(trial, start=origin.step)
-            described = {"method": trial.method, "hyperparameters": dict(trial.hyperparameters), "training": dict(trial.training)}
-            await self._journal.write("trial", trial=trial.id, **described, parent=origin.trial, from_step=origin.step)
+            await self._journal.write("trial", trial=trial.id, **trial.as_event(), parent=origin.trial, from_step=origin.step)
         await self._ends.end(instead_of, Status.STOPPED, f"{trial.id} goes on in its place, from step {origin.step} of {origin.trial}")
         return True

@@ -14,7 +14,7 @@ from orchestrator.cluster.session import find_actor
 from orchestrator.distributions import Choice, LogUniform, Uniform
 from orchestrator.report.narration import narrator
 from orchestrator.search.goal import Goal
-from orchestrator.search.trial import NUMBER, TRAINING, Origin, joint_space, ranges_of
+from orchestrator.search.trial import NUMBER, SHARED, TRAINING, Origin, joint_space, ranges_of
 from orchestrator.settings import SearchSettings
 
 Continuous = Mapping[str, Uniform | LogUniform]
@@ -128,5 +128,5 @@ def changed_ranges(search: SearchSettings, method: str) -> Continuous:
     return {
         key: given
         for key, given in ranges.items()
-        if not isinstance(given, Choice) and (key == shared or not key.startswith(f"{TRAINING}."))
+        if not isinstance(given, Choice) and (key == shared or key.partition(".")[0] not in SHARED)
     }

@@ -8,15 +8,17 @@ from typing import Any
 
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.capability_runs import suite_of
-from orchestrator.cluster.evaluation_actors import EngineActor, LedgerActor, start_judge
+from orchestrator.cluster.evaluation_actors import LedgerActor, start_judge
 from orchestrator.cluster.finals import play_finals
+from orchestrator.cluster.generating import engine_names, start_engines
 from orchestrator.cluster.hub import TrialHub
 from orchestrator.cluster.judges import within_budget
-from orchestrator.cluster.placement import engine_cpus, held_gpus
+from orchestrator.cluster.placement import held_gpus
 from orchestrator.cluster.proxies import actor_name
 from orchestrator.cluster.searchers import check_installed
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.training_workers import Gang, GangsActor
+from orchestrator.cluster.trial_rounds import begin_rounds
 from orchestrator.cluster.tuning import tune_trials
 from orchestrator.errors import ClusterError, UserError
 from orchestrator.objectives import method_named
@@ -31,6 +33,7 @@ from orchestrator.search.grid import listed_samples
 from orchestrator.search.leaderboard import Row, winner
 from orchestrator.search.ledger import read_ledger
 from orchestrator.search.plan import SearchPlan, make_plan
+from orchestrator.search.trial import shared_settings
 from orchestrator.search.verdict import Answer, answer
 from orchestrator.settings import Settings
 from orchestrator.settings_file import check_settings
@@ -105,7 +108,9 @@ def _announce(settings: Settings, story: Narrator) -> None:
     search = settings.search
     story.say(f"search [bold]{settings.name}[/bold]: {search.trials} trials over {', '.join(search.arms)}")
     if search.allocation == "equal":
-        limits = {name: None if samples is None else len(samples) for name, samples in listed_samples(search, settings.training).items()}
+        limits = {
+            name: None if samples is None else len(samples) for name, samples in listed_samples(search, shared_settings(settings)).items()
+        }
         if line := uneven(shares(limits, search.trials), search.trials):
             story.say(line)
 
@@ -113,6 +118,15 @@ def _announce(settings: Settings, story: Narrator) -> None:
 def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     actors = _start_actors(settings, directory)
     settings, inputs = prepared(settings, story)
+    if settings.rounds is not None:
+        with story.waiting("making the first round's data"):
+            rounds, settings = begin_rounds(settings, directory, engine_names(settings.cluster), HUB)
+        actors.others.append(rounds)
+        inputs = _check_inputs(settings)
+    if settings.rounds is not None or "selection" in settings.search.space:
+        # Trials on different pairs take equally many steps, so that their checkpoints can be compared.
+        steps = settings.training.total_steps(len(inputs.pairs))
+        settings = settings.model_copy(update={"training": settings.training.model_copy(update={"steps": steps})})
     (directory / "settings.json").write_text(json.dumps(settings.json_ready(), indent=2) + "\n", encoding="utf-8")
     story.say(
         f"{len(inputs.pairs)} pairs to train on"
@@ -180,18 +194,12 @@ def _claim(directory: Path) -> None:
 def _start_actors(settings: Settings, directory: Path) -> _Actors:
     """Start everything at once: imports overlap with each other and with the making of the world."""
     cluster, logs = settings.cluster, directory / "logs"
-    names = [f"engine-{number}" for number in range(cluster.engines)]
     rank = settings.training.lora.rank if settings.training.lora else 0
-    engines = [
-        EngineActor.options(name=name, num_cpus=engine_cpus(cluster), num_gpus=cluster.gpus_per_engine).remote(
-            settings.evaluation, str(logs / f"{name}.log"), lora_rank=rank, sleeps=cluster.turns
-        )
-        for name in names
-    ]
+    engines = start_engines(cluster, settings.evaluation, logs, rank)
     judges = [start_judge("judge", within_budget(settings.judge, settings.budget), settings.cache, logs)]
     judges += [start_judge(actor_name(name), model, settings.cache, logs) for name, model in settings.ladder.models.items()]
     ledger = LedgerActor.options(name="ledger").remote(str(directory / "ledger.jsonl"))
-    hub = TrialHub.options(name=HUB).remote(str(directory), names, "judge", "ledger")
+    hub = TrialHub.options(name=HUB).remote(str(directory), engine_names(cluster), "judge", "ledger")
     gangs: Any = GangsActor.options(max_concurrency=cluster.gangs).remote(str(directory))
     for number in range(cluster.gangs):
         gangs.run.remote(Gang(f"gang-{number}", HUB, str(directory), cluster))

@@ -19,7 +19,7 @@ from orchestrator.errors import SettingsError
 from orchestrator.search.allocation import Allocation, Arm, next_method
 from orchestrator.search.goal import Goal
 from orchestrator.search.grid import listed_samples
-from orchestrator.search.trial import GENERATION, NUMBER, joint_space, published_samples, ranges_of
+from orchestrator.search.trial import GENERATION, NUMBER, joint_space, published_samples, ranges_of, shared_settings
 from orchestrator.settings import SearchSettings, Settings
 
 LENGTH = "mean_length"
@@ -110,10 +110,10 @@ class MethodSearch(Searcher):
 
 def make_searcher(settings: Settings, goal: Goal) -> MethodSearch:
     """The settings' searcher for each arm: its published setting first, then proposals."""
-    search = settings.search
-    space, listed = joint_space(search), listed_samples(search, settings.training)
+    search, shared = settings.search, shared_settings(settings)
+    space, listed = joint_space(search), listed_samples(search, shared)
     inner: dict[str, Searcher] = {}
-    for published in published_samples(search.arms, space, settings.training):
+    for published in published_samples(search.arms, space, shared):
         method = published.pop("method")
         samples = listed[method]
         inner[method] = _Listed(samples) if samples is not None else _proposing(search, goal, method, ranges_of(method, space), published)

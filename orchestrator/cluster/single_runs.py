@@ -19,6 +19,7 @@ from orchestrator.objectives import make_objective, method_named
 from orchestrator.report.narration import narrated
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings, TrainingSettings
+from orchestrator.training.tidying import step_directory
 
 
 def chosen_trial(settings: Settings, words: Sequence[str]) -> Trial:
@@ -64,18 +65,26 @@ def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
 
         story.say_path(f"training {trial.method}; everything goes to", directory)
         settings, _ = prepared(replace_methods(settings, trial), story)
-        train_run(
-            Gang("train", "", str(directory), settings.cluster),
-            _work,
-            {"settings": settings, "trial": trial, "directory": str(directory)},
-        )
+        model = train_model(settings, trial, directory)
         run = training_run(settings, trial, directory)
-        model = run.directory / f"step-{run.steps:06d}" / "model"
-        if not model.is_dir():
-            raise ClusterError("training ended without its last checkpoint", str(directory / "logs"), "read the workers' logs")
         story.say(told(read_records(run.directory)[-1], run.steps))
         story.say_path(f"trained {run.steps} steps; the model, for transformers and vLLM:", model)
         return model
+
+
+def train_model(settings: Settings, trial: Trial, directory: Path) -> Path:
+    """Train one trial on the joined cluster; returns the Hugging Face directory of its last checkpoint. Resumes, and keeps what is there.
+
+    Raises ClusterError when training ended without it, and what refuses the data.
+    """
+    run = training_run(settings, trial, directory)
+    model = step_directory(run.directory, run.steps) / "model"
+    if not model.is_dir():
+        config = {"settings": settings, "trial": trial, "directory": str(directory)}
+        train_run(Gang("train", "", str(directory), settings.cluster), _work, config)
+    if not model.is_dir():
+        raise ClusterError("training ended without its last checkpoint", str(directory / "logs"), "read the workers' logs")
+    return model
 
 
 def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:

@@ -89,7 +89,7 @@ def serve_trials(config: dict[str, Any]) -> None:
     rank = warm_up(gang.directory, gang.name)
     hub = find_actor(gang.hub)
     while True:
-        assignment = _agree(ask(hub.next_job, gang.name) if rank == 0 else None)
+        assignment: Assignment = agree(ask(hub.next_job, gang.name) if rank == 0 else None)
         if assignment.job is not None:
             _train(assignment, gang, hub, rank)
             if gang.cluster.isolation == "run":
@@ -129,6 +129,8 @@ def training_run(settings: Settings, trial: Trial, directory: Path) -> Any:
         tokenizer=inputs.tokenizer,
         directory=directory / "checkpoints" / trial.id,
         reference_cache=settings.reference_cache or str(settings.cache.expanduser() / "reference"),
+        selection=trial.selection_settings(settings.selection),
+        reference=settings.model.reference,
         references=settings.model.references,
         validation=inputs.validation,
     )
@@ -165,29 +167,33 @@ class Wanted:
         return not self._is_over
 
 
-def _agree(assignment: Assignment | None) -> Assignment:
-    """Rank 0's assignment, on every rank."""
+def agree(told: Any) -> Any:
+    """What rank 0 was told, on every rank."""
     import torch.distributed as dist
 
-    box: list[Any] = [assignment]
+    box: list[Any] = [told]
     dist.broadcast_object_list(box, src=0)
     return box[0]
 
 
 def _train(assignment: Assignment, gang: Gang, hub: Any, rank: int) -> None:
     """Train one trial; a refusal that all ranks share is told to the hub, anything else ends the process and Ray Train restarts it."""
+    from orchestrator.cluster.trial_rounds import runs_of
     from orchestrator.training.loop import train
 
     job, settings = assignment.job, assignment.settings
     assert job is not None and settings is not None
+    told, wanted = partial(ask, hub.checkpoint, gang.name, job), Wanted(hub, job.trial.id)
     try:
-        run = replace(training_run(settings, job.trial, Path(gang.directory)), keeps_engines=settings.search.takes_over)
-        engine = engine_for(run)
-        try:
-            told = partial(ask, hub.checkpoint, gang.name, job)
-            train(run, engine, lambda point: told(point.progress.step, str(point.directory)), Wanted(hub, job.trial.id))
-        finally:
-            engine.close()
+        for each in runs_of(settings, job.trial, Path(gang.directory), rank):
+            run = replace(each, keeps_engines=settings.search.takes_over)
+            engine = engine_for(run)
+            try:
+                last = train(run, engine, lambda point: told(point.progress.step, str(point.directory)), wanted)
+            finally:
+                engine.close()
+            if last is None or last.progress.step < run.last_step:
+                break
     except DaaError as error:
         if rank == 0:
             ask(hub.failed, gang.name, job.trial.id, error)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +23,7 @@ _CODE = "tokens-1"
 _COMPLETE = "complete.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ReferenceTable:
     """Log-probabilities of all response tokens of N pairs, end to end: pair n's are `tokens[ends[n - 1] : ends[n]]`, response by response.
 
@@ -32,6 +33,15 @@ class ReferenceTable:
     tokens: Tensor
     ends: Sequence[int]
     mismatched: Tensor | None = None
+
+    def mean_margins(self, pairs: Sequence[TokenizedPair]) -> np.ndarray:
+        """| lw/Lw - ll/Ll | of the first `pairs`, (N,) float64: how far apart the model holds chosen and rejected, in nats a token."""
+        sums = np.concatenate([[0.0], np.cumsum(self.tokens.double().numpy())])
+        starts = np.array([0, *self.ends[:-1]])[: len(pairs)]
+        middles = starts + np.array([len(pair.chosen) for pair in pairs])
+        stops = middles + np.array([len(pair.rejected) for pair in pairs])
+        chosen, rejected = ((sums[end] - sums[begin]) / (end - begin) for begin, end in ((starts, middles), (middles, stops)))
+        return np.abs(chosen - rejected)
 
     def of(self, pairs: Sequence[int]) -> ReferenceScores:
         """The scores of some pairs, as a batch of them has them."""
@@ -115,7 +125,6 @@ def complete(cache: str, key: str, names: Sequence[str]) -> None:
 
 def read_reference(cache: str, key: str, dtype: torch.dtype = torch.float32) -> ReferenceTable | None:
     """The scores kept under `key`, or None."""
-    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -32,11 +32,7 @@ def tokenize(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths, 
     Raises ModelError when the tokenizer has no template, DataFormatError (with file and line) when a prompt leaves no room for an
     answer, or when no pair is left.
     """
-    if not getattr(tokenizer, "chat_template", None):
-        raise ModelError(
-            "the tokenizer has no chat template", str(tokenizer.name_or_path), "add `chat_template` to its tokenizer_config.json"
-        )
-    tokenized = [_tokenize_pair(tokenizer, pair, lengths) for pair in pairs]
+    tokenized = tokenize_each(tokenizer, pairs, lengths)
     different = [pair for pair in tokenized if pair.chosen != pair.rejected]
     if not different:
         raise DataFormatError(
@@ -45,6 +41,15 @@ def tokenize(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths, 
     # Mismatched responses come from the same side, so that nothing of a pair that is held out is trained on.
     kept, validation = (tuple(_with_mismatched(side, lengths)) for side in hold_out(different, held_out))
     return TokenizedData(kept, len(tokenized) - len(different), validation)
+
+
+def tokenize_each(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths) -> list[TokenizedPair]:
+    """Every pair, in order, those that truncation made identical too, without mismatched responses. Raises as `tokenize` does."""
+    if not getattr(tokenizer, "chat_template", None):
+        raise ModelError(
+            "the tokenizer has no chat template", str(tokenizer.name_or_path), "add `chat_template` to its tokenizer_config.json"
+        )
+    return [_tokenize_pair(tokenizer, pair, lengths) for pair in pairs]
 
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> tuple[int, ...]:

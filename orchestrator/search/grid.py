@@ -7,17 +7,17 @@ from typing import Any
 
 from orchestrator.distributions import Choice, Distribution, LogUniform
 from orchestrator.search.trial import joint_space, published_samples, ranges_of
-from orchestrator.settings import SearchSettings, TrainingSettings
+from orchestrator.settings import SearchSettings
 
 
-def listed_samples(search: SearchSettings, training: TrainingSettings) -> dict[str, list[dict[str, Any]] | None]:
-    """All samples of each arm, its published one first; None where there is no end of them.
+def listed_samples(search: SearchSettings, shared: Mapping[str, Mapping[str, Any]]) -> dict[str, list[dict[str, Any]] | None]:
+    """All samples of each arm under the `shared_settings`, its published one first; None where there is no end of them.
 
     A grid ends, and so does a method without any range: to train it twice with the same setting tells nothing.
     """
     space = joint_space(search)
     listed: dict[str, list[dict[str, Any]] | None] = {}
-    for sample in published_samples(search.arms, space, training):
+    for sample in published_samples(search.arms, space, shared):
         method = sample.pop("method")
         ranges = ranges_of(method, space)
         listed[method] = grid(ranges, search.grid_points, sample) if search.searcher == "grid" or not ranges else None

@@ -3,14 +3,16 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from orchestrator.distributions import Distribution
 from orchestrator.objectives import Objective, make_objective, method_named
-from orchestrator.settings import SearchSettings, TrainingSettings
+from orchestrator.settings import RoundsSettings, SearchSettings, SelectionSettings, Settings, TrainingSettings
 
-TRAINING = "training"
+TRAINING, SELECTION, ROUNDS = "training", "selection", "rounds"
+# What a sample says besides the method and its hyperparameters: the sections of the settings that a search may vary.
+SHARED = (TRAINING, SELECTION, ROUNDS)
 ORIGIN = "origin"
 # What a sample and its scores are called by, beside the method and its settings.
 NUMBER = "number"
@@ -39,12 +41,14 @@ class Origin:
 
 @dataclass(frozen=True)
 class Trial:
-    """`hyperparameters` are the method's own; `training` replaces training settings for this trial."""
+    """`hyperparameters` are the method's own; `training`, `selection` and `rounds` replace settings of these sections for this trial."""
 
     id: str
     method: str
     hyperparameters: Mapping[str, Any]
     training: Mapping[str, Any]
+    selection: Mapping[str, Any] = field(default_factory=dict)
+    rounds: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def from_sample(number: int, sample: Mapping[str, Any]) -> "Trial":
@@ -55,10 +59,11 @@ class Trial:
         """
         method = sample["method"]
         digest = hashlib.sha256(json.dumps(sample, sort_keys=True, default=str).encode()).hexdigest()
-        parts = {owner: _owned(sample, owner) for owner in (method, TRAINING)}
+        parts = {owner: _owned(sample, owner) for owner in (method, *SHARED)}
         origin = Origin.of(sample)
         generation = f"@{origin.generation}" if origin else ""
-        return Trial(f"{number:03d}-{method_named(method).name}-{digest[:4]}{generation}", method, parts[method], parts[TRAINING])
+        name = f"{number:03d}-{method_named(method).name}-{digest[:4]}{generation}"
+        return Trial(name, method, parts[method], **{owner: parts[owner] for owner in SHARED})
 
     def objective(self) -> Objective:
         """The method, ready to be called."""
@@ -68,32 +73,52 @@ class Trial:
         """The run's training settings with this trial's own."""
         return TrainingSettings.model_validate(base.model_dump() | dict(self.training))
 
+    def selection_settings(self, base: SelectionSettings) -> SelectionSettings:
+        """Which pairs the run is trained on."""
+        return SelectionSettings.model_validate(base.model_dump() | dict(self.selection))
+
+    def rounds_settings(self, base: RoundsSettings | None) -> RoundsSettings | None:
+        """The rounds that the run is trained in, None for one on the given pairs alone."""
+        return None if base is None else RoundsSettings.model_validate(base.model_dump() | dict(self.rounds))
+
     def described(self) -> dict[str, Any]:
-        """All hyperparameters in one flat dictionary, for tables."""
-        return {**self.hyperparameters, **self.training}
+        """What varies, in one flat dictionary, for tables; names of selection and rounds with their section."""
+        named = {f"{owner}.{key}": value for owner in (SELECTION, ROUNDS) for key, value in getattr(self, owner).items()}
+        return {**self.hyperparameters, **self.training, **named}
+
+    def as_event(self) -> dict[str, Any]:
+        """What the ledger keeps of it when it joins."""
+        parts = {owner: dict(getattr(self, owner)) for owner in SHARED}
+        told = {owner: part for owner, part in parts.items() if part or owner == TRAINING}
+        return {"method": self.method, "hyperparameters": dict(self.hyperparameters), **told}
 
 
 def trial_of(event: Mapping[str, Any]) -> Trial:
     """The trial of the ledger's event that it joined."""
-    return Trial(event["trial"], event["method"], event["hyperparameters"], event["training"])
+    return Trial(event["trial"], event["method"], event["hyperparameters"], **{owner: event.get(owner, {}) for owner in SHARED})
+
+
+def shared_settings(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The values of the sections that all trials share, for what a trial does not vary."""
+    return {owner: section.model_dump() for owner in SHARED if (section := getattr(settings, owner)) is not None}
 
 
 def joint_space(search: SearchSettings) -> dict[str, dict[str, Distribution]]:
-    """The ranges of every method under its name, and of training settings under `training`; the settings' own ranges go first."""
+    """The ranges of every method under its name, and of shared settings under their section's; the settings' own ranges go first."""
     space = {name: dict(method_named(name).search_space) for name in search.arms}
     for owner, ranges in search.space.items():
         space.setdefault(owner, {}).update({key: given.distribution() for key, given in ranges.items()})
     return space
 
 
-def published_samples(methods: Sequence[str], space: Space, training: TrainingSettings) -> list[dict[str, Any]]:
-    """Each method's published defaults as a flat sample; a default outside the given range is left to the searcher."""
+def published_samples(methods: Sequence[str], space: Space, shared: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each method's published defaults, and the `shared_settings`, as a flat sample; what is outside its range is left to the searcher."""
     samples = []
     for name in methods:
-        defaults = {name: method_named(name)().hyperparameters(), TRAINING: training.model_dump()}
+        defaults = {name: method_named(name)().hyperparameters(), **shared}
         flat = {
             f"{owner}.{key}": defaults[owner][key]
-            for owner in (name, TRAINING)
+            for owner in (name, *shared)
             for key, distribution in space.get(owner, {}).items()
             if distribution.contains(defaults[owner][key])
         }
@@ -103,7 +128,7 @@ def published_samples(methods: Sequence[str], space: Space, training: TrainingSe
 
 def ranges_of(method: str, space: Space) -> dict[str, Distribution]:
     """What may vary in a method's trials, its own and what training shares, by its name in a flat sample."""
-    return {f"{owner}.{key}": distribution for owner in (method, TRAINING) for key, distribution in space.get(owner, {}).items()}
+    return {f"{owner}.{key}": distribution for owner in (method, *SHARED) for key, distribution in space.get(owner, {}).items()}
 
 
 def _owned(sample: Mapping[str, Any], owner: str) -> dict[str, Any]:

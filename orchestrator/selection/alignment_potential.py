@@ -1,14 +1,12 @@
 """Alignment potential (M_AP): pairs whose explicit margin is large and whose implicit margin is still small teach the most."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from orchestrator.errors import DataFormatError
-from orchestrator.selection.rewards import standardised
+from orchestrator.selection.rewards import Values, standardised
 
 
-def alignment_potential(explicit_margin: Sequence[float], implicit_margin: Sequence[float], weight: float = 1.0) -> np.ndarray:
+def alignment_potential(explicit_margin: Values, implicit_margin: Values, weight: float = 1.0) -> np.ndarray:
     """The potential of N pairs, (N,) float64: z(explicit) - weight z(implicit), z with the population's deviation.
 
     `explicit_margin` is |r(yw) - r(yl)| of a reward model, `implicit_margin` | lw/Lw - ll/Ll | under the model about to be trained, in

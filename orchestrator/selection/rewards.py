@@ -7,6 +7,8 @@ import numpy as np
 
 from orchestrator.errors import DataFormatError
 
+Values = Sequence[float] | np.ndarray
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -19,13 +21,13 @@ class Scale:
         """A JSON-ready form, to be kept with what was standardised."""
         return asdict(self)
 
-    def applied(self, rewards: Sequence[float]) -> np.ndarray:
+    def applied(self, rewards: Values) -> np.ndarray:
         """Rewards (N,) on this scale, float64; where the scale's own did not vary all count 0."""
         array = np.asarray(rewards, dtype=np.float64)
         return (array - self.mean) / self.deviation if self.deviation > 0 else array * 0
 
 
-def scale_of(rewards: Sequence[float]) -> Scale:
+def scale_of(rewards: Values) -> Scale:
     """The scale of N rewards. Raises DataFormatError when there are none, or when one is no finite number."""
     array = np.asarray(rewards, dtype=np.float64)
     if not len(array) or not np.isfinite(array).all():
@@ -36,7 +38,7 @@ def scale_of(rewards: Sequence[float]) -> Scale:
     return Scale(float(array.mean()), spread)
 
 
-def standardised(rewards: Sequence[float]) -> tuple[np.ndarray, Scale]:
+def standardised(rewards: Values) -> tuple[np.ndarray, Scale]:
     """Rewards (N,) with mean 0 and deviation 1, as RPO takes them (arXiv:2502.00203), and their scale; all 0 where they do not vary."""
     scale = scale_of(rewards)
     return scale.applied(rewards), scale

@@ -20,17 +20,30 @@ from orchestrator.settings.evaluation import (
     VllmJudgeSettings,
 )
 from orchestrator.settings.ladder import LadderSettings
+from orchestrator.settings.rounds import EvolutionSettings, GenerationSettings, RevisionSettings, RoundsSettings
 from orchestrator.settings.search import BudgetSettings, FinalsSettings, RangeSettings, SearchSettings
 from orchestrator.settings.section import Section
+from orchestrator.settings.selection import SelectionSettings
 from orchestrator.settings.training import LoraSettings, TrainingSettings
 from orchestrator.worlds.recipes import TasksRecipe, TextRecipe, World
 
 
 class ModelSettings(Section):
-    """The model to align, and further reference models for methods that use them: Hugging Face directories or hub identifiers."""
+    """The model to align, and those it is compared with: Hugging Face directories or hub identifiers.
+
+    `reference` is the frozen model of methods that have one, by default the base model; several with weights that sum to 1 are mixed by
+    their log-probabilities. `references` are further ones, for methods that use more than one.
+    """
 
     base: str | None = None
+    reference: dict[str, float] = {}
     references: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _mixed(self) -> ModelSettings:
+        if self.reference and abs(sum(self.reference.values()) - 1) > 1e-6:
+            raise ValueError(f"the weights of model.reference sum to {sum(self.reference.values()):g}: let them sum to 1")
+        return self
 
 
 class DataSettings(Section):
@@ -106,6 +119,8 @@ class Settings(Section):
     finals: FinalsSettings = FinalsSettings()
     budget: BudgetSettings = BudgetSettings()
     ladder: LadderSettings = LadderSettings()
+    selection: SelectionSettings = SelectionSettings()
+    rounds: RoundsSettings | None = None
     cluster: ClusterSettings = ClusterSettings()
     cache: Path = Path("~/.cache/daa-orchestrator")
     reference_cache: str | None = None
@@ -146,28 +161,36 @@ class Settings(Section):
         if self.ladder.prune and "validation" in self.ladder.rungs and not self.data.validation_pairs:
             raise ValueError("ladder.prune goes by pairs that are held out, and data.validation_pairs is 0: hold some out")
         self.training.check_workers(self.cluster.workers)
-        self._check_searched_training()
+        self._check_searched_sections()
         return self
 
-    def _check_searched_training(self) -> None:
-        """Every training setting that the search may choose must be possible."""
-        for key, searched in self.search.space.get("training", {}).items():
-            if key not in type(self.training).model_fields:
-                continue
-            for value in searched.options if searched.options is not None else (searched.low, searched.high):
-                try:
-                    TrainingSettings.model_validate(self.training.model_dump() | {key: value}).check_workers(self.cluster.workers)
-                except (ValidationError, SettingsError) as error:
-                    reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.what
-                    raise ValueError(f"search.space.training.{key} may not be {value}: {reason}") from error
+    def _check_searched_sections(self) -> None:
+        """Every shared setting that the search may choose must be possible."""
+        for owner in ("training", "selection", "rounds"):
+            section = getattr(self, owner)
+            for key, searched in self.search.space.get(owner, {}).items():
+                if section is None or key not in type(section).model_fields:
+                    continue
+                for value in searched.options if searched.options is not None else (searched.low, searched.high):
+                    try:
+                        chosen = type(section).model_validate(section.model_dump() | {key: value})
+                        if isinstance(chosen, TrainingSettings):
+                            chosen.check_workers(self.cluster.workers)
+                    except (ValidationError, SettingsError) as error:
+                        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.what
+                        raise ValueError(f"search.space.{owner}.{key} may not be {value}: {reason}") from error
 
     def with_world(self, world: World) -> Settings:
         """The same run on what its world made."""
+        rounds = self.rounds
+        if rounds is not None and rounds.prompts is None:
+            rounds = rounds.model_copy(update={"prompts": world.practice})
         return self.model_copy(
             update={
                 "world": None,
                 "model": self.model.model_copy(update={"base": str(world.model)}),
                 "data": self.data.model_copy(update={"train": world.train}),
+                "rounds": rounds,
                 "evaluation": self.evaluation.model_copy(update={"prompts": world.prompts, "held_out": world.held_out}),
             }
         )
@@ -185,7 +208,9 @@ __all__ = [
     "ClusterSettings",
     "DataSettings",
     "EvaluationSettings",
+    "EvolutionSettings",
     "FinalsSettings",
+    "GenerationSettings",
     "JudgeSettings",
     "LadderSettings",
     "LoraSettings",
@@ -194,9 +219,12 @@ __all__ = [
     "RangeSettings",
     "ReferenceSettings",
     "ReplaySettings",
+    "RevisionSettings",
     "RewardModelSettings",
+    "RoundsSettings",
     "SearchSettings",
     "Section",
+    "SelectionSettings",
     "Settings",
     "TrainingSettings",
     "VerifierSettings",

@@ -12,6 +12,7 @@ from orchestrator.training.records import Records
 from orchestrator.training.references import References, references_of
 from orchestrator.training.run import TrainingRun
 from orchestrator.training.schedule import learning_rate
+from orchestrator.training.selecting import selected_pairs
 from orchestrator.training.step import MicroBatch, train_step
 from orchestrator.training.telemetry import Meter, padding_share
 from orchestrator.training.tidying import forget_optimizer
@@ -21,7 +22,7 @@ from orchestrator.training.validation import validate
 def train(
     run: TrainingRun, engine: Engine, on_checkpoint: Callable[[Checkpoint], bool], is_wanted: Callable[[], bool] | None = None
 ) -> Checkpoint | None:
-    """Train to the last step, resuming from the newest whole checkpoint of `run.directory`.
+    """Train to the run's last step, resuming from the newest whole checkpoint of `run.directory`.
 
     `on_checkpoint` is called on rank 0 after each checkpoint, the resumed one included, and says whether to go on. `is_wanted` is asked
     there before every step, and must answer at once. Returns the last checkpoint, None for a run that was not wanted up to its first one.
@@ -30,13 +31,14 @@ def train(
     if previous is not None and not _all_hear(engine, partial(on_checkpoint, previous)):
         return previous
     references = references_of(run, engine)
-    checkpoint_steps = run.settings.checkpoint_steps(len(run.pairs))
+    kept = selected_pairs(run, engine)
+    checkpoint_steps = run.settings.checkpoint_steps(len(kept))
     records, meter = Records(run.directory, progress.step, engine.rank == 0), Meter(engine)
-    for step in range(progress.step, run.steps):
+    for step in range(progress.step, run.last_step):
         if is_wanted is not None and not _all_hear(engine, is_wanted):
             break
         with engine.watch("data"):
-            batch = global_batch(len(run.pairs), run.settings.batch_size, step, run.settings.seed)
+            batch = [kept[number] for number in global_batch(len(kept), run.settings.batch_size, step, run.settings.seed)]
             micro_batches = _micro_batches(run, engine, batch, references)
         rate = learning_rate(run.settings, step, run.steps)
         result = train_step(engine, run.objective, progress.state, micro_batches, run.settings.batch_size, rate)

@@ -1,12 +1,13 @@
 """What a policy is compared with: scores that were computed once, or the frozen model itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 
+from orchestrator.errors import SettingsError
 from orchestrator.policy.loading import load_reference
 from orchestrator.policy.reference_cache import ReferenceTable, complete, keep_share, read_reference, reference_key, writing_alone
 from orchestrator.policy.scoring import FrozenModel, ReferenceScores, reference_scores
@@ -34,12 +35,32 @@ def references_of(run: TrainingRun, engine: Engine) -> References:
     """What the run's method needs, from the cache or computed by all ranks together. Raises SettingsError for too few further models."""
     needs = run.objective.needs
     check_references({run.objective.name: needs}, len(run.references))
+    mixed = run.reference or {run.model: 1.0}
     main = None
     if needs.reference_logits:
-        main = _frozen(run, engine, run.model)
+        main = _frozen(run, engine, _only(mixed, run.objective.name))
     elif needs.reference:
-        main = _reference_table(run, engine, run.model)
-    return References(main, tuple(_reference_table(run, engine, model) for model in run.references) if needs.extra_references else ())
+        main = mixture([(reference_table(run, engine, model), weight) for model, weight in mixed.items()])
+    return References(main, tuple(reference_table(run, engine, model) for model in run.references) if needs.extra_references else ())
+
+
+def mixture(tables: Sequence[tuple[ReferenceTable, float]]) -> ReferenceTable:
+    """The weighted sum of log-probabilities: up to a constant that pairs do not see, the log of a product of powers of the models."""
+    (first, weight), *others = tables
+    if not others and weight == 1:
+        return first
+    tokens = torch.stack([table.tokens * weight for table, weight in tables]).sum(0)
+    sums = [None if table.mismatched is None else table.mismatched * weight for table, weight in tables]
+    known = [each for each in sums if each is not None]
+    return ReferenceTable(tokens, first.ends, torch.stack(known).sum(0) if len(known) == len(sums) else None)
+
+
+def _only(mixed: Mapping[str, float], method: str) -> str:
+    """The one model whose logits are compared."""
+    if len(mixed) > 1:
+        what = f"{method} compares logits, and model.reference mixes the log-probabilities of {len(mixed)} models"
+        raise SettingsError(what, "model.reference", "choose a method that compares log-probabilities, such as dpo")
+    return next(iter(mixed))
 
 
 def _frozen(run: TrainingRun, engine: Engine, name: str) -> FrozenModel:
@@ -49,7 +70,7 @@ def _frozen(run: TrainingRun, engine: Engine, name: str) -> FrozenModel:
     return engine.prepare(load_reference(name, run.settings.dtype, engine.device, run.settings.compile))
 
 
-def _reference_table(run: TrainingRun, engine: Engine, name: str) -> ReferenceTable:
+def reference_table(run: TrainingRun, engine: Engine, name: str) -> ReferenceTable:
     """All pairs' scores under a model, from the cache; the ranks compute them together when they are not there."""
     needs, cache = run.objective.needs, run.reference_cache
     computed = run.settings.computed(is_trained=name == run.model)

@@ -1,26 +1,31 @@
 """All that decides what a training run does."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from orchestrator.objectives.contract import Objective
 from orchestrator.policy.loading import load_policy
 from orchestrator.policy.reward_model import load_reward_policy
 from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate, tokens_of
-from orchestrator.settings import TrainingSettings
+from orchestrator.selection.choosing import count_selected
+from orchestrator.settings import SelectionSettings, TrainingSettings
 
 
 @dataclass(frozen=True)
 class TrainingRun:
     """All that decides a run's result: the method, the settings, the tokenised pairs and the models; and where it writes.
 
-    `references` are models besides the base model that some methods compare the policy with. `validation` are pairs that are scored at
+    `selection` says which of the pairs are trained on. `reference` mixes the log-probabilities of models with weights, in the place of the
+    base model's; `references` are models besides it that some methods compare the policy with. `validation` are pairs that are scored at
     each checkpoint and never trained on; in `every_pair` they follow the others, and indices count through both. With `keeps_engines`
-    each checkpoint keeps what resuming needs, for runs that take up this one's training there.
+    each checkpoint keeps what resuming needs, for runs that take up this one's training there. A run goes on `until` a step, its last one
+    by default, where another run of the same directory may go on with other pairs.
     """
 
     objective: Objective
@@ -30,14 +35,34 @@ class TrainingRun:
     tokenizer: Any
     directory: Path
     reference_cache: str
+    selection: SelectionSettings = field(default_factory=SelectionSettings)
+    reference: Mapping[str, float] = field(default_factory=dict)
     references: tuple[str, ...] = ()
     validation: Sequence[TokenizedPair] = ()
     keeps_engines: bool = False
+    until: int | None = None
+
+    @property
+    def last_step(self) -> int:
+        """The step at which the training of these pairs ends."""
+        return self.steps if self.until is None else min(self.until, self.steps)
 
     @property
     def steps(self) -> int:
         """Optimiser steps of the whole run."""
-        return self.settings.total_steps(len(self.pairs))
+        return self.settings.total_steps(self.kept)
+
+    @cached_property
+    def explicit_margins(self) -> np.ndarray:
+        """How far apart the rewards of each pair are, (N,); NaN where the data has none."""
+        sides = [[pair.chosen_reward for pair in self.pairs], [pair.rejected_reward for pair in self.pairs]]
+        chosen, rejected = np.array(sides, dtype=np.float64)
+        return np.abs(chosen - rejected)
+
+    @cached_property
+    def kept(self) -> int:
+        """How many of the pairs are trained on. Raises DataFormatError (see `selected`)."""
+        return count_selected(self.selection, self.explicit_margins)
 
     @cached_property
     def every_pair(self) -> Sequence[TokenizedPair]:

@@ -67,17 +67,22 @@ class TextRecipe:
 
 @dataclass(frozen=True)
 class World:
-    """Where a made world lies: a Hugging Face directory and three JSONL files."""
+    """Where a made world lies: a Hugging Face directory and JSONL files.
+
+    `practice` has the prompts of the training pairs, with what the verifier knows about them, for worlds of tasks.
+    """
 
     model: Path
     train: Path
     prompts: Path
     held_out: Path
+    practice: Path
 
     @classmethod
     def at(cls, directory: Path) -> "World":
         """Name the world whose files lie in `directory`."""
-        return cls(directory / "model", directory / "train.jsonl", directory / "prompts.jsonl", directory / "held_out.jsonl")
+        files = (directory / f"{name}.jsonl" for name in ("train", "prompts", "held_out", "practice"))
+        return cls(directory / "model", *files)
 
 
 def _refuse_below(recipe: TasksRecipe | TextRecipe, least: int, *names: str) -> None:

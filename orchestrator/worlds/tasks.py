@@ -34,8 +34,8 @@ class Task:
     slips: tuple[str, ...]
 
     def as_prompt(self, prompt_id: str) -> EvaluationPrompt:
-        """Pose the instruction as a prompt that the verifier can check."""
-        return EvaluationPrompt(prompt_id, (Message("user", self.question),), answer=self.answer)
+        """Pose the instruction as a prompt that the verifier can check, and closeness to the right answer too."""
+        return EvaluationPrompt(prompt_id, (Message("user", self.question),), reference=self.answer, answer=self.answer)
 
     def demonstrate(self, rng: Random, slip_rate: float) -> str:
         """Write what one person of the crowd does: the right answer, or with probability `slip_rate` a slip."""

@@ -59,6 +59,7 @@ def _make(recipe: TasksRecipe, world: World, progress: Callable[[str], None]) ->
     progress(f"{_share_right(answered):.0%} of the answers are right; {len(rows)} preference pairs")
     save(model, tokenizer, world.model)
     world.train.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    save_prompts(world.practice, prompts)
     save_prompts(world.prompts, _prompts("search", search))
     save_prompts(world.held_out, _prompts("held-out", held_out))
 

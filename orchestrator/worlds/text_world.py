@@ -55,6 +55,7 @@ def _make(recipe: TextRecipe, world: World, progress: Callable[[str], None]) -> 
     save(model, tokenizer, world.model)
     kept = rng.sample(rows, recipe.train_pairs)
     world.train.write_text("".join(json.dumps(_pair_row(row), ensure_ascii=False) + "\n" for row in kept), encoding="utf-8")
+    save_prompts(world.practice, _practice(kept))
     save_prompts(world.prompts, split.search)
     save_prompts(world.held_out, split.held_out)
 
@@ -80,6 +81,12 @@ def _split(recipe: TextRecipe, rng: Random) -> Split:
 
 def _prompt(index: int, row: dict[str, Any]) -> EvaluationPrompt:
     return EvaluationPrompt(str(index), (Message("user", row["instruction"]),), reference=row["output"])
+
+
+def _practice(rows: Sequence[dict[str, Any]]) -> list[EvaluationPrompt]:
+    """The training instructions, each once."""
+    texts = dict.fromkeys(row["prompt"] for row in rows)
+    return [EvaluationPrompt(f"train-{number}", (Message("user", text),)) for number, text in enumerate(texts)]
 
 
 def _fitting(rows: Sequence[dict[str, Any]], tokenizer: "PreTrainedTokenizerFast", most: int) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 from evals.comparison import mean_influence
 from orchestrator.search.ledger import Event
 from orchestrator.search.trial import Trial
+from orchestrator.settings import TrainingSettings
 
 # What leaderboard.json promises of every row.
 LEADERBOARD_KEYS = {
@@ -24,6 +25,11 @@ LEADERBOARD_KEYS = {
 }
 
 
+def of_training(**given: Any) -> dict[str, dict[str, Any]]:
+    """The sections that all trials share, with training settings alone."""
+    return {"training": TrainingSettings(**given).model_dump()}
+
+
 def scorecard(win_rate: float, **other: Any) -> dict[str, Any]:
     """A scorecard in its JSON form, ten points wide."""
     return {
@@ -40,9 +46,8 @@ def scorecard(win_rate: float, **other: Any) -> dict[str, Any]:
 
 def joined(trial: Trial, until: int | None = None, seed_of: str | None = None, **taken_over: Any) -> Event:
     """A trial was submitted, or a run of the finals, another seed of a trial; or one that takes over another's training."""
-    described = {"method": trial.method, "hyperparameters": dict(trial.hyperparameters), "training": dict(trial.training)}
     of_finals = {} if until is None else {"until": until, "seed_of": seed_of}
-    return {"event": "trial", "time": 0.0, "trial": trial.id, **described, **of_finals, **taken_over}
+    return {"event": "trial", "time": 0.0, "trial": trial.id, **trial.as_event(), **of_finals, **taken_over}
 
 
 def attempted(trial: str, attempt: int = 1, time: float = 10.0, gang: str = "gang-0") -> Event:

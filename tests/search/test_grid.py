@@ -7,7 +7,8 @@ import pytest
 
 from orchestrator.distributions import Choice, Distribution, LogUniform, Uniform
 from orchestrator.search.grid import grid, listed_samples
-from orchestrator.settings import RangeSettings, SearchSettings, TrainingSettings
+from orchestrator.settings import RangeSettings, SearchSettings
+from tests.search.events import of_training
 
 RANGES: dict[str, Distribution] = {"dpo.beta": LogUniform(0.01, 1), "dpo.label_smoothing": Choice((0.0, 0.1))}
 
@@ -57,7 +58,7 @@ def test_without_ranges_there_is_one_setting() -> None:
 
 
 def test_only_a_grid_and_a_method_without_ranges_have_a_last_sample() -> None:
-    training = TrainingSettings(learning_rate=1e-6)
+    training = of_training(learning_rate=1e-6)
     listed = listed_samples(SearchSettings(methods=("dpo", "sft", "f_dpo")), training)
     assert listed == {"dpo": None, "sft": [{}], "f_dpo": None}
     ranges = {"training": {"learning_rate": RangeSettings(low=1e-7, high=1e-5, log=True)}}

@@ -12,6 +12,7 @@ from orchestrator.errors import SettingsError
 from orchestrator.objectives import METHODS, method_named
 from orchestrator.search.trial import Origin, Trial, joint_space, published_samples
 from orchestrator.settings import RangeSettings, SearchSettings, TrainingSettings
+from tests.search.events import of_training
 
 SAMPLE: dict[str, Any] = {"method": "dpo", "dpo.beta": 0.1, "simpo.beta": 2.5, "training.learning_rate": 1e-6}
 OWN = "from dataclasses import dataclass\nfrom orchestrator.objectives.dpo import DPO\n"
@@ -95,7 +96,7 @@ def test_published_defaults_lie_in_the_methods_own_search_space(name: str) -> No
 
 def test_published_samples_are_the_defaults_of_what_is_searched() -> None:
     search = SearchSettings(methods=("dpo", "simpo"), space={"training": {"learning_rate": RangeSettings(low=1e-7, high=1e-5)}})
-    dpo, simpo = published_samples(search.methods, joint_space(search), TrainingSettings(learning_rate=1e-6))
+    dpo, simpo = published_samples(search.methods, joint_space(search), of_training(learning_rate=1e-6))
     assert dpo == {"method": "dpo", "dpo.beta": 0.1, "training.learning_rate": 1e-6}
     assert set(simpo) == {"method", "simpo.beta", "simpo.gamma_over_beta", "training.learning_rate"}
 
@@ -106,7 +107,7 @@ def test_a_default_outside_the_given_range_is_left_to_the_searcher() -> None:
         "training": {"learning_rate": RangeSettings(low=1e-4, high=1e-3)},
     }
     search = SearchSettings(methods=("dpo",), space=ranges)
-    assert published_samples(search.methods, joint_space(search), TrainingSettings(learning_rate=1e-6)) == [{"method": "dpo"}]
+    assert published_samples(search.methods, joint_space(search), of_training(learning_rate=1e-6)) == [{"method": "dpo"}]
 
 
 def test_a_combination_is_searched_and_tried_under_its_joined_name_beside_its_parts() -> None:
@@ -115,7 +116,7 @@ def test_a_combination_is_searched_and_tried_under_its_joined_name_beside_its_pa
     space = joint_space(search)
     assert space["dpo+sft"] == {"dpo_beta": METHODS["dpo"].search_space["beta"], "sft_weight": Uniform(0.1, 2)}
     assert space["dpo"] == METHODS["dpo"].search_space
-    _, published = published_samples(search.methods, space, TrainingSettings())
+    _, published = published_samples(search.methods, space, of_training())
     assert published == {"method": "dpo+sft", "dpo+sft.dpo_beta": 0.1, "dpo+sft.sft_weight": 1.0}
     trial = Trial.from_sample(3, published | {"dpo+sft.sft_weight": 0.5, "dpo.beta": 7.0})
     assert trial.objective() == method_named("dpo+sft")(dpo_beta=0.1, sft_weight=0.5)  # pyright: ignore[reportCallIssue]
@@ -126,7 +127,7 @@ def test_a_method_of_ones_own_is_searched_under_its_full_name_and_its_trials_are
     search = SearchSettings(methods=(own, "dpo"), space={own: {"label_smoothing": RangeSettings(options=(0.0, 0.1))}})
     space = joint_space(search)
     assert space[own] == {**METHODS["dpo"].search_space, "label_smoothing": Choice((0.0, 0.1))}
-    published, _ = published_samples(search.methods, space, TrainingSettings())
+    published, _ = published_samples(search.methods, space, of_training())
     assert published == {"method": own, f"{own}.beta": 0.1, f"{own}.label_smoothing": 0.0}
     trial = Trial.from_sample(3, published | {f"{own}.beta": 0.2, "dpo.beta": 7.0, "training.learning_rate": 1e-6})
     assert (trial.method, trial.training) == (own, {"learning_rate": 1e-6})

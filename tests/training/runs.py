@@ -34,7 +34,7 @@ def tiny_run(
 ) -> TrainingRun:
     """A run on the tiny model that writes below `directory`."""
     others = tuple(map(str, references))
-    return TrainingRun(objective, settings, pairs, str(model), tokenizer, directory / "run", str(directory / "cache"), others)
+    return TrainingRun(objective, settings, pairs, str(model), tokenizer, directory / "run", str(directory / "cache"), references=others)
 
 
 def train_locally(run: TrainingRun, stop_after: int | None = None) -> None:

@@ -1,0 +1,8 @@
+"""`ray job submit --working-dir . -- python -m jobs.generate MODEL --prompts FILE --dir /shared/runs/answers`."""
+
+import sys
+
+from orchestrator.cli import main
+
+if __name__ == "__main__":
+    main(["generate", *sys.argv[1:]])

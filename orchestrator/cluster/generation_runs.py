@@ -1,0 +1,45 @@
+"""Answers of one model to a file of prompts, without rounds."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from evals.model_files import check_model
+from evals.prompts import EvaluationPrompt
+from orchestrator.cluster.candidates import largest_rank
+from orchestrator.cluster.generating import Generation, start_engines
+from orchestrator.cluster.judges import replies_directory
+from orchestrator.cluster.session import ray_session
+from orchestrator.cluster.workshop import MADE, RESPONSES, told
+from orchestrator.report.narration import narrated
+from orchestrator.rounds.sampling import Sampling, write_rows
+from orchestrator.settings import AnsweringSettings, ClusterSettings, EvaluationSettings, GenerationSettings
+
+
+def generate(
+    model: str,
+    prompts: Sequence[EvaluationPrompt],
+    settings: GenerationSettings,
+    engines: tuple[ClusterSettings, EvaluationSettings | AnsweringSettings],
+    places: tuple[Path, Path],
+) -> Sampling:
+    """Write `responses.jsonl`, a row of different answers for each prompt that has two, and `made.json`, how many and how fast.
+
+    `places` are the directory to write to and the cache, where each answer is kept as it comes: called again, only what is missing is
+    asked. Raises ModelError for a model that cannot be loaded and ClusterError for a cluster without room.
+    """
+    directory, cache = places[0].expanduser().resolve(), places[1]
+    check_model(model)
+    cluster, answering = engines
+    with narrated(directory / "logs" / "driver.log") as story, ray_session(cluster, directory):
+        story.say(f"{settings.responses} answers to each of {len(prompts)} prompts by {model}")
+        started = start_engines(cluster, answering, directory / "logs", largest_rank([model]))
+        local = Path(model).expanduser()
+        name = str(local.resolve()) if local.exists() else model
+        sampling, throughput = Generation(started, replies_directory(cache)).sample(name, prompts, settings)
+        write_rows(directory / RESPONSES, (each.as_dict() for each in sampling.sampled))
+        numbers = {"model": name, **sampling.as_dict(), **throughput.as_dict()}
+        (directory / MADE).write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+        story.say(told(sampling, throughput))
+        story.say_path("the answers:", directory / RESPONSES)
+        return sampling

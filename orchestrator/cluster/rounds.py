@@ -1,0 +1,116 @@
+"""Rounds, one after another: a round's data from the engines, its training by the workers, its score from engines and judge."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evals.prompts import load_prompts
+from orchestrator.cluster.evaluation_actors import start_judge
+from orchestrator.cluster.generating import Generation, start_engines
+from orchestrator.cluster.judges import replies_directory
+from orchestrator.cluster.scoring import Scorer
+from orchestrator.cluster.session import ray_session
+from orchestrator.cluster.single_runs import replace_methods, train_model
+from orchestrator.cluster.workshop import Made, Scoring, Workshop
+from orchestrator.errors import UserError
+from orchestrator.report.narration import Narrator, narrated
+from orchestrator.rounds.plan import required_rounds, round_settings
+from orchestrator.rounds.results import RoundResult, gains, table
+from orchestrator.search.trial import Trial
+from orchestrator.settings import Settings
+
+RESULTS, PAGE = "rounds.json", "rounds.md"
+
+
+def play_rounds(settings: Settings, trial: Trial, directory: Path) -> list[RoundResult]:
+    """Train `trial` in rounds, in `directory`. Called again, it goes on after anything that ended it; nothing that is there is made again.
+
+    Raises UserError for a directory that holds rounds of other settings, and what training, engines, scorers and judge raise.
+    """
+    directory = directory.expanduser().resolve()
+    rounds = required_rounds(settings)
+    with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
+        from orchestrator.cluster.search import prepared
+
+        _claim(settings, trial, directory)
+        story.say_path(f"{rounds.count} rounds of {trial.method}; everything goes to", directory)
+        settings, _ = prepared(replace_methods(settings, trial), story)
+        played = _Rounds(settings, trial, directory, story)
+        results: list[RoundResult] = []
+        for number in range(1, rounds.count + 1):
+            results.append(played.play(number, results))
+            _write(directory, results)
+        story.say_path("the rounds:", directory / PAGE)
+        return results
+
+
+class _Rounds:
+    """Plays one round at a time with warm engines."""
+
+    def __init__(self, settings: Settings, trial: Trial, directory: Path, story: Narrator) -> None:
+        self._settings, self._trial, self._directory, self._story = settings, trial, directory, story
+        self._rounds = required_rounds(settings)
+        logs, replies = directory / "logs", replies_directory(settings.cache)
+        engines = start_engines(settings.cluster, settings.evaluation, logs)
+        scorers = Scoring(self._rounds, settings.cache, logs)
+        self._workshop = Workshop(self._rounds, settings.data, Generation(engines, replies), scorers, story.say)
+        self._judge = start_judge("judge", settings.judge, settings.cache, logs)
+        self._engines = engines
+
+    def play(self, number: int, before: Sequence[RoundResult]) -> RoundResult:
+        """The result of a round, from its files where they are there."""
+        place = self._directory / f"round-{number:02d}"
+        base = str(self._settings.model.base)
+        models = [base, *(result.model for result in before)]
+        made = self._data(number, models, place)
+        own = round_settings(self._settings, models, made.pairs)
+        model = str(train_model(own, self._trial, place))
+        result = RoundResult(number, model, *self._score(model, place), made.told)
+        card = result.scorecard
+        self._story.say(f"round {number}: win rate {card['win_rate']:.1f} ({card['low']:.1f}–{card['high']:.1f}), {card['judged']} judged")
+        if (gain := gains([*before[-1:], result])[-1]) is not None:
+            self._story.say(f"round {number}: {gain.difference:+.1f} points over the round before ({gain.low:+.1f} to {gain.high:+.1f})")
+        return result
+
+    def _data(self, number: int, models: Sequence[str], place: Path) -> Made:
+        if number == 1 and self._rounds.first == "data":
+            assert self._settings.data.train is not None
+            return Made(self._settings.data.train, {})
+        earlier = [self._directory / f"round-{past:02d}" / "pairs.jsonl" for past in range(1, number)]
+        return self._workshop.make(models[-1], number, place, [file for file in earlier if file.is_file()])
+
+    def _score(self, model: str, place: Path) -> tuple[dict[str, Any], dict[str, float | None]]:
+        """The scorecard and the verdicts by prompt."""
+        file = place / "score.json"
+        if not file.is_file():
+            numbers = asyncio.run(self._scored(model, place))
+            partial = file.with_suffix(".partial")
+            partial.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+            partial.replace(file)
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return found["scorecard"], found["verdicts"]
+
+    async def _scored(self, model: str, place: Path) -> dict[str, Any]:
+        assert self._settings.evaluation.prompts is not None
+        scorer = Scorer(str(self._settings.model.base), self._settings.evaluation, self._directory / "responses")
+        scorer.use(self._engines, self._judge)
+        scored = await scorer.score(model, load_prompts(self._settings.evaluation.prompts))
+        scored.save(place / "answers.jsonl")
+        return scored.numbers()
+
+
+def _claim(settings: Settings, trial: Trial, directory: Path) -> None:
+    """Write down what is played here. Raises UserError when it is something else."""
+    file = directory / "settings.json"
+    told = {**settings.json_ready(), "trial": trial.as_event()}
+    if file.is_file() and json.loads(file.read_text(encoding="utf-8")) != told:
+        raise UserError("this directory holds rounds of other settings", str(directory), "choose another --dir, or give the same settings")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
+def _write(directory: Path, results: Sequence[RoundResult]) -> None:
+    (directory / RESULTS).write_text(json.dumps([result.as_dict() for result in results], indent=2) + "\n", encoding="utf-8")
+    (directory / PAGE).write_text(table(results), encoding="utf-8")

@@ -1,0 +1,51 @@
+"""What a round trains, from which model, and what it is compared with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.errors import SettingsError
+from orchestrator.settings import RoundsSettings, Settings
+
+
+def required_rounds(settings: Settings) -> RoundsSettings:
+    """The settings' rounds. Raises SettingsError for settings that have none, or that rounds cannot be trained with."""
+    if settings.rounds is None:
+        raise SettingsError("there is no [rounds] in the settings", "rounds", "add the section; jobs/examples has some")
+    if settings.training.lora is not None and settings.rounds.start == "previous" and settings.rounds.count > 1:
+        what = "a round of adapters would start from the adapters of the round before"
+        raise SettingsError(what, "training.lora", 'train all weights, or set rounds.start = "base"')
+    return settings.rounds
+
+
+def round_settings(settings: Settings, models: Sequence[str], data: Path) -> Settings:
+    """The settings of the next round on `data`; `models` are the base model and those of the rounds before, in their order."""
+    rounds = required_rounds(settings)
+    start = models[-1] if rounds.start == "previous" else models[0]
+    further = (*models[:-1],) or (models[0],)
+    model = settings.model.model_copy(
+        update={
+            "base": start,
+            "reference": reference(rounds, models, start),
+            "references": further if rounds.past_references else settings.model.references,
+        }
+    )
+    return settings.model_copy(update={"model": model, "data": settings.data.model_copy(update={"train": data})})
+
+
+def reference(rounds: RoundsSettings, models: Sequence[str], start: str) -> dict[str, float]:
+    """The models that the policy is compared with, and their weights.
+
+    The extrapolation is that of accelerated preference optimisation, derived from arXiv:2410.06293: the later policy times its ratio to the
+    earlier one to the power a. Its normaliser is the same for both responses to a prompt, and so is nothing to a pair.
+    """
+    if rounds.reference == "base":
+        return {models[0]: 1.0}
+    if rounds.reference == "extrapolated" and len(models) > 1:
+        return {models[-1]: 1 + rounds.extrapolation, models[-2]: -rounds.extrapolation}
+    return {start: 1.0}
+
+
+def boundaries(steps: Sequence[int], rounds: int) -> list[int]:
+    """At which of a run's checkpoint `steps` each of its rounds ends: as evenly as these allow, the last step being the last one's."""
+    count = min(rounds, len(steps))
+    return [steps[len(steps) * number // count - 1] for number in range(1, count + 1)]

@@ -1,0 +1,41 @@
+"""`daa data select`: a file of pairs to a file of fewer, with a page about it."""
+
+from pathlib import Path
+
+from orchestrator.errors import DataFormatError, SettingsError
+from orchestrator.preferences.sources import load_pairs
+from orchestrator.preferences.tokenization import Lengths
+from orchestrator.preferences.writing import row_of
+from orchestrator.report.selections import selection_page
+from orchestrator.rounds.sampling import write_rows
+from orchestrator.selection.rejection_sampling import all_accepted
+from orchestrator.settings import SelectionSettings, TrainingSettings
+
+
+def select_file(
+    file: str, out: Path, settings: SelectionSettings, training: TrainingSettings, of: tuple[str | None, int, int | None], cache: Path
+) -> None:
+    """Write the kept pairs to `out` and the page beside it; `of` are the model, the context in tokens and the limit of rows.
+
+    Raises SettingsError without a model, and what reading and choosing refuse.
+    """
+    from orchestrator.training.selection_run import choose
+
+    model, context, limit = of
+    if model is None:
+        raise SettingsError("no model is given", "daa data select", "name the one that training will start from: --model DIR")
+    pairs = load_pairs(file, limit)
+    read = len(pairs)
+    if settings.metric == "rejection_sampling":
+        pairs = all_accepted(pairs, settings.tau, settings.eta)
+    if not pairs:
+        what = f"none of {read} rows has two responses whose rewards are far enough apart"
+        raise DataFormatError(what, file, "lower --eta or --tau, or choose another metric")
+    chosen = choose(model, pairs, Lengths(context), settings, training, str(cache.expanduser() / "reference"))
+    write_rows(out, (row_of(pairs[place]) for place in chosen.kept))
+    margins = {"reward margin": chosen.margins.explicit, "implicit margin, nats a token": chosen.margins.known_implicit()}
+    page = out.with_suffix(".md")
+    page.write_text(selection_page(settings, pairs, chosen.pairs, margins, chosen.kept), encoding="utf-8")
+    left_out = f"; {len(chosen.identical)} have the same response twice after truncation" if chosen.identical else ""
+    print(f"{read} rows read, {len(pairs)} pairs, {len(chosen.kept)} kept by {settings.metric}{left_out}")
+    print(f"the pairs: {out}\nwhat was kept: {page}")
