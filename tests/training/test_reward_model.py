@@ -133,7 +133,8 @@ def test_the_judge_of_reward_models_replies_with_the_value_that_training_saw(kin
 def test_the_checkpoint_is_a_classifier_that_goes_on_from_its_own_head(tiny_model: Path, tmp_path: Path) -> None:
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    run, _, _ = trained(settings_of(tiny_model, tmp_path, steps=10), tmp_path)
+    base = with_padding(tiny_model, tmp_path / "base", "<|end|>")
+    run, _, _ = trained(settings_of(base, tmp_path, steps=10), tmp_path)
     config = AutoConfig.from_pretrained(last_model(run))
     assert (config.num_labels, config.pad_token_id) == (1, run.tokenizer.pad_token_id)
     assert AutoModelForSequenceClassification.from_pretrained(last_model(run)).score.weight.shape == (1, config.hidden_size)
@@ -250,6 +251,7 @@ def test_pairs_are_held_out_as_policies_hold_them_out_and_share_what_they_begin_
     pairs = reward_pairs(100)
     whole, policy = tokenize_conversations(tokenizer, pairs, Lengths(64), 5), tokenize(tokenizer, pairs, Lengths(64), 5)
     assert len(whole.validation.pairs) == len(policy.validation) == 5
+    assert len(tokenize_conversations(tokenizer, pairs, Lengths(64), 90, 0.3).validation.pairs) == 30
     for pair, other, text in zip(whole.validation.pairs, policy.validation, whole.validation.texts, strict=True):
         assert pair.prompt[: len(other.prompt)] == other.prompt
         turns = [*(message.as_dict() for message in text.prompt), {"role": "assistant", "content": text.chosen}]
