@@ -190,21 +190,22 @@ def train_each(rank: int, cases: Sequence[tuple[RewardSettings, Path]]) -> None:
 
 
 @pytest.mark.cluster
-def test_two_ranks_train_at_every_zero_stage_what_one_trains(tiny_model: Path, tmp_path: Path) -> None:
+def test_two_ranks_train_what_one_trains_at_every_zero_stage_and_when_they_share_sequences(tiny_model: Path, tmp_path: Path) -> None:
     alone = settings_of(tiny_model, tmp_path, steps=6, learning_rate=1e-3)
     _, _, card = trained(alone, tmp_path / "alone")
     assert card is not None
-    stages = (0, 1, 2, 3)
+    cases: list[dict[str, Any]] = [{"zero_stage": stage} for stage in (0, 1, 2, 3)] + [{"sequence_parallel": 2}]
+    cases += [{"zero_stage": 3, "gradient_checkpointing": True}]
     together = [
-        (alone.model_copy(update={"training": alone.training.model_copy(update={"zero_stage": stage})}), tmp_path / f"{stage}")
-        for stage in stages
+        (alone.model_copy(update={"training": alone.training.model_copy(update=case)}), tmp_path / f"{number}")
+        for number, case in enumerate(cases)
     ]
     for _, directory in together:
         directory.mkdir()
     on_ranks(2, train_each, together)
     for settings, directory in together:
         found = RewardCard.from_dict(json.loads((directory / "reward.json").read_text()))
-        assert found.accuracy.mean == pytest.approx(card.accuracy.mean), settings.training.zero_stage
+        assert found.accuracy.mean == pytest.approx(card.accuracy.mean), settings.training
         assert (found.scale.mean, found.scale.deviation) == pytest.approx((card.scale.mean, card.scale.deviation), abs=2e-3)
         run, data = reward_run(settings, directory)
         values = [value for both in values_of(loaded_last(run), data.validation.pairs) for value in both]
