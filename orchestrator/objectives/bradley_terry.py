@@ -10,12 +10,12 @@ from orchestrator.policy.scores import Needs, PairScores
 class BradleyTerry(Objective):
     """A reward model by maximum likelihood. It is no method of METHODS: what it trains answers no prompts.
 
-    `margin` times the difference of the data's own rewards is what a pair's values must differ by (Llama 2, arXiv:2307.09288, Eq. 2).
+    `margin` times the difference of the data's own rewards is what a pair's values must differ by (Llama 2, arXiv:2307.09288).
     `centring` draws the sum of both values to zero, which differences leave open (Eisenstein et al. 2023, arXiv:2312.09244).
     """
 
     name = "bradley_terry"
-    paper = "Bradley & Terry 1952; Ouyang et al. 2022, arXiv:2203.02155, Eq. 1"
+    paper = "Bradley & Terry 1952; Ouyang et al. 2022, arXiv:2203.02155"
     status = "derived"
     limits = {key: (lambda value: value >= 0, "0 or more") for key in ("margin", "centring")}
 

@@ -47,7 +47,7 @@ def score_pairs(
     `policy` is a ScoringModel or an engine's wrapper of one; `reference` is either scores computed before, or the frozen model, which
     needs that compare logits require; `extra` are the scores under further references. `losses` foretells what will be done with the
     scores, for any number of the pairs: the losses (b,) whose sum's gradient, times a number, will come back; it saves work where the
-    losses of pairs do not depend on one another. Raises ValueError when a reference that is needed is absent.
+    losses of pairs do not depend on one another. Raises ValueError when a reference that is needed is absent, or values are.
     """
     if needs.reference_logits and not isinstance(reference, FrozenModel):
         raise ValueError("the objective compares logits: it needs the reference model itself, not its log-probabilities")
@@ -107,6 +107,8 @@ class _Assembly:
 
     def scores(self, found: Mapping[str, Tensor], first: int, behind: int) -> PairScores:
         """The scores of the pairs from `first` to the one before `behind`, whose tokens' measurements are given."""
+        if self.needs.value and "value" not in found:
+            raise ValueError("the objective needs values, which only a reward model measures")
         ends = [0, *self.responses.ends]
         rows = slice(ends[first], ends[behind])
         lengths = self.responses.lengths[first:behind]

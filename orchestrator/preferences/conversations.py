@@ -7,7 +7,7 @@ from typing import Any
 
 from evals.prompts import Message
 from orchestrator.errors import DataFormatError, ModelError
-from orchestrator.preferences.holding_out import held_numbers
+from orchestrator.preferences.holding_out import USUAL_SHARE, held_numbers
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
 from orchestrator.preferences.tokenization import Lengths, prompt_ids
 
@@ -29,8 +29,10 @@ class RewardData:
     identical: int
 
 
-def tokenize_conversations(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths, held_out: int = 0) -> RewardData:
-    """Tokenise both conversations of each pair, and hold out pairs by their prompts, as `tokenize` does.
+def tokenize_conversations(
+    tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths, held_out: int = 0, share: float = USUAL_SHARE
+) -> RewardData:
+    """Tokenise both conversations of each pair, and hold out up to `held_out`, at most a `share`, by their prompts, as `tokenize` does.
 
     What the two begin with alike becomes the pair's `prompt`. Each response ends with a padding token, which is never read: the value is
     that of the state before it, and padding that the template itself leaves at the end is taken off, as classifiers overlook it.
@@ -44,7 +46,7 @@ def tokenize_conversations(tokenizer: Any, pairs: Sequence[PreferencePair], leng
     if not different:
         cure = "look at the data, or raise `data.context`"
         raise DataFormatError("chosen and rejected are the same in every pair", pairs[0].origin, cure)
-    held = held_numbers([prompt for _, prompt, _ in different], held_out)
+    held = held_numbers([prompt for _, prompt, _ in different], min(held_out, int(share * len(different))))
     sides = [[each for number, each in enumerate(different) if (number in held) == is_held] for is_held in (False, True)]
     train, validation = (Conversations(tuple(text for text, _, _ in side), tuple(ids for _, _, ids in side)) for side in sides)
     return RewardData(train, validation, len(found) - len(different))

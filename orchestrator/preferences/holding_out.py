@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from orchestrator.preferences.pairs import TokenizedPair
 
-# At most one pair of so many is kept back.
-_ONE_OF = 20
+# At most this share is kept back from policies.
+USUAL_SHARE = 1 / 20
 
 
 def hold_out(pairs: Sequence[TokenizedPair], count: int) -> tuple[list[TokenizedPair], list[TokenizedPair]]:
@@ -16,14 +16,13 @@ def hold_out(pairs: Sequence[TokenizedPair], count: int) -> tuple[list[Tokenized
     All pairs of a prompt are on one side. Prompts are taken by the hash of their tokens, so that the same data gives the same pairs, in
     whatever order it lies.
     """
-    held = held_numbers([pair.prompt for pair in pairs], count)
+    held = held_numbers([pair.prompt for pair in pairs], min(count, int(USUAL_SHARE * len(pairs))))
     kept = [pair for number, pair in enumerate(pairs) if number not in held]
     return kept, [pairs[number] for number in sorted(held)]
 
 
-def held_numbers(prompts: Sequence[tuple[int, ...]], count: int) -> set[int]:
-    """Which pairs `hold_out` keeps back, by the tokens of their prompts."""
-    room = min(count, len(prompts) // _ONE_OF)
+def held_numbers(prompts: Sequence[tuple[int, ...]], room: int) -> set[int]:
+    """Which pairs are kept back by the tokens of their prompts, up to `room`."""
     by_prompt: dict[tuple[int, ...], list[int]] = {}
     for number, prompt in enumerate(prompts) if room else ():
         by_prompt.setdefault(prompt, []).append(number)

@@ -15,6 +15,7 @@ from orchestrator.worlds.recipes import TasksRecipe, TextRecipe, World
 class RewardSettings(Section):
     """A reward model of preference pairs. `world` makes a model and its data; without it, `model.base` and `data.train` are given.
 
+    `data.validation_pairs` are held out, at most a `held_out_share` of all: of a reward model, their accuracy is the result.
     `margin` and `centring` are those of the loss (see BradleyTerry); the margin needs rewards in the data.
     """
 
@@ -22,6 +23,7 @@ class RewardSettings(Section):
     world: Annotated[TasksRecipe | TextRecipe, Field(discriminator="kind")] | None = None
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
+    held_out_share: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     training: TrainingSettings = TrainingSettings()
     margin: NonNegativeFloat = 0.0
     centring: NonNegativeFloat = 0.01

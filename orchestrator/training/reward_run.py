@@ -28,7 +28,8 @@ def reward_run(settings: RewardSettings, directory: Path) -> tuple[TrainingRun, 
     """
     assert settings.model.base is not None and settings.data.train is not None
     tokenizer, data = load_tokenizer(settings.model.base), settings.data
-    pairs = tokenize_conversations(tokenizer, load_pairs(settings.data.train, data.limit), Lengths(data.context), data.validation_pairs)
+    rows, held_out = load_pairs(settings.data.train, data.limit), (data.validation_pairs, settings.held_out_share)
+    pairs = tokenize_conversations(tokenizer, rows, Lengths(data.context), *held_out)
     objective = BradleyTerry(settings.margin, settings.centring)
     every_text = (*pairs.train.texts, *pairs.validation.texts)
     bare = next((pair for pair in every_text if pair.chosen_reward is None or pair.rejected_reward is None), None)

@@ -224,7 +224,7 @@ def test_what_was_not_asked_for_is_not_measured(policy: ScoringModel, reference:
     assert (scores.others, scores.mismatched) == (None, None)
 
 
-@pytest.mark.parametrize("name", [item.name for item in fields(ResponseScores) if item.name not in {"logp", "length"}])
+@pytest.mark.parametrize("name", [item.name for item in fields(ResponseScores) if item.name not in {"logp", "length", "value"}])
 def test_a_measurement_that_was_not_taken_names_the_needs_that_take_it(name: str, policy: ScoringModel, reference: ScoringModel) -> None:
     batch = collate(uneven_pairs(), [0, 1])
     arguments, needs = ASKED_FOR[name]
@@ -232,6 +232,14 @@ def test_a_measurement_that_was_not_taken_names_the_needs_that_take_it(name: str
         score_pairs(policy, None, batch, Needs()).chosen.known(name)
     scores = score_pairs(policy, reference, batch, needs, [reference_scores(reference, batch)])
     assert len(scores.chosen.known(name)) == len(scores.rejected.known(name)) == 2
+
+
+def test_values_are_not_asked_of_a_language_model(policy: ScoringModel) -> None:
+    batch = collate(uneven_pairs(), [0, 1])
+    with pytest.raises(ValueError, match=r"^value was not measured: declare `needs = Needs\(value=True\)`$"):
+        _ = score_pairs(policy, None, batch, Needs()).chosen.known_value
+    with pytest.raises(ValueError, match="values, which only a reward model measures"):
+        score_pairs(policy, None, batch, Needs(value=True))
 
 
 def test_a_tables_scores_of_some_pairs_are_their_tokens_in_their_order() -> None:

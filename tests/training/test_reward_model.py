@@ -133,7 +133,8 @@ def test_the_judge_of_reward_models_replies_with_the_value_that_training_saw(kin
 def test_the_checkpoint_is_a_classifier_that_goes_on_from_its_own_head(tiny_model: Path, tmp_path: Path) -> None:
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    run, _, _ = trained(settings_of(tiny_model, tmp_path, steps=10), tmp_path)
+    base = with_padding(tiny_model, tmp_path / "base", "<|end|>")
+    run, _, _ = trained(settings_of(base, tmp_path, steps=10), tmp_path)
     config = AutoConfig.from_pretrained(last_model(run))
     assert (config.num_labels, config.pad_token_id) == (1, run.tokenizer.pad_token_id)
     assert AutoModelForSequenceClassification.from_pretrained(last_model(run)).score.weight.shape == (1, config.hidden_size)
@@ -189,21 +190,22 @@ def train_each(rank: int, cases: Sequence[tuple[RewardSettings, Path]]) -> None:
 
 
 @pytest.mark.cluster
-def test_two_ranks_train_at_every_zero_stage_what_one_trains(tiny_model: Path, tmp_path: Path) -> None:
+def test_two_ranks_train_what_one_trains_at_every_zero_stage_and_when_they_share_sequences(tiny_model: Path, tmp_path: Path) -> None:
     alone = settings_of(tiny_model, tmp_path, steps=6, learning_rate=1e-3)
     _, _, card = trained(alone, tmp_path / "alone")
     assert card is not None
-    stages = (0, 1, 2, 3)
+    cases: list[dict[str, Any]] = [{"zero_stage": stage} for stage in (0, 1, 2, 3)] + [{"sequence_parallel": 2}]
+    cases += [{"zero_stage": 3, "gradient_checkpointing": True}]
     together = [
-        (alone.model_copy(update={"training": alone.training.model_copy(update={"zero_stage": stage})}), tmp_path / f"{stage}")
-        for stage in stages
+        (alone.model_copy(update={"training": alone.training.model_copy(update=case)}), tmp_path / f"{number}")
+        for number, case in enumerate(cases)
     ]
     for _, directory in together:
         directory.mkdir()
     on_ranks(2, train_each, together)
     for settings, directory in together:
         found = RewardCard.from_dict(json.loads((directory / "reward.json").read_text()))
-        assert found.accuracy.mean == pytest.approx(card.accuracy.mean), settings.training.zero_stage
+        assert found.accuracy.mean == pytest.approx(card.accuracy.mean), settings.training
         assert (found.scale.mean, found.scale.deviation) == pytest.approx((card.scale.mean, card.scale.deviation), abs=2e-3)
         run, data = reward_run(settings, directory)
         values = [value for both in values_of(loaded_last(run), data.validation.pairs) for value in both]
@@ -250,6 +252,7 @@ def test_pairs_are_held_out_as_policies_hold_them_out_and_share_what_they_begin_
     pairs = reward_pairs(100)
     whole, policy = tokenize_conversations(tokenizer, pairs, Lengths(64), 5), tokenize(tokenizer, pairs, Lengths(64), 5)
     assert len(whole.validation.pairs) == len(policy.validation) == 5
+    assert len(tokenize_conversations(tokenizer, pairs, Lengths(64), 90, 0.3).validation.pairs) == 30
     for pair, other, text in zip(whole.validation.pairs, policy.validation, whole.validation.texts, strict=True):
         assert pair.prompt[: len(other.prompt)] == other.prompt
         turns = [*(message.as_dict() for message in text.prompt), {"role": "assistant", "content": text.chosen}]
