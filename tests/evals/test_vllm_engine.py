@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import pytest
 
-from evals.asking import Question
+from evals.asking import Question, Reply
 from evals.chat_models.vllm_model import VllmModel
 from evals.errors import ModelError, UserError
 from evals.generation import Decoding, Response
@@ -22,6 +22,8 @@ from evals.judges.pairwise_prompt import ask_for_token, candidate_is_first
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt, Message
 from evals.vllm_engine import VllmEngine
+from orchestrator.policy.loading import load_tokenizer
+from orchestrator.preferences.tokenization import prompt_ids
 from tests.evals.tiny_model import make_adapter, next_token_logprobs
 
 pytestmark = pytest.mark.cluster
@@ -100,6 +102,45 @@ def token_logprobs(model: Path, conversations: list[tuple[Message, ...]], tokens
 
 def judge(model: Path, matches: list[Match]) -> list[Verdict]:
     return PairwiseJudge(VllmModel(ENGINE, str(model))).judge(matches)
+
+
+def prompts_of_a_chat(model: Path, conversations: list[tuple[Message, ...]]) -> list[list[int]]:
+    """The prompt tokens that vLLM itself makes of conversations."""
+    from vllm import SamplingParams
+
+    answer(model)
+    assert ENGINE._llm is not None
+    chats: Any = [[turn.as_dict() for turn in turns] for turns in conversations]
+    return [list(output.prompt_token_ids or ()) for output in ENGINE._llm.chat(chats, SamplingParams(max_tokens=1), use_tqdm=False)]
+
+
+def replies_with_logprobs(model: Path, temperature: float) -> list[Reply]:
+    asked = [Question(p.id, p.messages, Decoding(temperature, 1.0, 5), with_logprob=True) for p in PROMPTS[:2]]
+    return ENGINE.answer(str(model), asked)
+
+
+def test_the_tokens_of_training_are_those_of_vllms_own_chat(in_engine: InEngine, model_a: Path) -> None:
+    tokenizer = load_tokenizer(str(model_a))
+    system, first, second = Message("system", "be brief"), Message("user", "say fox"), Message("user", "m or M? ")
+    conversations = [(first,), (system, first), (system, first, Message("assistant", "fox"), second)]
+    trained = [list(prompt_ids(tokenizer, conversation)) for conversation in conversations]
+    assert in_engine(prompts_of_a_chat, model_a, conversations) == trained
+
+
+@pytest.mark.parametrize("temperature", [0.0, 2.0])
+def test_a_replys_log_probability_is_the_models_own_before_temperature(in_engine: InEngine, model_a: Path, temperature: float) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(model_a), load_tokenizer(str(model_a))
+    for prompt, reply in zip(PROMPTS, in_engine(replies_with_logprobs, model_a, temperature), strict=False):
+        asked, said = list(prompt_ids(tokenizer, prompt.messages)), tokenizer(reply.text, add_special_tokens=False)["input_ids"]
+        if len(said) != reply.tokens:
+            continue  # Other tokens than the model's spell the same text.
+        with torch.no_grad():
+            logps = model(torch.tensor([asked + said])).logits[0, len(asked) - 1 : -1].log_softmax(-1)
+        expected = float(logps.gather(1, torch.tensor(said)[:, None]).sum())
+        assert reply.logprob == pytest.approx(expected, abs=1e-3)
 
 
 def test_swapping_to_other_weights_and_back_restores_the_exact_answers(in_engine: InEngine, model_a: Path, model_b: Path) -> None:
