@@ -31,12 +31,17 @@ class Inputs:
     unused: Sequence[BadRow | SetAside] = ()
 
 
-@lru_cache(maxsize=2)
 def load_inputs(model: str, data: DataSettings) -> Inputs:
     """Read and tokenise once per process; trials that follow get the same object. `data` names a source.
 
     Raises DataFormatError for data without pairs and, unless bad rows are quarantined, for the first row that cannot be used.
     """
+    return _loaded(model, data.model_dump_json())
+
+
+@lru_cache(maxsize=2)
+def _loaded(model: str, settings: str) -> Inputs:
+    data = DataSettings.model_validate_json(settings)
     refuse = data.bad_rows == "refuse"
     readings = [read_pairs(part.source, part.limit, part.split, refuse) for part in data.sources]
     pairs = mixed([(reading.pairs, part.weight) for reading, part in zip(readings, data.sources, strict=True)], data.mixture_seed)
