@@ -25,7 +25,7 @@ from evals.vllm_engine import VllmEngine
 from orchestrator.objectives import METHODS
 from orchestrator.policy.loading import load_tokenizer
 from orchestrator.preferences.pairs import PreferencePair
-from orchestrator.preferences.sources import load_pairs
+from orchestrator.preferences.reading import load_pairs
 from orchestrator.preferences.tokenization import Lengths, tokenize
 from orchestrator.settings import SelectionSettings, TrainingSettings
 from orchestrator.training.local_engine import LocalEngine

@@ -96,6 +96,26 @@ def adapter_base(directory: Path) -> str | None:
     return _read_json(directory / "adapter_config.json").get("base_model_name_or_path")
 
 
+def stop_tokens(model: str) -> tuple[int, ...]:
+    """The tokens that end a generation by the model's generation_config.json, or without one by its config.json; () where neither says."""
+    files = (_file_of(model, name) for name in ("generation_config.json", "config.json"))
+    ends = next((content for file in files if file is not None and (content := _read_json(file))), {}).get("eos_token_id")
+    return tuple(ends) if isinstance(ends, list) else () if ends is None else (int(ends),)
+
+
+def _file_of(model: str, name: str) -> Path | None:
+    """A file of a model, from its directory or from the hub; None where there is none, or no model of that name."""
+    if not model or Path(model).is_dir():
+        return Path(model) / name if model else None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
+
+    try:
+        return Path(hf_hub_download(model, name))
+    except (EntryNotFoundError, HFValidationError, OSError):
+        return None
+
+
 @cache
 def _fingerprint(directory: Path, stamp: Stamp) -> str:
     hashed = hashlib.sha256()

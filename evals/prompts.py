@@ -2,24 +2,34 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from evals.errors import DataFormatError
 from evals.json_lines import json_line
 
+# What a turn may have besides its role and its text, for the chat template to show.
+TURN_FIELDS = ("name", "tool_calls", "tool_call_id", "reasoning_content", "thinking")
+
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of a conversation: `role` is system, user or assistant."""
+    """One turn of a conversation: `role` is system, user, assistant or tool; `extra` holds further fields, of `TURN_FIELDS`."""
 
     role: str
     content: str
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, Any]:
         """Give the form that chat templates and chat endpoints take."""
-        return {"role": self.role, "content": self.content}
+        return {"role": self.role, "content": self.content, **self.extra}
+
+
+def turn_fields(turn: Mapping[str, Any]) -> dict[str, Any]:
+    """What a turn of a data file has of `TURN_FIELDS`."""
+    return {name: turn[name] for name in TURN_FIELDS if turn.get(name) is not None}
 
 
 @dataclass(frozen=True)
@@ -89,8 +99,8 @@ def _prompt(line: bytes, where: str, number: int) -> EvaluationPrompt:
     turns = row.get("messages") or row["prompt"]
     turns = [{"role": "user", "content": turns}] if isinstance(turns, str) else turns
     try:
-        messages = tuple(Message(str(turn["role"]), str(turn["content"])) for turn in turns)
-    except (KeyError, TypeError) as error:
+        messages = tuple(Message(str(turn["role"]), str(turn["content"]), turn_fields(turn)) for turn in turns)
+    except (AttributeError, KeyError, TypeError) as error:
         raise DataFormatError("a message has no `role` or no `content`", where, 'write {"role": "user", "content": "..."}') from error
     known = (row.get("reference"), row.get("answer"), row.get("pattern"), str(row.get("stratum", "")))
     return EvaluationPrompt(str(row.get("id", number - 1)), messages, *known)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from orchestrator.errors import DataFormatError, SettingsError
-from orchestrator.preferences.sources import load_pairs
+from orchestrator.preferences.reading import load_pairs
 from orchestrator.preferences.tokenization import Lengths
 from orchestrator.preferences.writing import row_of
 from orchestrator.report.selections import selection_page

@@ -119,11 +119,16 @@ def _check_ranges(method: str, ranges: Mapping[str, RangeSettings], where: str, 
 
 def check_files(settings: Settings) -> None:
     """Refuse, before anything heavy is imported, files and directories that are not there."""
+    from orchestrator.preferences.sources import check_source
+
     if settings.world is not None:
         return
-    for key, path in (("data.train", settings.data.train), ("evaluation.prompts", settings.evaluation.prompts)):
-        if path is not None and not path.is_file():
-            raise DataFormatError(f"there is no data file {path}", key, f"give the path of a file that exists, counted from {Path.cwd()}")
+    for part in settings.data.sources:
+        check_source(part.source, "data.mixture" if settings.data.mixture else "data.train")
+    prompts = settings.evaluation.prompts
+    if prompts is not None and not prompts.is_file():
+        cure = f"give the path of a file that exists, counted from {Path.cwd()}"
+        raise DataFormatError(f"there is no data file {prompts}", "evaluation.prompts", cure)
     for model in (settings.model.base or "", *settings.model.references):
         check_model(model)
 

@@ -66,7 +66,7 @@ def refusal(file: Path, text: str) -> SettingsError:
 def test_settings_with_only_what_must_be_given_load(file: Path) -> None:
     file.write_text(PLAIN)
     settings = load_settings(file)
-    assert (settings.model.base, settings.data.train, settings.judge.kind) == ("model", Path("pairs.jsonl"), "verifier")
+    assert (settings.model.base, settings.data.train, settings.judge.kind) == ("model", "pairs.jsonl", "verifier")
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_settings_with_their_world_made_load_again_as_the_same(tmp_path: Path) -
     again = check_settings(json.loads(json.dumps(settings.json_ready())), "settings.json")
     assert again == settings
     assert again.world is None
-    assert (again.model.base, again.data.train) == (str(tmp_path / "model"), tmp_path / "train.jsonl")
+    assert (again.model.base, again.data.train) == (str(tmp_path / "model"), str(tmp_path / "train.jsonl"))
     assert (again.evaluation.prompts, again.evaluation.held_out) == (tmp_path / "prompts.jsonl", tmp_path / "held_out.jsonl")
     assert again.data.context == settings.data.context
 

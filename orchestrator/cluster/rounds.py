@@ -36,7 +36,7 @@ def play_rounds(settings: Settings, trial: Trial, directory: Path) -> list[Round
 
         _claim(settings, trial, directory)
         story.say_path(f"{rounds.count} rounds of {trial.method}; everything goes to", directory)
-        settings, _ = prepared(replace_methods(settings, trial), story)
+        settings, _ = prepared(replace_methods(settings, trial), story, directory)
         played = _Rounds(settings, trial, directory, story)
         results: list[RoundResult] = []
         for number in range(1, rounds.count + 1):
@@ -65,19 +65,19 @@ class _Rounds:
         base = str(self._settings.model.base)
         models = [base, *(result.model for result in before)]
         made = self._data(number, models, place)
-        own = round_settings(self._settings, models, made.pairs)
+        own = round_settings(self._settings, models, made and made.pairs)
         model = str(train_model(own, self._trial, place))
-        result = RoundResult(number, model, *self._score(model, place), made.told)
+        result = RoundResult(number, model, *self._score(model, place), made.told if made else {})
         card = result.scorecard
         self._story.say(f"round {number}: win rate {card['win_rate']:.1f} ({card['low']:.1f}–{card['high']:.1f}), {card['judged']} judged")
         if (gain := gains([*before[-1:], result])[-1]) is not None:
             self._story.say(f"round {number}: {gain.difference:+.1f} points over the round before ({gain.low:+.1f} to {gain.high:+.1f})")
         return result
 
-    def _data(self, number: int, models: Sequence[str], place: Path) -> Made:
+    def _data(self, number: int, models: Sequence[str], place: Path) -> Made | None:
+        """The round's own data; None for a first round on the given pairs."""
         if number == 1 and self._rounds.first == "data":
-            assert self._settings.data.train is not None
-            return Made(self._settings.data.train, {})
+            return None
         earlier = [self._directory / f"round-{past:02d}" / "pairs.jsonl" for past in range(1, number)]
         return self._workshop.make(models[-1], number, place, [file for file in earlier if file.is_file()])
 

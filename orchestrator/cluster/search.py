@@ -117,7 +117,7 @@ def _announce(settings: Settings, story: Narrator) -> None:
 
 def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     actors = _start_actors(settings, directory)
-    settings, inputs = prepared(settings, story)
+    settings, inputs = prepared(settings, story, directory)
     if settings.rounds is not None:
         with story.waiting("making the first round's data"):
             rounds, settings = begin_rounds(settings, directory, engine_names(settings.cluster), HUB)
@@ -206,13 +206,15 @@ def _start_actors(settings: Settings, directory: Path) -> _Actors:
     return _Actors(hub, [*engines, *judges, ledger, gangs])
 
 
-def prepared(settings: Settings, story: Narrator) -> tuple[Settings, Any]:
-    """Make the settings' world, if they name one, and load the inputs as the workers will."""
+def prepared(settings: Settings, story: Narrator, directory: Path) -> tuple[Settings, Any]:
+    """Make the settings' world, if they name one, and load the inputs as the workers will; rows without a pair go to `directory`."""
     if settings.world is not None:
         from orchestrator.worlds import make_world
 
         settings = settings.with_world(make_world(settings.world, settings.cache.expanduser() / "worlds", story.say))
-    return settings, _check_inputs(settings)
+    inputs = _check_inputs(settings)
+    story.data_read(inputs.kinds, inputs.unused, directory)
+    return settings, inputs
 
 
 def _check_inputs(settings: Settings) -> Any:
@@ -220,12 +222,12 @@ def _check_inputs(settings: Settings) -> Any:
     from evals.prompts import load_prompts
     from orchestrator.training.inputs import check_needs, load_inputs
 
-    assert settings.model.base is not None and settings.data.train is not None and settings.evaluation.prompts is not None
+    assert settings.model.base is not None and settings.data.sources and settings.evaluation.prompts is not None
     for prompts in filter(None, (settings.evaluation.prompts, settings.evaluation.held_out)):
         load_prompts(prompts)
     inputs = load_inputs(settings.model.base, settings.data)
     needs = {name: method_named(name)().needs for name in settings.search.arms}
-    check_needs(needs, [*inputs.pairs, *inputs.validation], settings.data.train, len(settings.model.references))
+    check_needs(needs, [*inputs.pairs, *inputs.validation], settings.data.named, len(settings.model.references))
     settings.training.total_steps(len(inputs.pairs))
     return inputs
 

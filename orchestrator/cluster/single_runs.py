@@ -64,7 +64,7 @@ def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
         from orchestrator.training.records import read_records, told
 
         story.say_path(f"training {trial.method}; everything goes to", directory)
-        settings, _ = prepared(replace_methods(settings, trial), story)
+        settings, _ = prepared(replace_methods(settings, trial), story, directory)
         model = train_model(settings, trial, directory)
         run = training_run(settings, trial, directory)
         story.say(told(read_records(run.directory)[-1], run.steps))
@@ -96,7 +96,7 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
         from orchestrator.cluster.search import prepared
 
         story.say_path("evaluating", model)
-        settings, _ = prepared(settings, story)
+        settings, _ = prepared(settings, story, directory)
         logs = directory / "logs"
         engine = EngineActor.options(num_cpus=engine_cpus(settings.cluster), num_gpus=settings.cluster.gpus_per_engine)
         judge = JudgeActor.options(num_cpus=0, num_gpus=judge_gpus(settings.judge)).remote(

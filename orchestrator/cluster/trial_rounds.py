@@ -15,7 +15,7 @@ from orchestrator.cluster.session import HEAD, find_actor
 from orchestrator.cluster.workshop import Made, Scoring, Workshop
 from orchestrator.errors import DaaError, SettingsError
 from orchestrator.output import send_output_to
-from orchestrator.rounds.plan import boundaries, required_rounds, round_settings
+from orchestrator.rounds.plan import boundaries, of_file, required_rounds, round_settings
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
 from orchestrator.training.tidying import step_directory
@@ -66,7 +66,7 @@ def begin_rounds(settings: Settings, directory: Path, engines: Sequence[str], hu
     if rounds.first == "data":
         return actor, settings
     made: Made = ask(actor.make, GIVEN, 1, settings.model.base)
-    return actor, settings.model_copy(update={"data": settings.data.model_copy(update={"train": made.pairs})})
+    return actor, settings.model_copy(update={"data": of_file(settings.data, made.pairs)})
 
 
 def runs_of(settings: Settings, trial: Trial, directory: Path, rank: int) -> Iterator[Any]:

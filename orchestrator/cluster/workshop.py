@@ -12,13 +12,14 @@ from orchestrator.cluster.asking import ask
 from orchestrator.cluster.generating import Generation, Throughput
 from orchestrator.cluster.scorers import score_with, start_scorers
 from orchestrator.errors import DataFormatError
-from orchestrator.preferences.sources import load_pairs
+from orchestrator.preferences.reading import load_pairs
 from orchestrator.preferences.writing import row_of
 from orchestrator.rounds.pairing import Scored, conflicts, most_potential, resolved, rows_of, scored
 from orchestrator.rounds.rewriting import evolved, evolving, revising
 from orchestrator.rounds.sampling import Sampled, Sampling, of_round, prompts_of, write_rows
 from orchestrator.selection.rewards import Scale, scale_of
 from orchestrator.settings import DataSettings, EvolutionSettings, RevisionSettings, RoundsSettings
+from orchestrator.training.inputs import read_sources
 
 PAIRS, RESPONSES, MADE = "pairs.jsonl", "responses.jsonl", "made.json"
 _LEFT_OUT = ("repeated", "unfinished", "empty", "failed")
@@ -99,8 +100,7 @@ class Workshop:
     def _prompts(self) -> Sequence[EvaluationPrompt]:
         if self._rounds.prompts is not None:
             return load_prompts(self._rounds.prompts).prompts
-        assert self._data.train is not None
-        return prompts_of(load_pairs(self._data.train, self._data.limit))
+        return prompts_of(read_sources(self._data).pairs)
 
     def _scored(self, samples: Sequence[Sampled], rewards: Sequence[Sequence[float | None]], scales: Sequence[Scale]) -> list[Scored]:
         return scored(samples, [_on(scale, of_scorer) for scale, of_scorer in zip(scales, rewards, strict=True)])
@@ -139,8 +139,7 @@ class Workshop:
     def _kept(self, earlier: Sequence[Path]) -> Iterator[dict[str, Any]]:
         """Rows that join the round's own."""
         if self._rounds.keep == "given":
-            assert self._data.train is not None
-            yield from (row_of(pair) for pair in load_pairs(self._data.train, self._data.limit))
+            yield from (row_of(pair) for pair in read_sources(self._data).pairs)
         elif self._rounds.keep == "earlier":
             for file in earlier:
                 yield from (row_of(pair) for pair in load_pairs(file))

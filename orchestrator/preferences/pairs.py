@@ -1,8 +1,8 @@
 """Preference pairs as text, as token ids, and as the tensors of one micro-batch."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,7 +23,11 @@ class ScoredResponse:
 
 @dataclass(frozen=True)
 class PreferencePair:
-    """One prompt with a preferred and a dispreferred response; rewards, and further scored responses, when the data has them."""
+    """One prompt with a preferred and a dispreferred response; rewards, and further scored responses, when the data has them.
+
+    `origin` is its file and line. `tools` are those that the prompt offers, `chosen_extra` and `rejected_extra` what the responses' turns
+    have besides their text (see `evals.prompts.TURN_FIELDS`): all three are for the chat template.
+    """
 
     prompt: tuple[Message, ...]
     chosen: str
@@ -32,6 +36,9 @@ class PreferencePair:
     rejected_reward: float | None = None
     origin: str = ""
     others: tuple[ScoredResponse, ...] = ()
+    tools: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    chosen_extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    rejected_extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

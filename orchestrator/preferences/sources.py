@@ -1,127 +1,179 @@
-"""Preference data in, as files of this machine: JSONL (plain or gzipped) and Parquet rows become PreferencePairs."""
+"""Where preference data lie, as rows: files of this machine or of any address that fsspec opens, directories of them, and hub data sets."""
 
-import gzip
-import math
+import ast
+import csv
+import io
+import json
+import re
+import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from evals.json_lines import json_line
-from evals.prompts import Message
 from orchestrator.errors import DataFormatError
-from orchestrator.preferences.pairs import PreferencePair, ScoredResponse
+from orchestrator.preferences.rows import PAIR_HELP, BadRow, Row
 
-_REWARD_NAMES = (("chosen_reward", "rejected_reward"), ("score_chosen", "score_rejected"))
-_SCORED_NAMES = (("responses", "rewards"), ("all_generated_responses", "all_rm_scores"))
-_ROW_HELP = 'each row needs "prompt", "chosen" and "rejected" (text, or lists of {"role", "content"} messages)'
-_SCORED_HELP = 'each row needs "prompt", "responses" (two or more texts) and "rewards" (one number for each)'
+_KINDS = (".jsonl", ".json", ".ndjson", ".parquet", ".csv")
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_CURE = "give the path of a JSONL, JSON, Parquet or CSV file, of a directory of them, an address such as s3://..., or a hub data set"
 
 
-def load_pairs(path: str | Path, limit: int | None = None) -> list[PreferencePair]:
-    """Read preference pairs from a .jsonl, .jsonl.gz, .json.gz or .parquet file.
+def check_source(source: str, where: str) -> None:
+    """Refuse, without reading anything, a path at which nothing lies. Raises DataFormatError; addresses and hub names pass."""
+    if not (_is_address(source) or _is_pattern(source) or Path(source).expanduser().exists() or is_hub_name(source)):
+        raise DataFormatError(f"there is no data file {source}", where, f"{_CURE}; paths count from {Path.cwd()}")
 
-    Raises DataFormatError with file, line and cure for a missing file, an empty file or a row that is no pair.
+
+def is_hub_name(source: str) -> bool:
+    """Whether a source names a data set of the Hugging Face hub, OWNER/NAME, and not a file."""
+    named = _HUB_NAME.fullmatch(source) is not None and not source.startswith(".") and _kind(source) is None
+    return named and not Path(source).exists()
+
+
+def rows(source: str | Path, split: str = "train") -> Iterator[Row | BadRow]:
+    """The rows of a source, one after another; `split` counts for hub data sets only.
+
+    Raises DataFormatError for what is not there or is damaged; a line that is no JSON object is a BadRow.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise DataFormatError(f"there is no data file {file}", "data.train", "give the path of a JSONL or Parquet file")
-    pairs = []
-    for origin, row in _rows(file):
-        pairs.append(_pair(row, origin))
-        if limit is not None and len(pairs) == limit:
-            break
-    if not pairs:
-        raise DataFormatError("the data file has no rows", str(file), _ROW_HELP)
-    return pairs
-
-
-def _rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if file.suffix == ".parquet":
-        yield from _parquet_rows(file)
+    if is_hub_name(str(source)):
+        yield from hub_rows(str(source), split)
         return
-    opener = gzip.open if file.suffix == ".gz" else open
-    number = 0
+    for name, system, path in _files(str(source)):
+        reader = _READERS[_kind(name) or ".jsonl"]
+        try:
+            with system.open(path, "rb", compression="infer" if _is_compressed(name) else None) as content:
+                yield from reader(content, name)
+        except (EOFError, OSError, zlib.error) as error:
+            raise DataFormatError(f"the file is damaged: {error}", name, "copy or download it again") from error
+
+
+def hub_rows(name: str, split: str) -> Iterator[Row | BadRow]:
+    """The rows of a data set of the Hugging Face hub, or of a directory that `datasets` loads. Raises DataFormatError."""
+    from datasets import load_dataset
+
     try:
-        with opener(file, "rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield f"{file}:{number}", _parsed(line, f"{file}:{number}")
-    except (EOFError, OSError, zlib.error) as error:
-        raise DataFormatError(f"the file is damaged: {error}", f"{file}, after line {number}", "copy or download it again") from error
+        found: Iterable[Any] = load_dataset(name, split=split)
+    except (OSError, ValueError) as error:
+        cure = f"is there such a data set, with a split {split!r}, and does this machine reach it (a gated one needs HF_TOKEN)? {_CURE}"
+        raise DataFormatError(f"the data set cannot be loaded: {str(error).splitlines()[0]}", name, cure) from error
+    yield from _numbered(found, f"{name} ({split})")
 
 
-def _parquet_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _files(source: str) -> list[tuple[str, Any, str]]:
+    """Name, file system and path of each file of a source, in the order of their names."""
+    from fsspec.core import url_to_fs
+
+    try:
+        system, path = url_to_fs(source if _is_address(source) else str(Path(source).expanduser()))
+        if _is_pattern(source):
+            paths = [found for found in sorted(system.glob(path)) if _kind(found)]
+        elif system.isdir(path):
+            paths = [found for found in sorted(system.find(path)) if _kind(found)]
+        elif system.isfile(path):
+            return [(source, system, path)]
+        else:
+            paths = []
+    except (ImportError, OSError, ValueError) as error:
+        raise DataFormatError(f"the data cannot be reached: {error}", source, _CURE) from error
+    if not paths:
+        raise DataFormatError(f"there is no data file {source}", "data.train", _CURE)
+    root = source.rstrip("/")
+    inside = "" if _is_pattern(source) else path.rstrip("/")
+    return [(f"{root}{found[len(inside) :]}" if inside and found.startswith(inside) else found, system, found) for found in paths]
+
+
+def _json_lines(content: Any, name: str) -> Iterator[Row | BadRow]:
+    for number, line in enumerate(content, 1):
+        if line.strip():
+            origin = f"{name}:{number}"
+            try:
+                yield _row(json_line(line, origin), name, origin)
+            except DataFormatError as error:
+                yield BadRow(name, origin, error.what, error.cure, line.decode(errors="replace"))
+
+
+def _json(content: Any, name: str) -> Iterator[Row | BadRow]:
+    """A JSON array, an object whose `data` or `train` is one, or JSON lines under another name."""
+    text = content.read()
+    try:
+        whole = json.loads(text)
+    except ValueError:
+        whole = None
+    if isinstance(whole, dict):
+        whole = next((whole[key] for key in ("data", "train") if isinstance(whole.get(key), list)), None)
+    yield from _numbered(whole, name) if isinstance(whole, list) else _json_lines(io.BytesIO(text), name)
+
+
+def _parquet(content: Any, name: str) -> Iterator[Row | BadRow]:
     from pyarrow import ArrowException
-    from pyarrow.parquet import read_table
+    from pyarrow.parquet import ParquetFile
 
     try:
-        rows = read_table(file).to_pylist()
+        batches = ParquetFile(content).iter_batches(batch_size=1000)
+        yield from _numbered((row for batch in batches for row in batch.to_pylist()), name)
     except (ArrowException, OSError) as error:
-        raise DataFormatError(f"this is not a readable Parquet file: {error}", str(file), "copy or download it again") from error
-    for number, row in enumerate(rows, 1):
-        yield f"{file}, row {number}", row
+        raise DataFormatError(f"this is not a readable Parquet file: {error}", name, "copy or download it again") from error
 
 
-def _parsed(line: bytes, origin: str) -> Mapping[str, Any]:
-    row = json_line(line, origin)
-    if not isinstance(row, dict):
-        raise DataFormatError("this line is not a JSON object", origin, _ROW_HELP)
-    return row
+def _csv(content: Any, name: str) -> Iterator[Row | BadRow]:
+    """Cells that hold a list, as JSON or as Python writes it, are read as one; empty cells are absent."""
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    reader = csv.DictReader(io.TextIOWrapper(content, encoding="utf-8-sig", newline=""))
+    for row in reader:
+        values = {key: _cell(cell) for key, cell in row.items() if key is not None and cell not in (None, "")}
+        yield Row(name, f"{name}:{reader.line_num}", values)
 
 
-def _pair(row: Mapping[str, Any], origin: str) -> PreferencePair:
-    scored = next(((row[a], row[b]) for a, b in _SCORED_NAMES if row.get(a) is not None and row.get(b) is not None), None)
-    try:
-        return _preference(row, origin) if scored is None else _ranked(row.get("prompt"), *scored, origin)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise DataFormatError(f"this row cannot be read: {error!r}", origin, _SCORED_HELP if scored else _ROW_HELP) from error
+def _cell(text: str) -> Any:
+    if not text.startswith(("[", "{")):
+        return text
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(text)
+        except (ValueError, SyntaxError):
+            continue
+        return found if isinstance(found, list | dict) else text
+    return text
 
 
-def _ranked(prompt: Any, responses: Sequence[Any], rewards: Sequence[Any], origin: str) -> PreferencePair:
-    """A pair from K scored responses: the best is the chosen one, the worst the rejected one, the rest are the others."""
-    if not prompt:
-        raise DataFormatError("this row has no `prompt`", origin, _SCORED_HELP)
-    if isinstance(responses, str) or isinstance(rewards, str):
-        raise TypeError("`responses` and `rewards` are lists")
-    if len(responses) != len(rewards) or len(responses) < 2:
-        raise DataFormatError(f"this row has {len(responses)} responses and {len(rewards)} rewards", origin, _SCORED_HELP)
-    scored = [ScoredResponse(_text(response), _reward(reward)) for response, reward in zip(responses, rewards, strict=True)]
-    best, *others, worst = sorted(scored, key=lambda response: -response.reward)
-    return PreferencePair(_messages(prompt), best.text, worst.text, best.reward, worst.reward, origin, tuple(others))
+def _numbered(found: Iterable[Any], name: str) -> Iterator[Row | BadRow]:
+    for number, values in enumerate(found, 1):
+        yield _row(values, name, f"{name}, row {number}")
 
 
-def _preference(row: Mapping[str, Any], origin: str) -> PreferencePair:
-    missing = [name for name in ("chosen", "rejected") if not row.get(name)]
-    if missing:
-        found = ", ".join(sorted(row)) or "nothing"
-        raise DataFormatError(f"this row has no `{missing[0]}` (it has: {found})", origin, _ROW_HELP)
-    prompt = row.get("prompt")
-    if prompt is None and isinstance(row["chosen"], list):
-        prompt = row["chosen"][:-1]
-    if not prompt:
-        raise DataFormatError("this row has no `prompt`", origin, _ROW_HELP)
-    rewards = next(((row[a], row[b]) for a, b in _REWARD_NAMES if row.get(a) is not None and row.get(b) is not None), (None, None))
-    values = [None if reward is None else _reward(reward) for reward in rewards]
-    return PreferencePair(_messages(prompt), _text(row["chosen"]), _text(row["rejected"]), *values, origin=origin)
+def _row(values: Any, name: str, origin: str) -> Row | BadRow:
+    if isinstance(values, Mapping):
+        return Row(name, origin, values)
+    return BadRow(name, origin, "this line is not a JSON object", PAIR_HELP, values)
 
 
-def _messages(prompt: str | list[dict[str, str]]) -> tuple[Message, ...]:
-    if isinstance(prompt, str):
-        return (Message("user", prompt),)
-    if not all(isinstance(turn["content"], str) for turn in prompt):
-        raise ValueError("a message has no text")
-    return tuple(Message(turn["role"], turn["content"]) for turn in prompt)
+def _is_address(source: str) -> bool:
+    return "://" in source or "::" in source
 
 
-def _text(response: str | list[dict[str, str]]) -> str:
-    content = response if isinstance(response, str) else response[-1]["content"]
-    if not isinstance(content, str) or not content:
-        raise ValueError("a response has no text")
-    return content
+def _is_pattern(source: str) -> bool:
+    return any(mark in source for mark in "*?[") and not Path(source).exists() and "http" not in source
 
 
-def _reward(value: float) -> float:
-    if not math.isfinite(float(value)):
-        raise ValueError(f"a reward is {value}")
-    return float(value)
+def _is_compressed(name: str) -> bool:
+    return name.lower().endswith(_COMPRESSED)
+
+
+def _kind(name: str) -> str | None:
+    """What a file's name says that it holds; None for what is no data."""
+    plain = name.lower().partition("?")[0]
+    for ending in _COMPRESSED:
+        plain = plain.removesuffix(ending)
+    return next((kind for kind in _KINDS if plain.endswith(kind)), None)
+
+
+_READERS: Mapping[str, Callable[[Any, str], Iterator[Row | BadRow]]] = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json,
+    ".parquet": _parquet,
+    ".csv": _csv,
+}

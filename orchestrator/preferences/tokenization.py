@@ -1,13 +1,18 @@
-"""Chat template and truncation: a PreferencePair becomes token ids."""
+"""Chat template and truncation: PreferencePairs become token ids."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from evals.prompts import Message
-from orchestrator.errors import DataFormatError, ModelError
+from evals.rendering import encode_texts, prompt_text, prompt_texts, text_or_refusal
+from orchestrator.errors import DataFormatError, UserError
 from orchestrator.preferences.holding_out import hold_out
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
+from orchestrator.preferences.templates import AnswerTemplate, answer_template
+
+# So many pairs are encoded at a time: enough for all cores to be busy, few enough for their texts to be forgotten.
+_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -19,20 +24,35 @@ class Lengths:
 
 @dataclass(frozen=True)
 class TokenizedData:
-    """The pairs to train on, how many were left out because truncation made both responses the same, and the pairs that are held out."""
+    """The pairs to train on, how many were left out because truncation made both responses the same, and the pairs that are held out.
+
+    `left_out` says of every other pair that was left out where it lies and why.
+    """
 
     pairs: tuple[TokenizedPair, ...]
     identical: int
     validation: tuple[TokenizedPair, ...] = ()
+    left_out: tuple[UserError, ...] = ()
 
 
-def tokenize(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths, held_out: int = 0) -> TokenizedData:
+def tokenize(
+    tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths, held_out: int = 0, leave_out: bool = False
+) -> TokenizedData:
     """Tokenise with the tokenizer's chat template, and hold out up to `held_out` pairs (see `hold_out`).
 
-    Raises ModelError when the tokenizer has no template, DataFormatError (with file and line) when a prompt leaves no room for an
-    answer, or when no pair is left.
+    Raises ModelError when the tokenizer has no template, DataFormatError when no pair is left and, unless such pairs are to be left out,
+    UserError (with file and line) when a prompt leaves no room for an answer or the template refuses a pair.
     """
-    tokenized = tokenize_each(tokenizer, pairs, lengths)
+    left_out: list[UserError] = []
+    tokenized: list[TokenizedPair] = []
+    for pair, whole in zip(pairs, encoded(tokenizer, pairs), strict=True):
+        made = whole if isinstance(whole, UserError) else fitting(whole, lengths, pair.origin)
+        if isinstance(made, TokenizedPair):
+            tokenized.append(made)
+        elif leave_out:
+            left_out.append(made)
+        else:
+            raise made
     different = [pair for pair in tokenized if pair.chosen != pair.rejected]
     if not different:
         raise DataFormatError(
@@ -40,38 +60,78 @@ def tokenize(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths, 
         )
     # Mismatched responses come from the same side, so that nothing of a pair that is held out is trained on.
     kept, validation = (tuple(_with_mismatched(side, lengths)) for side in hold_out(different, held_out))
-    return TokenizedData(kept, len(tokenized) - len(different), validation)
+    return TokenizedData(kept, len(tokenized) - len(different), validation, tuple(left_out))
 
 
 def tokenize_each(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths) -> list[TokenizedPair]:
     """Every pair, in order, those that truncation made identical too, without mismatched responses. Raises as `tokenize` does."""
-    if not getattr(tokenizer, "chat_template", None):
-        raise ModelError(
-            "the tokenizer has no chat template", str(tokenizer.name_or_path), "add `chat_template` to its tokenizer_config.json"
-        )
-    return [_tokenize_pair(tokenizer, pair, lengths) for pair in pairs]
+    made = []
+    for pair, whole in zip(pairs, encoded(tokenizer, pairs), strict=True):
+        found = whole if isinstance(whole, UserError) else fitting(whole, lengths, pair.origin)
+        if isinstance(found, UserError):
+            raise found
+        made.append(found)
+    return made
+
+
+def encoded(tokenizer: Any, pairs: Sequence[PreferencePair]) -> Iterator[TokenizedPair | UserError]:
+    """The pairs as tokens, in order, whole: each response with its end, nothing cut; or why the template refuses a pair.
+
+    Raises ModelError for a tokenizer without a chat template.
+    """
+    template = answer_template(tokenizer)
+    for start in range(0, len(pairs), _AT_ONCE):
+        yield from _encoded(template, pairs[start : start + _AT_ONCE])
+
+
+def fitting(pair: TokenizedPair, lengths: Lengths, origin: str) -> TokenizedPair | UserError:
+    """The pair with its responses cut to the room that the prompt leaves, or the refusal of a prompt that leaves none."""
+    room = lengths.context - len(pair.prompt)
+    if room < 1:
+        what = f"a prompt of {len(pair.prompt)} tokens leaves no room for an answer in a context of {lengths.context}"
+        return DataFormatError(what, origin, "raise `data.context`, or remove the row")
+    others = tuple(response[:room] for response in pair.others)
+    return replace(pair, chosen=pair.chosen[:room], rejected=pair.rejected[:room], others=others)
 
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> tuple[int, ...]:
     """Token ids (T,) of a conversation up to and including the opening of the assistant's answer."""
-    text = tokenizer.apply_chat_template([message.as_dict() for message in messages], tokenize=False, add_generation_prompt=True)
-    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return tuple(encode_texts(tokenizer, [prompt_text(tokenizer, messages, "a prompt")])[0])
 
 
-def _tokenize_pair(tokenizer: Any, pair: PreferencePair, lengths: Lengths) -> TokenizedPair:
-    prompt = prompt_ids(tokenizer, pair.prompt)
-    room = lengths.context - len(prompt)
-    if room < 1:
-        raise DataFormatError(
-            f"a prompt of {len(prompt)} tokens leaves no room for an answer in a context of {lengths.context}",
-            pair.origin,
-            "raise `data.context`, or remove the row",
-        )
-    chosen, rejected, *others = (
-        _response_ids(tokenizer, text)[:room] for text in (pair.chosen, pair.rejected, *(other.text for other in pair.others))
-    )
-    rewards = tuple(other.reward for other in pair.others)
-    return TokenizedPair(prompt, chosen, rejected, pair.chosen_reward, pair.rejected_reward, tuple(others), rewards)
+def _encoded(template: AnswerTemplate, pairs: Sequence[PreferencePair]) -> Iterator[TokenizedPair | UserError]:
+    prompts = _prompt_texts(template.tokenizer, pairs)
+    written = [_texts(template, pair, prompt) for pair, prompt in zip(pairs, prompts, strict=True)]
+    # Each text is encoded once, however many pairs have it.
+    texts = list(dict.fromkeys(text for of_pair in written if not isinstance(of_pair, UserError) for text in of_pair))
+    tokens = {text: tuple(ids) for text, ids in zip(texts, encode_texts(template.tokenizer, texts), strict=True)}
+    for pair, of_pair in zip(pairs, written, strict=True):
+        if isinstance(of_pair, UserError):
+            yield of_pair
+            continue
+        chosen, rejected, *others = (tokens[text] + template.after for text in of_pair[1:])
+        rewards = tuple(other.reward for other in pair.others)
+        yield TokenizedPair(tokens[of_pair[0]], chosen, rejected, pair.chosen_reward, pair.rejected_reward, tuple(others), rewards)
+
+
+def _prompt_texts(tokenizer: Any, pairs: Sequence[PreferencePair]) -> list[str | UserError]:
+    if any(pair.tools for pair in pairs):
+        return [text_or_refusal(tokenizer, pair.prompt, pair.origin, pair.tools) for pair in pairs]
+    return prompt_texts(tokenizer, [(pair.prompt, pair.origin) for pair in pairs])
+
+
+def _texts(template: AnswerTemplate, pair: PreferencePair, prompt: str | UserError) -> list[str] | UserError:
+    """The texts of a pair: the prompt's, the chosen response's, the rejected one's and those of the others."""
+    if isinstance(prompt, UserError):
+        return prompt
+    texts = [prompt]
+    try:
+        for text, extra in ((pair.chosen, pair.chosen_extra), (pair.rejected, pair.rejected_extra)):
+            turn = Message("assistant", text, extra)
+            texts.append(template.turn_text(pair.prompt, prompt, turn, pair.tools, pair.origin) if extra else template.text(text))
+    except UserError as error:
+        return error
+    return [*texts, *(template.text(other.text) for other in pair.others)]
 
 
 def _with_mismatched(pairs: Sequence[TokenizedPair], lengths: Lengths) -> Iterator[TokenizedPair]:
@@ -80,7 +140,3 @@ def _with_mismatched(pairs: Sequence[TokenizedPair], lengths: Lengths) -> Iterat
         after = pairs[(index + 1) % len(pairs)]
         response = after.rejected if index % 2 else after.chosen
         yield replace(pair, mismatched=response[: lengths.context - len(pair.prompt)])
-
-
-def _response_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
-    return (*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from orchestrator.output import screen_kept_from
+from orchestrator.preferences.rows import BadRow, SetAside, write_quarantine
 from orchestrator.report import words
 from orchestrator.report.terminal import console
 from orchestrator.search.leaderboard import BASE, Row
@@ -36,6 +37,15 @@ class Narrator:
     def say_path(self, text: str, path: object) -> None:
         """One line that ends with a path, whatever characters it has."""
         self.say(f"{text} {escape(str(path))}")
+
+    def data_read(self, kinds: Sequence[str], unused: Sequence[BadRow | SetAside], directory: Path) -> None:
+        """What the data were taken for; rows that gave no pair are counted here and listed in `directory`."""
+        for line in kinds:
+            self.say(escape(line))
+        if unused:
+            file = directory / "quarantine.jsonl"
+            write_quarantine(file, unused)
+            self.say_path(f"{len(unused)} rows give no pair to train on; each with its place and the reason:", file)
 
     def trial_started(self, trial: Trial) -> None:
         """A trial joined the queue."""

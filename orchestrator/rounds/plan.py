@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.errors import SettingsError
-from orchestrator.settings import RoundsSettings, Settings
+from orchestrator.settings import DataSettings, RoundsSettings, Settings
 
 
 def required_rounds(settings: Settings) -> RoundsSettings:
@@ -17,8 +17,8 @@ def required_rounds(settings: Settings) -> RoundsSettings:
     return settings.rounds
 
 
-def round_settings(settings: Settings, models: Sequence[str], data: Path) -> Settings:
-    """The settings of the next round on `data`; `models` are the base model and those of the rounds before, in their order."""
+def round_settings(settings: Settings, models: Sequence[str], data: Path | None) -> Settings:
+    """The settings of the next round on `data`, or on the given pairs; `models` are the base model and those of the rounds before."""
     rounds = required_rounds(settings)
     start = models[-1] if rounds.start == "previous" else models[0]
     further = (*models[:-1],) or (models[0],)
@@ -29,7 +29,13 @@ def round_settings(settings: Settings, models: Sequence[str], data: Path) -> Set
             "references": further if rounds.past_references else settings.model.references,
         }
     )
-    return settings.model_copy(update={"model": model, "data": settings.data.model_copy(update={"train": data})})
+    return settings.model_copy(update={"model": model, "data": of_file(settings.data, data) if data else settings.data})
+
+
+def of_file(given: DataSettings, file: Path) -> DataSettings:
+    """The data settings with one file in the place of all sources."""
+    alone = {"train": str(file), "split": "train", "limit": None, "mixture": ()}
+    return given.model_copy(update=alone)
 
 
 def reference(rounds: RoundsSettings, models: Sequence[str], start: str) -> dict[str, float]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
 
 from orchestrator.errors import SettingsError
 from orchestrator.settings.benchmarks import AnsweringSettings, BenchmarkSettings, CapabilitySettings
+from orchestrator.settings.data import DataSettings, MixtureSettings
 from orchestrator.settings.evaluation import (
     EvaluationSettings,
     JudgeSettings,
@@ -44,18 +45,6 @@ class ModelSettings(Section):
         if self.reference and abs(sum(self.reference.values()) - 1) > 1e-6:
             raise ValueError(f"the weights of model.reference sum to {sum(self.reference.values()):g}: let them sum to 1")
         return self
-
-
-class DataSettings(Section):
-    """Preference pairs: a JSONL or Parquet file. `context` bounds prompt and response in tokens; `limit` takes the first rows only.
-
-    `validation_pairs` of them, a twentieth at most, are not trained on: each checkpoint tells how often it prefers their chosen response.
-    """
-
-    train: Path | None = None
-    context: PositiveInt = 2048
-    limit: PositiveInt | None = None
-    validation_pairs: NonNegativeInt = 64
 
 
 class ClusterSettings(Section):
@@ -130,7 +119,7 @@ class Settings(Section):
         """The settings that a world fills in, by path; without one the first three must be given."""
         return {
             "model.base": self.model.base,
-            "data.train": self.data.train,
+            "data.train": self.data.train or self.data.mixture or None,
             "evaluation.prompts": self.evaluation.prompts,
             "evaluation.held_out": self.evaluation.held_out,
         }
@@ -189,7 +178,7 @@ class Settings(Section):
             update={
                 "world": None,
                 "model": self.model.model_copy(update={"base": str(world.model)}),
-                "data": self.data.model_copy(update={"train": world.train}),
+                "data": self.data.model_copy(update={"train": str(world.train)}),
                 "rounds": rounds,
                 "evaluation": self.evaluation.model_copy(update={"prompts": world.prompts, "held_out": world.held_out}),
             }
@@ -214,6 +203,7 @@ __all__ = [
     "JudgeSettings",
     "LadderSettings",
     "LoraSettings",
+    "MixtureSettings",
     "ModelSettings",
     "OpenAISettings",
     "RangeSettings",

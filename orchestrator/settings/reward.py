@@ -47,7 +47,7 @@ class RewardSettings(Section):
 
     def with_world(self, world: World) -> RewardSettings:
         """The same run on what its world made."""
-        model, data = self.model.model_copy(update={"base": str(world.model)}), self.data.model_copy(update={"train": world.train})
+        model, data = self.model.model_copy(update={"base": str(world.model)}), self.data.model_copy(update={"train": str(world.train)})
         return self.model_copy(update={"world": None, "model": model, "data": data})
 
     def json_ready(self) -> dict[str, Any]:

@@ -3,42 +3,62 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.policy.loading import load_tokenizer
 from orchestrator.policy.scores import Needs
+from orchestrator.preferences.mixing import mixed
 from orchestrator.preferences.pairs import TokenizedPair
-from orchestrator.preferences.sources import load_pairs
+from orchestrator.preferences.reading import Reading, read_pairs
+from orchestrator.preferences.rows import BadRow, SetAside
 from orchestrator.preferences.tokenization import Lengths, tokenize
 from orchestrator.settings import DataSettings
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Tokenised pairs and the tokenizer they were made with; `identical` pairs were left out, `validation` pairs are not trained on."""
+    """Tokenised pairs and the tokenizer they were made with; `identical` pairs were left out, `validation` pairs are not trained on.
+
+    `kinds` says of each file what its rows were taken for; `unused` are rows that gave no pair, and why.
+    """
 
     tokenizer: Any
     pairs: Sequence[TokenizedPair]
     identical: int
     validation: Sequence[TokenizedPair]
+    kinds: Sequence[str] = ()
+    unused: Sequence[BadRow | SetAside] = ()
 
 
 def load_inputs(model: str, data: DataSettings) -> Inputs:
-    """Read and tokenise once per process; trials that follow get the same object. `data.train` is given."""
-    assert data.train is not None
-    return _loaded(model, data.train, data.context, data.limit, data.validation_pairs)
+    """Read and tokenise once per process; trials that follow get the same object. `data` names a source.
+
+    Raises DataFormatError for data without pairs and, unless bad rows are quarantined, for the first row that cannot be used.
+    """
+    return _loaded(model, data.model_dump_json())
 
 
 @lru_cache(maxsize=2)
-def _loaded(model: str, train: Path, context: int, limit: int | None, held_out: int) -> Inputs:
+def _loaded(model: str, settings: str) -> Inputs:
+    data = DataSettings.model_validate_json(settings)
+    read = read_sources(data)
     tokenizer = load_tokenizer(model)
-    data = tokenize(tokenizer, load_pairs(train, limit), Lengths(context), held_out)
-    return Inputs(tokenizer, data.pairs, data.identical, data.validation)
+    made = tokenize(tokenizer, read.pairs, Lengths(data.context), data.validation_pairs, leave_out=data.bad_rows != "refuse")
+    unfit = {error.where: BadRow("", error.where, error.what, error.cure) for error in made.left_out}
+    return Inputs(tokenizer, made.pairs, made.identical, made.validation, read.kinds, (*read.bad, *read.set_aside, *unfit.values()))
 
 
-def check_needs(needs: Mapping[str, Needs], pairs: Sequence[TokenizedPair], origin: Path, references: int) -> None:
+def read_sources(data: DataSettings) -> Reading:
+    """The pairs of all sources, as often as their weights say. Raises as `load_inputs` does."""
+    readings = [read_pairs(part.source, part.limit, part.split, data.bad_rows == "refuse") for part in data.sources]
+    pairs = mixed([(reading.pairs, part.weight) for reading, part in zip(readings, data.sources, strict=True)], data.mixture_seed)
+    each: list[tuple[Any, ...]] = [(reading.kinds, reading.bad, reading.set_aside) for reading in readings]
+    kinds, bad, set_aside = (tuple(item for part in parts for item in part) for parts in zip(*each, strict=True))
+    return Reading(tuple(pairs), kinds, bad, set_aside)
+
+
+def check_needs(needs: Mapping[str, Needs], pairs: Sequence[TokenizedPair], origin: str, references: int) -> None:
     """Refuse methods that need rewards when the data has none, or further references when there are too few."""
     check_references(needs, references)
     without = next((number for number, pair in enumerate(pairs, 1) if pair.chosen_reward is None), None)
@@ -46,7 +66,7 @@ def check_needs(needs: Mapping[str, Needs], pairs: Sequence[TokenizedPair], orig
     if hungry and without is not None:
         raise DataFormatError(
             f"{', '.join(hungry)} need rewards, and pair {without} of the data has none",
-            str(origin),
+            origin,
             "add `chosen_reward` and `rejected_reward` to every row, or leave these methods out of search.methods",
         )
 

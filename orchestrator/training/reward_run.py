@@ -8,10 +8,10 @@ from orchestrator.errors import DataFormatError
 from orchestrator.objectives.bradley_terry import BradleyTerry
 from orchestrator.policy.loading import load_tokenizer
 from orchestrator.preferences.conversations import RewardData, tokenize_conversations
-from orchestrator.preferences.sources import load_pairs
 from orchestrator.preferences.tokenization import Lengths
 from orchestrator.settings.reward import RewardSettings
 from orchestrator.training.engine import Engine
+from orchestrator.training.inputs import read_sources
 from orchestrator.training.loop import train
 from orchestrator.training.references import references_of
 from orchestrator.training.reward_card import RewardCard, reward_card
@@ -26,9 +26,9 @@ def reward_run(settings: RewardSettings, directory: Path) -> tuple[TrainingRun, 
 
     Raises DataFormatError for a pair without rewards where a margin is asked for, and what loading raises.
     """
-    assert settings.model.base is not None and settings.data.train is not None
+    assert settings.model.base is not None
     tokenizer, data = load_tokenizer(settings.model.base), settings.data
-    rows, held_out = load_pairs(settings.data.train, data.limit), (data.validation_pairs, settings.held_out_share)
+    rows, held_out = read_sources(data).pairs, (data.validation_pairs, settings.held_out_share)
     pairs = tokenize_conversations(tokenizer, rows, Lengths(data.context), *held_out)
     objective = BradleyTerry(settings.margin, settings.centring)
     every_text = (*pairs.train.texts, *pairs.validation.texts)

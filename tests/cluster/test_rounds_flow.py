@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.preferences.sources import load_pairs
+from orchestrator.preferences.reading import load_pairs
 from tests.cluster.small_search import RunningCommand, read_events, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]

@@ -10,7 +10,7 @@ import pytest
 from evals.prompts import Message
 from orchestrator.errors import DataFormatError
 from orchestrator.preferences.pairs import ScoredResponse
-from orchestrator.preferences.sources import load_pairs
+from orchestrator.preferences.reading import load_pairs
 from tests.preferences.files import write_gzip, write_lines, write_parquet
 
 SPELLINGS = [("responses", "rewards"), ("all_generated_responses", "all_rm_scores")]

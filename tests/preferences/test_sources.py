@@ -9,7 +9,7 @@ import pytest
 
 from evals.prompts import Message
 from orchestrator.errors import DataFormatError
-from orchestrator.preferences.sources import load_pairs
+from orchestrator.preferences.reading import load_pairs
 from tests.preferences.files import write_gzip, write_lines, write_parquet
 
 PLAIN = {"prompt": "say fox", "chosen": "fox", "rejected": "dog"}

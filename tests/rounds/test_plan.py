@@ -44,7 +44,7 @@ def test_a_round_is_compared_with_what_the_settings_say(given: dict[str, Any], m
 def test_a_round_starts_from_the_newest_model_or_from_the_base_on_its_own_data() -> None:
     data = Path("round.jsonl")
     own = round_settings(settings(), MODELS, data)
-    assert (own.model.base, own.data.train, own.model.references) == ("two", data, ())
+    assert (own.model.base, own.data.train, own.model.references) == ("two", str(data), ())
     again = round_settings(settings(rounds=rounds(start="base").model_dump()), MODELS, data)
     assert (again.model.base, again.model.reference) == ("base", {"base": 1.0})
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evals.asking import Reply, question_key
 from evals.prompts import EvaluationPrompt, Message
-from orchestrator.preferences.sources import load_pairs
+from orchestrator.preferences.reading import load_pairs
 from orchestrator.rounds.sampling import Sampled, of_round, prompt_of, prompts_of, questions, sampled, write_rows
 from orchestrator.settings import GenerationSettings
 from tests.conftest import make_pairs

@@ -58,7 +58,7 @@ def settings_of(model: Path, directory: Path, **training: Any) -> RewardSettings
     """Settings of a small run on 200 pairs, of which ten are held out."""
     return RewardSettings(
         model=ModelSettings(base=str(model)),
-        data=DataSettings(train=write_pairs(directory / "train.jsonl", reward_pairs(200)), context=64),
+        data=DataSettings(train=str(write_pairs(directory / "train.jsonl", reward_pairs(200))), context=64),
         training=SETTINGS.model_copy(update=training),
         cache=directory / "cache",
     )

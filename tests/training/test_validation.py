@@ -253,6 +253,6 @@ def test_the_settings_say_how_many_are_held_out(tiny_model: Path, tmp_path: Path
     pairs = distinct_pairs(200)
     rows = [{"prompt": pair.prompt[0].content, "chosen": pair.chosen, "rejected": pair.rejected} for pair in pairs]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    data = DataSettings(train=tmp_path / "train.jsonl", context=64)
+    data = DataSettings(train=str(tmp_path / "train.jsonl"), context=64)
     sizes = [load_inputs(str(tiny_model), data.model_copy(update={"validation_pairs": count})) for count in (64, 4, 0)]
     assert [(len(inputs.pairs), len(inputs.validation)) for inputs in sizes] == [(190, 10), (196, 4), (200, 0)]

@@ -7,7 +7,7 @@ import pytest
 from evals.generation import Decoding
 from evals.judges.verifier import is_right
 from evals.prompts import EvaluationPrompt, Message, load_prompts
-from orchestrator.preferences.sources import load_pairs
+from orchestrator.preferences.reading import load_pairs
 from orchestrator.worlds.recipes import TasksRecipe, World
 from orchestrator.worlds.small_model import Sample, sample
 from orchestrator.worlds.tasks_world import _pair_rows, make_tasks_world

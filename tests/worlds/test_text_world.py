@@ -6,7 +6,7 @@ import pytest
 
 from evals.errors import DataFormatError, SettingsError
 from evals.prompts import load_prompts
-from orchestrator.preferences.sources import load_pairs
+from orchestrator.preferences.reading import load_pairs
 from orchestrator.worlds.recipes import TextRecipe, World
 from orchestrator.worlds.text_world import make_text_world
 

@@ -1,0 +1,55 @@
+"""What reading data gives besides pairs: rows as they lie, rows that cannot be read, and rows that say nothing about a preference."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import DataFormatError
+
+PAIR_HELP = 'each row needs "prompt", "chosen" and "rejected" (text, or lists of {"role", "content"} messages)'
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: the file and the place it comes from, such as "pairs.jsonl:7", and its values by column."""
+
+    file: str
+    origin: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be read: where it lies, why, the cure, and what it holds."""
+
+    file: str
+    origin: str
+    reason: str
+    cure: str
+    content: Any = None
+
+    def error(self) -> DataFormatError:
+        """The refusal of the data for this row."""
+        return DataFormatError(self.reason, self.origin, self.cure)
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A row that can be read and prefers nothing: a tie, or a prompt with responses of one kind only."""
+
+    file: str
+    origin: str
+    reason: str
+    content: Any = None
+
+
+def write_quarantine(file: Path, rows: Iterable[BadRow | SetAside]) -> int:
+    """Write rows that gave no pair, each with its place and reason, as JSON lines; returns how many."""
+    lines = [
+        json.dumps({"where": row.origin, "reason": row.reason, "row": row.content}, ensure_ascii=False, default=str) + "\n" for row in rows
+    ]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(lines), encoding="utf-8")
+    return len(lines)

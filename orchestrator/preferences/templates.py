@@ -1,0 +1,84 @@
+"""What a chat template writes around an assistant's answer, and with which token generation stops."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from evals.model_files import stop_tokens
+from evals.prompts import Message
+from evals.rendering import check_template, encode_texts
+from orchestrator.errors import DataFormatError, ModelError
+
+_ASKED, _ANSWERED = Message("user", "a question"), "  an answer  "
+
+
+@dataclass(frozen=True)
+class AnswerTemplate:
+    """How the chat template writes an answer behind the prompt that it opened, learned from one that it wrote.
+
+    `before` comes between the opening and the text, `after` are the tokens behind the text up to the first one that generation stops at:
+    the template's own end of turn, or the tokenizer's end token where the template has none of `stops`. `strips` tells whether the template
+    takes white space off the text.
+    """
+
+    tokenizer: Any
+    stops: frozenset[int]
+    before: str
+    after: tuple[int, ...]
+    strips: bool
+    rest: str
+
+    def text(self, answer: str) -> str:
+        """The text of a plain answer as the template writes it, without its end."""
+        return self.before + (answer.strip() if self.strips else answer)
+
+    def turn_text(self, prompt: Sequence[Message], opened: str, turn: Message, tools: Sequence[Mapping[str, Any]], where: str) -> str:
+        """The same of an answer that is more than a text: what the template writes after `opened`, the prompt's text.
+
+        Raises DataFormatError where the template refuses the answer or does not continue the prompt.
+        """
+        from jinja2 import TemplateError
+
+        turns = [message.as_dict() for message in (*prompt, turn)]
+        try:
+            whole = str(self.tokenizer.apply_chat_template(turns, tools=list(tools) or None, tokenize=False))
+        except (TemplateError, TypeError) as error:
+            raise DataFormatError(f"the chat template refuses the answer: {error}", where, "change or leave out its fields") from error
+        if not whole.startswith(opened):
+            cure = "leave out what the answer has besides its text, or use a template that shows it behind the prompt"
+            raise DataFormatError("the chat template does not write this answer behind the prompt that it opened", where, cure)
+        return whole[len(opened) :].removesuffix(self.rest)
+
+    @cached_property
+    def own_end(self) -> str:
+        """What the template ends an answer with, in text, for people."""
+        return self.rest.strip() or "nothing"
+
+
+def answer_template(tokenizer: Any) -> AnswerTemplate:
+    """Learn how the tokenizer's template writes answers. Raises ModelError for a tokenizer without a template or without an end token."""
+    check_template(tokenizer)
+    stops = stops_of(tokenizer)
+    opened = str(tokenizer.apply_chat_template([_ASKED.as_dict()], tokenize=False, add_generation_prompt=True))
+    turns = [_ASKED.as_dict(), Message("assistant", _ANSWERED).as_dict()]
+    whole = str(tokenizer.apply_chat_template(turns, tokenize=False))
+    strips = _ANSWERED not in whole
+    shown = whole[len(opened) :] if whole.startswith(opened) else whole
+    before, _, rest = shown.partition(_ANSWERED.strip() if strips else _ANSWERED)
+    if not whole.startswith(opened):
+        before = ""
+    after = encode_texts(tokenizer, [rest])[0] if rest else []
+    first = next((place for place, token in enumerate(after) if token in stops), None)
+    ends = after[: first + 1] if first is not None else [tokenizer.eos_token_id]
+    return AnswerTemplate(tokenizer, stops, before, tuple(ends), strips, rest)
+
+
+def stops_of(tokenizer: Any) -> frozenset[int]:
+    """The tokens at which engines stop: the tokenizer's end token and those of the model's generation_config.json.
+
+    Raises ModelError for a tokenizer without an end token.
+    """
+    if tokenizer.eos_token_id is None:
+        raise ModelError("the tokenizer has no end token", str(tokenizer.name_or_path), "set its `eos_token`")
+    return frozenset((tokenizer.eos_token_id, *stop_tokens(str(tokenizer.name_or_path))))

@@ -1,0 +1,132 @@
+"""What stands for a conversation in preference data (a text, a list of messages, a transcript of Human and Assistant) becomes Messages."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from evals.prompts import Message, turn_fields
+
+_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant", "model": "assistant"}
+_ROLES |= {"system": "system", "developer": "developer", "tool": "tool", "observation": "tool", "function": "tool"}
+_TRANSCRIPT = re.compile(r"(?:\A|\n\n)(Human|Assistant):[ ]?")
+_FURTHER_TURNS = "the conversations differ before their last turn: a response is one assistant's turn, what comes before it is the prompt"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The response of one side: its text, and what else its turn has for the chat template."""
+
+    text: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def is_conversation(value: Any) -> bool:
+    """Whether a value is a list of messages, with `role` and `content` or ShareGPT's `from` and `value`."""
+    return isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0 and isinstance(value[0], Mapping)
+
+
+def is_transcript(text: Any) -> bool:
+    """Whether a text is a dialogue such as Anthropic's hh has: "Human: ...", "Assistant: ..." with empty lines between."""
+    return isinstance(text, str) and re.match(r"(?:\n\n)?Human: ?", text) is not None and "\n\nAssistant:" in text
+
+
+def prompt_messages(prompt: Any) -> tuple[Message, ...]:
+    """The turns of a prompt; a text is one user's turn, or a transcript. Raises ValueError, KeyError or TypeError for what is no prompt."""
+    if isinstance(prompt, str):
+        turns = transcript(prompt) if is_transcript(prompt) else (Message("user", prompt),)
+        return turns[:-1] if len(turns) > 1 and turns[-1].role == "assistant" and not turns[-1].content.strip() else turns
+    return messages(prompt)
+
+
+def messages(turns: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
+    """A list of messages, of whichever spelling. Raises ValueError, KeyError or TypeError for what is none."""
+    if not isinstance(turns, Sequence):
+        raise TypeError("a conversation is a list of messages")
+    return tuple(_message(turn) for turn in turns)
+
+
+def transcript(text: str) -> tuple[Message, ...]:
+    """The turns of a dialogue of Human and Assistant."""
+    pieces = _TRANSCRIPT.split(text)
+    return tuple(Message(_ROLES[role.lower()], content) for role, content in zip(pieces[1::2], pieces[2::2], strict=True))
+
+
+def answer(response: Any) -> Answer:
+    """A response: a text, one message, or a list that ends with the assistant's. Raises ValueError or TypeError for an empty one."""
+    if isinstance(response, Mapping):
+        response = [response]
+    if not isinstance(response, str):
+        last = messages(response)[-1]
+        if last.role != "assistant":
+            raise ValueError(f"a response ends with a turn of the {last.role}")
+        return _whole(Answer(last.content, last.extra))
+    return _whole(Answer(response))
+
+
+def common_prompt(chosen: tuple[Message, ...], rejected: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The turns with which both conversations begin, all but the last one of each. Raises ValueError where they part earlier."""
+    if chosen[:-1] != rejected[:-1]:
+        raise ValueError(_FURTHER_TURNS)
+    return chosen[:-1]
+
+
+def split_conversations(prompt: Any, chosen: Any, rejected: Any) -> tuple[tuple[Message, ...], Answer, Answer]:
+    """Prompt and responses of a row; responses that are whole conversations repeat the prompt, or are all there is of it.
+
+    A response is one assistant's turn: earlier assistant's and tool's turns are part of the prompt where both sides share them, and a row
+    whose sides differ in them is refused (ValueError), since only the last turn would be learned.
+    """
+    first, second = (_conversation(side, bool(prompt)) for side in (chosen, rejected))
+    if first is not None and second is None and not prompt:
+        prompt = chosen[:-1]
+    if first is None or second is None or (len(first) == 1 and len(second) == 1):
+        return prompt_messages(prompt), answer(chosen), answer(rejected)
+    shared = common_prompt(first, second)
+    given = prompt_messages(prompt) if prompt else ()
+    if given and shared[: len(given)] != given and not _names_a_turn(shared, given):
+        # What the sides share then only continues the prompt.
+        if shared[0].role not in {"assistant", "tool"}:
+            raise ValueError("the conversations do not begin with the row's prompt")
+        shared = (*given, *shared)
+    return shared, _last(first), _last(second)
+
+
+def _conversation(side: Any, has_prompt: bool) -> tuple[Message, ...] | None:
+    """A side as turns, where it is more than a text; a transcript is the text of a response where the row has a prompt of its own."""
+    if is_conversation(side):
+        return messages(side)
+    return transcript(side) if not has_prompt and is_transcript(side) else None
+
+
+def _names_a_turn(shared: tuple[Message, ...], given: tuple[Message, ...]) -> bool:
+    """Whether the prompt's text is one of the shared turns: some data name the first question, or the last, as the prompt."""
+    return len(given) == 1 and any(turn.role == "user" and turn.content.strip() == given[0].content.strip() for turn in shared)
+
+
+def _last(conversation: tuple[Message, ...]) -> Answer:
+    last = conversation[-1]
+    if last.role != "assistant":
+        raise ValueError(f"a conversation ends with a turn of the {last.role}")
+    return _whole(Answer(last.content, last.extra))
+
+
+def _whole(found: Answer) -> Answer:
+    if not found.text and not found.extra:
+        raise ValueError("a response has no text")
+    return found
+
+
+def _message(turn: Mapping[str, Any]) -> Message:
+    role = str(turn["role"] if "role" in turn else turn["from"])
+    content = turn["content"] if "content" in turn else turn["value"]
+    extra = turn_fields(turn)
+    if isinstance(content, Sequence) and not isinstance(content, str):
+        if any(part.get("type", "text") != "text" for part in content):
+            raise ValueError("a message holds more than text")
+        content = "".join(part["text"] for part in content)
+    if content is None and extra:
+        content = ""
+    if not isinstance(content, str):
+        raise ValueError("a message has no text")
+    return Message(_ROLES.get(role.lower(), role), content, extra)

@@ -1,0 +1,57 @@
+"""The settings of the preference data."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from orchestrator.settings.section import Section
+
+
+class MixtureSettings(Section):
+    """One source of a mixture: `weight` 2 takes its pairs twice, 0.5 every other one; `limit` takes the first pairs only.
+
+    `source` is a file, a directory, an address that fsspec opens or a hub data set, of which `split` is read.
+    """
+
+    source: str
+    weight: PositiveFloat = 1.0
+    split: str = "train"
+    limit: PositiveInt | None = None
+
+
+class DataSettings(Section):
+    """Preference pairs: `train` is a file, a directory of files, an address that fsspec opens or a data set of the Hugging Face hub.
+
+    `split` counts for hub data sets, `limit` takes the first pairs only. In place of all three, `mixture` names several sources, from
+    which `mixture_seed` chooses the pairs of fractional weights. `context` bounds prompt and response in tokens. `bad_rows`, those that
+    cannot be read or do not fit, are refused, or else left out and listed in the run's `quarantine.jsonl`. `validation_pairs`, a twentieth
+    at most, are not trained on: each checkpoint tells how often it prefers their chosen response.
+    """
+
+    train: str | None = None
+    split: str = "train"
+    context: PositiveInt = 2048
+    limit: PositiveInt | None = None
+    mixture: tuple[MixtureSettings, ...] = ()
+    mixture_seed: int = 0
+    bad_rows: Literal["refuse", "quarantine"] = "refuse"
+    validation_pairs: NonNegativeInt = 64
+
+    @model_validator(mode="after")
+    def _one_or_many(self) -> DataSettings:
+        if self.mixture and (self.train is not None or self.limit is not None or self.split != "train"):
+            raise ValueError("data.mixture takes the place of data.train, data.split and data.limit: give them in an entry of the mixture")
+        return self
+
+    @property
+    def sources(self) -> tuple[MixtureSettings, ...]:
+        """What is read: the mixture, or `train` as a mixture of one; () where neither is given."""
+        alone = () if self.train is None else (MixtureSettings(source=self.train, split=self.split, limit=self.limit),)
+        return self.mixture or alone
+
+    @property
+    def named(self) -> str:
+        """The sources in words."""
+        return " + ".join(part.source for part in self.sources)
