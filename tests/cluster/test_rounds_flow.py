@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from evals.prompts import load_prompts
 from orchestrator.preferences.reading import load_pairs
 from tests.cluster.small_search import RunningCommand, read_events, wait_until
 
@@ -41,6 +42,7 @@ count = 2
 first = "{first}"
 scorers = [{{ kind = "length" }}]
 generation = {{ responses = 6, temperature = 1.0, top_p = 1.0, max_tokens = 16 }}
+evolution = {{ factor = 20.0, instructions = ["{{prompt}}", "Write twice: {{prompt}}"] }}
 [cluster]
 workers = 2
 cpus_per_worker = 0.5
@@ -90,10 +92,28 @@ def test_rounds_that_are_killed_go_on_and_train_each_round_on_the_newest_models_
     assert results[1]["made"]["model"] == results[0]["model"]
     assert all(len(result["verdicts"]) == 30 and Path(result["model"]).is_dir() for result in results)
     assert (directory / "rounds.md").read_text().count("\n") == 4
-    for pair in load_pairs(second_round / "pairs.jsonl"):
+    pairs = load_pairs(second_round / "pairs.jsonl")
+    (practice,) = (tmp_path / "cache" / "worlds").glob("tasks-*/practice.jsonl")
+    assert {pair.prompt for pair in pairs} - {prompt.messages for prompt in load_prompts(practice).prompts}, "no prompt was evolved"
+    for pair in pairs:
         assert pair.chosen_reward is not None
         assert pair.rejected_reward is not None
         assert pair.chosen_reward > pair.rejected_reward
+
+
+def test_a_model_answers_each_prompt_several_times_and_is_not_asked_again(tiny_model: Path, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": f"say {word}"}) + "\n" for word in ("fox", "dog", "bird")))
+    command = ("generate", str(tiny_model), "--prompts", str(prompts), "--responses", "4", "--temperature", "2", "--max-tokens", "40")
+    directory = tmp_path / "answers"
+    told = []
+    for _ in range(2):
+        RunningCommand(*command, "--max-model-len", "64", "--dir", str(directory)).wait(300)
+        told.append(json.loads((directory / "made.json").read_text()))
+    assert (told[0]["prompts"], told[0]["replies"]) == (3, 12)
+    assert told[0]["kept"] + told[0]["alike"] + told[0]["without"] == 3
+    assert {**told[1], "seconds": 0, "tokens_per_second": 0} == {**told[0], "seconds": 0, "tokens_per_second": 0}
+    assert told[1]["seconds"] < told[0]["seconds"]
 
 
 def test_a_search_trains_a_trials_second_half_on_its_own_answers(tmp_path: Path) -> None:
