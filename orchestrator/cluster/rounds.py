@@ -32,11 +32,13 @@ def play_rounds(settings: Settings, trial: Trial, directory: Path) -> list[Round
     directory = directory.expanduser().resolve()
     rounds = required_rounds(settings)
     with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
-        from orchestrator.cluster.search import prepared
+        from orchestrator.cluster.search import in_world, prepared
 
         _claim(settings, trial, directory)
         story.say_path(f"{rounds.count} rounds of {trial.method}; everything goes to", directory)
-        settings, _ = prepared(replace_methods(settings, trial), story, directory)
+        settings = in_world(replace_methods(settings, trial), story)
+        if rounds.first == "data":
+            settings, _ = prepared(settings, story, directory)
         played = _Rounds(settings, trial, directory, story)
         results: list[RoundResult] = []
         for number in range(1, rounds.count + 1):

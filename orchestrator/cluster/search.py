@@ -33,7 +33,7 @@ from orchestrator.search.grid import listed_samples
 from orchestrator.search.leaderboard import Row, winner
 from orchestrator.search.ledger import read_ledger
 from orchestrator.search.plan import SearchPlan, make_plan
-from orchestrator.search.trial import shared_settings
+from orchestrator.search.trial import searched_selections, shared_settings
 from orchestrator.search.verdict import Answer, answer
 from orchestrator.settings import Settings
 from orchestrator.settings_file import check_settings
@@ -91,7 +91,8 @@ def _run(settings: Settings, directory: Path) -> Outcome:
         _announce(settings, story)
         story.say_path("everything goes to", directory)
         story.say_path("the libraries' own output goes to", directory / "logs")
-        if settings.world is None:
+        # Given pairs that are only asked for their prompts are not trained on.
+        if settings.world is None and (settings.rounds is None or settings.rounds.first == "data"):
             _check_inputs(settings)
         if settings.finals.capability is not None:
             suite_of(settings.finals.capability)
@@ -117,23 +118,25 @@ def _announce(settings: Settings, story: Narrator) -> None:
 
 def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     actors = _start_actors(settings, directory)
-    settings, inputs = prepared(settings, story, directory)
+    settings = in_world(settings, story)
     if settings.rounds is not None:
         with story.waiting("making the first round's data"):
             rounds, settings = begin_rounds(settings, directory, engine_names(settings.cluster), HUB)
         actors.others.append(rounds)
-        inputs = _check_inputs(settings)
+    settings, inputs = prepared(settings, story, directory)
+    count = _selected(settings, inputs)
     if settings.rounds is not None or "selection" in settings.search.space:
         # Trials on different pairs take equally many steps, so that their checkpoints can be compared.
-        steps = settings.training.total_steps(len(inputs.pairs))
+        steps = settings.training.total_steps(count)
         settings = settings.model_copy(update={"training": settings.training.model_copy(update={"steps": steps})})
     (directory / "settings.json").write_text(json.dumps(settings.json_ready(), indent=2) + "\n", encoding="utf-8")
     story.say(
         f"{len(inputs.pairs)} pairs to train on"
         + (f", {len(inputs.validation)} held out" if inputs.validation else "")
         + (f" ({inputs.identical} left out: both answers are the same)" if inputs.identical else "")
+        + (f"; {count} of them chosen by {settings.selection.metric}" if count < len(inputs.pairs) else "")
     )
-    plan = _plan(settings, len(inputs.pairs))
+    plan = _plan(settings, count)
     with story.waiting("warming up engines and judge; trials begin meanwhile"):
         ask(actors.hub.begin, settings, plan)
     with ThreadPoolExecutor(1) as beside:
@@ -208,13 +211,19 @@ def _start_actors(settings: Settings, directory: Path) -> _Actors:
 
 def prepared(settings: Settings, story: Narrator, directory: Path) -> tuple[Settings, Any]:
     """Make the settings' world, if they name one, and load the inputs as the workers will; rows without a pair go to `directory`."""
-    if settings.world is not None:
-        from orchestrator.worlds import make_world
-
-        settings = settings.with_world(make_world(settings.world, settings.cache.expanduser() / "worlds", story.say))
+    settings = in_world(settings, story)
     inputs = _check_inputs(settings)
     story.data_read(inputs.kinds, inputs.unused, directory)
     return settings, inputs
+
+
+def in_world(settings: Settings, story: Narrator) -> Settings:
+    """The settings on the world that they name, made now or before; without one as they are."""
+    if settings.world is None:
+        return settings
+    from orchestrator.worlds import make_world
+
+    return settings.with_world(make_world(settings.world, settings.cache.expanduser() / "worlds", story.say))
 
 
 def _check_inputs(settings: Settings) -> Any:
@@ -228,8 +237,22 @@ def _check_inputs(settings: Settings) -> Any:
     inputs = load_inputs(settings.model.base, settings.data)
     needs = {name: method_named(name)().needs for name in settings.search.arms}
     check_needs(needs, [*inputs.pairs, *inputs.validation], settings.data.named, len(settings.model.references))
-    settings.training.total_steps(len(inputs.pairs))
+    _selected(settings, inputs)
     return inputs
+
+
+def _selected(settings: Settings, inputs: Any) -> int:
+    """How many pairs a trial is trained on, under the settings' selection.
+
+    Raises DataFormatError when any selection that is searched keeps too few.
+    """
+    from orchestrator.selection.choosing import count_selected, explicit_margins
+
+    margins = explicit_margins(inputs.pairs)
+    counts = [count_selected(selection, margins) for selection in (settings.selection, *searched_selections(settings))]
+    for count in counts:
+        settings.training.total_steps(count)
+    return counts[0] if len(counts) == 1 else len(margins)
 
 
 def _conclude(rows: list[Row], directory: Path, story: Narrator) -> Outcome:

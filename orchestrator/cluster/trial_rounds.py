@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 
+from evals.prompts import save_prompts
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.generating import Generation
 from orchestrator.cluster.judges import replies_directory
@@ -16,8 +17,10 @@ from orchestrator.cluster.workshop import Made, Scoring, Workshop
 from orchestrator.errors import DaaError, SettingsError
 from orchestrator.output import send_output_to
 from orchestrator.rounds.plan import boundaries, of_file, required_rounds, round_settings
+from orchestrator.rounds.sampling import prompts_of
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
+from orchestrator.training.inputs import read_sources
 from orchestrator.training.tidying import step_directory
 
 ROUNDS = "rounds"
@@ -52,10 +55,18 @@ class RoundsActor:
 def begin_rounds(settings: Settings, directory: Path, engines: Sequence[str], hub: str) -> tuple[Any, Settings]:
     """The actor that makes data, and the settings with the data of the first round. Raises SettingsError for what cannot be searched."""
     rounds = required_rounds(settings)
+    if rounds.prompts is None:
+        # A search that is resumed finds the first round's pairs in the place of the data, and not all of their prompts.
+        prompts = directory / ROUNDS / "prompts.jsonl"
+        prompts.parent.mkdir(parents=True, exist_ok=True)
+        save_prompts(prompts, prompts_of(read_sources(settings.data).pairs))
+        rounds = rounds.model_copy(update={"prompts": prompts})
+        settings = settings.model_copy(update={"rounds": rounds})
     for where, is_so, cure in (
         ("cluster.turns", settings.cluster.turns, "give engines GPUs of their own"),
         ("search.scheduler", settings.search.takes_over, "choose another scheduler than pbt and pb2"),
         ("rounds.start", rounds.start == "base", 'set it to "previous": a trial goes on from round to round'),
+        ("rounds.keep", rounds.keep == "given" and rounds.first == "generate", 'set it to "earlier", or rounds.first to "data"'),
         ("training.lora", settings.training.lora is not None, "train all weights"),
     ):
         if is_so:

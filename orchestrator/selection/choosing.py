@@ -1,11 +1,12 @@
 """From the margins of pairs to those that are trained on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from orchestrator.errors import DataFormatError
+from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.selection.alignment_potential import alignment_potential, top_pairs
 from orchestrator.selection.rejection_sampling import is_accepted
 from orchestrator.selection.rewards import standardised
@@ -33,6 +34,13 @@ class Margins:
         if self.implicit is None:
             raise ValueError("the pairs' implicit margins were not measured")
         return self.implicit
+
+
+def explicit_margins(pairs: Sequence[TokenizedPair]) -> np.ndarray:
+    """How far apart the rewards of each pair are, (N,) float64; NaN where the data has none."""
+    sides = [[pair.chosen_reward for pair in pairs], [pair.rejected_reward for pair in pairs]]
+    chosen, rejected = np.array(sides, dtype=np.float64)
+    return np.abs(chosen - rejected)
 
 
 def _random(settings: SelectionSettings, margins: Margins) -> np.ndarray:

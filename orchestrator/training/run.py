@@ -13,7 +13,7 @@ from orchestrator.policy.loading import load_policy
 from orchestrator.policy.reward_model import load_reward_policy
 from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate, tokens_of
-from orchestrator.selection.choosing import count_selected
+from orchestrator.selection.choosing import count_selected, explicit_margins
 from orchestrator.settings import SelectionSettings, TrainingSettings
 
 
@@ -55,9 +55,7 @@ class TrainingRun:
     @cached_property
     def explicit_margins(self) -> np.ndarray:
         """How far apart the rewards of each pair are, (N,); NaN where the data has none."""
-        sides = [[pair.chosen_reward for pair in self.pairs], [pair.rejected_reward for pair in self.pairs]]
-        chosen, rejected = np.array(sides, dtype=np.float64)
-        return np.abs(chosen - rejected)
+        return explicit_margins(self.pairs)
 
     @cached_property
     def kept(self) -> int:

@@ -10,8 +10,8 @@ import pytest
 from orchestrator.distributions import Choice, LogUniform, Uniform
 from orchestrator.errors import SettingsError
 from orchestrator.objectives import METHODS, method_named
-from orchestrator.search.trial import Origin, Trial, joint_space, published_samples
-from orchestrator.settings import RangeSettings, SearchSettings, TrainingSettings
+from orchestrator.search.trial import Origin, Trial, joint_space, published_samples, searched_selections, trial_of
+from orchestrator.settings import RangeSettings, SearchSettings, SelectionSettings, Settings, TrainingSettings
 from tests.search.events import of_training
 
 SAMPLE: dict[str, Any] = {"method": "dpo", "dpo.beta": 0.1, "simpo.beta": 2.5, "training.learning_rate": 1e-6}
@@ -151,3 +151,21 @@ def test_a_run_that_takes_up_anothers_training_is_told_apart_by_its_generation_a
     assert run.id.endswith("@2")
     assert (run.hyperparameters, run.training) == ({"beta": 0.1}, {"learning_rate": 1e-6})
     assert run.id != Trial.from_sample(7, SAMPLE | Origin("002-dpo-cd34", 60, 2).as_sample()).id
+
+
+def test_a_trials_selection_and_rounds_are_its_own_and_are_told() -> None:
+    sample = {"method": "dpo", "dpo.beta": 0.1, "selection.metric": "random", "selection.fraction": 0.5, "rounds.count": 2}
+    trial = Trial.from_sample(1, sample)
+    assert trial.described() == {"beta": 0.1, "selection.metric": "random", "selection.fraction": 0.5, "rounds.count": 2}
+    assert trial_of({"trial": trial.id, **trial.as_event()}) == trial
+    assert trial.selection_settings(SelectionSettings(seed=3)) == SelectionSettings(metric="random", fraction=0.5, seed=3)
+    assert trial.rounds_settings(None) is None
+    assert "selection" not in Trial.from_sample(1, {"method": "dpo", "dpo.beta": 0.1}).as_event()
+
+
+def test_the_strictest_selections_of_a_search_are_known_before_it_begins() -> None:
+    ranges = {"metric": {"options": ["all", "random"]}, "fraction": {"low": 0.2, "high": 0.9}}
+    given = {"world": {"kind": "tasks"}, "judge": {"kind": "verifier"}}
+    settings = Settings.model_validate({**given, "search": {"space": {"selection": ranges}}})
+    assert searched_selections(settings) == [SelectionSettings(fraction=0.2), SelectionSettings(metric="random", fraction=0.2)]
+    assert searched_selections(Settings.model_validate(given)) == []
