@@ -6,7 +6,7 @@ from typing import Any
 import ray
 from ray.util.placement_group import placement_group_table
 
-from orchestrator.cluster.judges import judge_gpus
+from orchestrator.cluster.judges import judge_gpus, scorer_gpus
 from orchestrator.errors import ClusterError
 from orchestrator.settings import ClusterSettings, Settings
 
@@ -34,7 +34,9 @@ def held_gpus(settings: Settings) -> float:
     # Parts of a GPU that take turns leave no other part of use.
     shared = max(cluster.workers, cluster.engines) if cluster.turns and cluster.gpus_per_worker else None
     own = needed(cluster, cluster.gangs)["GPU"] if shared is None else shared
-    return own + sum(judge_gpus(judge) for judge in judges)
+    rounds = settings.rounds
+    scorers = sum(scorer_gpus(scorer) for scorer in rounds.scorers) * rounds.scorer_actors if rounds else 0.0
+    return own + scorers + sum(judge_gpus(judge) for judge in judges)
 
 
 def engine_cpus(cluster: ClusterSettings) -> float:
@@ -121,9 +123,8 @@ def _listed(bundle: Resources) -> str:
     return " and ".join(f"{amount:g} {resource}" for resource, amount in bundle.items() if amount)
 
 
-def require_gpus(amount: float) -> None:
-    """Raise ClusterError when the joined cluster has fewer GPUs than engines and judge hold: their actors would wait for ever."""
+def require_gpus(amount: float, who: str, cure: str) -> None:
+    """Raise ClusterError when the joined cluster has fewer GPUs than actors hold, which would wait for ever."""
     there = ray.cluster_resources().get("GPU", 0.0)
     if amount > there + 1e-6:
-        what = f"engine and judge need {amount:g} GPUs and the cluster has {there:g}"
-        raise ClusterError(what, "the cluster", "lower answering.engine_gpus and judge.gpus (0 runs on CPU), or add nodes")
+        raise ClusterError(f"{who} need {amount:g} GPUs and the cluster has {there:g}", "the cluster", f"{cure}, or add nodes")

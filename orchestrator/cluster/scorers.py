@@ -9,7 +9,7 @@ import ray
 
 from evals.scoring import ScoredItem, Scorer
 from orchestrator.cluster.asking import ask
-from orchestrator.cluster.judges import judge_gpus, judge_model, replies_directory, reward_model
+from orchestrator.cluster.judges import judge_model, replies_directory, reward_model, scorer_gpus
 from orchestrator.output import send_output_to
 from orchestrator.settings.evaluation import RewardModelSettings, VerifierSettings
 from orchestrator.settings.scoring import ClosenessSettings, RatingSettings, ScorerSettings
@@ -53,7 +53,7 @@ class ScorerActor:
 
 def start_scorers(name: str, settings: ScorerSettings, count: int, cache: Path, logs: Path) -> list[Any]:
     """`count` actors of one scorer, found as NAME-0 and so on; each holds the GPUs that the scorer needs."""
-    gpus = judge_gpus(settings.model if isinstance(settings, RatingSettings) else settings)
+    gpus = scorer_gpus(settings)
     replies = str(replies_directory(cache))
     return [
         ScorerActor.options(name=own, num_cpus=0, num_gpus=gpus).remote(settings, str(logs / f"{own}.log"), replies)
