@@ -19,8 +19,8 @@ class Question:
     """A conversation whose next turn is wanted.
 
     With `labels`, the log-probability is wanted that the next turn begins with each of them; without, its text. `adapter` is the
-    directory of a LoRA adapter to answer with. `attempt` tells a repeated question from the first one. `with_logprob` wants the text's
-    log-probability too, which models of this machine can tell.
+    directory of a LoRA adapter to answer with. `attempt` tells a repeated question from the first one. `as_sample` wants a text to
+    train on: one whose encoding gives the generated tokens, with their log-probability, which models of this machine can tell.
     """
 
     id: str
@@ -29,7 +29,7 @@ class Question:
     labels: tuple[str, ...] = ()
     adapter: str | None = None
     attempt: int = 0
-    with_logprob: bool = False
+    as_sample: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Reply:
     """A model's next turn. `logprobs` has the labels that the model gave any probability, `tokens` counts those generated.
 
     `model` is the model's version as its server names it, `cost` what the reply cost, in the currency of the prices. `failure` says why
-    there is no reply, where there is none: a conversation longer than the context, a refusal by the server. `logprob` is the sum over the
-    tokens generated, before temperature, in nats, where it was wanted and the model can tell.
+    there is no reply, where there is none: a conversation longer than the context, a refusal by the server. Of a sample, `logprob` is
+    the sum over the tokens generated, before temperature, in nats, and `respelt` tells that encoding the text gives other tokens.
     """
 
     text: str = ""
@@ -50,6 +50,7 @@ class Reply:
     cost: float = 0.0
     failure: str = ""
     logprob: float | None = None
+    respelt: bool = False
 
 
 Keep = Callable[[int, Reply], None]
@@ -86,8 +87,8 @@ def question_key(identity: str, question: Question) -> str:
     """
     decoding = vars(question.decoding)
     told: list[Any] = [identity, [message.as_dict() for message in question.messages], decoding, question.labels, question.attempt]
-    if question.with_logprob:
-        told.append("logprob")
+    if question.as_sample:
+        told.append("sample")
     if question.adapter is not None:
         told.append(fingerprint(Path(question.adapter)))
     if question.decoding.temperature > 0 and not question.labels:

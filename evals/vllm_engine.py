@@ -5,7 +5,7 @@ import importlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +125,9 @@ class VllmEngine:
             requests.append(_Request(number, tokens, _sampling(question, wanted, context - len(tokens)), lora))
 
         def take(request: _Request, output: "RequestOutput") -> None:
-            reply = _reply(output, {label: labels[label] for label in questions[request.number].labels})
+            question = questions[request.number]
+            reply = _reply(output, {label: labels[label] for label in question.labels})
+            reply = as_sample(tokenizer, reply, output.outputs[0].token_ids) if question.as_sample else reply
             replies[request.number] = reply
             keep(request.number, reply)
 
@@ -248,7 +250,7 @@ def _sampling(question: Question, wanted: list[int], room: int) -> "SamplingPara
         max_tokens=min(decoding.max_tokens, room),
         seed=_prompt_seed(decoding.seed + question.attempt, question.id) if decoding.temperature > 0 else None,
         # Those of the sampled tokens alone.
-        logprobs=0 if question.with_logprob else None,
+        logprobs=0 if question.as_sample else None,
     )
 
 
@@ -259,6 +261,13 @@ def _reply(output: "RequestOutput", labels: Mapping[str, Sequence[int]]) -> Repl
     length = len(output.prompt_token_ids or ())
     text, logprob = ("", None) if labels else (only.text, only.cumulative_logprob)
     return Reply(text, logprobs, length, len(only.token_ids), only.finish_reason == "stop", logprob=logprob)
+
+
+def as_sample(tokenizer: Any, reply: Reply, tokens: Sequence[int]) -> Reply:
+    """The reply with its tokens decoded by themselves: behind a prompt, many tokenizers decode a space that encoding would double."""
+    text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    own = [token for token in tokens if token not in tokenizer.all_special_ids]
+    return replace(reply, text=text, respelt=tokenizer(text, add_special_tokens=False)["input_ids"] != own)
 
 
 def _allowed_rank(rank: int) -> int:

@@ -13,7 +13,7 @@ from evals.prompts import EvaluationPrompt, Message
 from orchestrator.preferences.pairs import PreferencePair
 from orchestrator.settings import GenerationSettings
 
-_LEFT_OUT = ("alike", "without", "empty", "unfinished", "repeated", "failed")
+_LEFT_OUT = ("alike", "without", "empty", "unfinished", "repeated", "failed", "respelt")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Sampling:
 
     `prompts` were asked; `alike` had only one response to be told apart, `without` none at all. Of `replies` replies, `empty` ones,
     `unfinished` ones, which the limit of tokens cut off, and `repeated` ones were left out. `failed` prompts are longer than the context.
+    Of the responses that were kept, encoding the text of `respelt` ones gives other tokens than were generated.
     """
 
     sampled: Sequence[Sampled] = field(repr=False)
@@ -49,6 +50,7 @@ class Sampling:
     unfinished: int
     repeated: int
     failed: int
+    respelt: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """The counts."""
@@ -60,7 +62,7 @@ def questions(prompts: Sequence[EvaluationPrompt], settings: GenerationSettings,
     """`responses` questions for each prompt, one after another; the attempt gives each sample its own seed."""
     decoding = Decoding(settings.temperature, settings.top_p, settings.max_tokens, settings.seed)
     return [
-        Question(prompt.id, prompt.messages, decoding, adapter=adapter, attempt=attempt, with_logprob=True)
+        Question(prompt.id, prompt.messages, decoding, adapter=adapter, attempt=attempt, as_sample=True)
         for prompt in prompts
         for attempt in range(settings.responses)
     ]
@@ -81,6 +83,7 @@ def sampled(prompts: Sequence[EvaluationPrompt], replies: Sequence[Reply]) -> Sa
             if (flaw := _flaw(reply, texts)) is not None:
                 counts[flaw] += 1
             else:
+                counts["respelt"] += reply.respelt
                 texts[reply.text] = (reply.logprob or 0.0) / max(1, reply.tokens)
         if len(texts) > 1:
             found.append(Sampled(prompt, tuple(texts), tuple(texts.values())))

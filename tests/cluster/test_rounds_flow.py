@@ -95,6 +95,7 @@ def test_rounds_that_are_killed_go_on_and_train_each_round_on_the_newest_models_
     pairs = load_pairs(second_round / "pairs.jsonl")
     (practice,) = (tmp_path / "cache" / "worlds").glob("tasks-*/practice.jsonl")
     assert {pair.prompt for pair in pairs} - {prompt.messages for prompt in load_prompts(practice).prompts}, "no prompt was evolved"
+    assert not any(pair.chosen.startswith(" ") for pair in pairs), "the texts do not encode to the tokens that were generated"
     for pair in pairs:
         assert pair.chosen_reward is not None
         assert pair.rejected_reward is not None

@@ -115,7 +115,7 @@ def prompts_of_a_chat(model: Path, conversations: list[tuple[Message, ...]]) -> 
 
 
 def replies_with_logprobs(model: Path, temperature: float) -> list[Reply]:
-    asked = [Question(p.id, p.messages, Decoding(temperature, 1.0, 5), with_logprob=True) for p in PROMPTS[:2]]
+    asked = [Question(p.id, p.messages, Decoding(temperature, 1.0, 5), as_sample=True) for p in PROMPTS[:2]]
     return ENGINE.answer(str(model), asked)
 
 

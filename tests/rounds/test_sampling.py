@@ -5,9 +5,11 @@ from pathlib import Path
 
 from evals.asking import Reply, question_key
 from evals.prompts import EvaluationPrompt, Message
+from evals.vllm_engine import as_sample
 from orchestrator.preferences.reading import load_pairs
 from orchestrator.rounds.sampling import Sampled, of_round, prompt_of, prompts_of, questions, sampled, write_rows
 from orchestrator.settings import GenerationSettings
+from orchestrator.worlds.small_model import make_tokenizer
 from tests.conftest import make_pairs
 
 PROMPTS = [EvaluationPrompt(str(number), (Message("user", f"question {number}"),)) for number in range(3)]
@@ -17,7 +19,7 @@ def test_each_sample_of_a_prompt_has_a_seed_and_a_memory_of_its_own() -> None:
     asked = questions(PROMPTS[:1], GenerationSettings(responses=3))
     assert [question.attempt for question in asked] == [0, 1, 2]
     assert len({question_key("model", question) for question in asked}) == 3
-    assert all(question.with_logprob for question in asked)
+    assert all(question.as_sample for question in asked)
 
 
 def test_repeated_empty_and_unfinished_replies_are_left_out_and_counted() -> None:
@@ -54,3 +56,19 @@ def test_responses_with_rewards_are_rows_that_the_reader_of_data_takes(tmp_path:
     assert (pair.prompt, pair.chosen, pair.rejected) == (PROMPTS[0].messages, "two", "one")
     assert json.loads(file.read_text())["mean_logps"] == [-0.5, -0.25]
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_sample_behind_a_prompt_is_the_text_whose_encoding_gives_its_tokens() -> None:
+    tokenizer = make_tokenizer(["fox dog bird"], vocabulary=300, context=64)
+    tokens = [*tokenizer("fox dog", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    engines_text = Reply(" fox dog", tokens=len(tokens))
+    assert tokenizer(engines_text.text, add_special_tokens=False)["input_ids"] != tokens[:-1]
+    sample = as_sample(tokenizer, engines_text, tokens)
+    assert (sample.text, sample.respelt) == ("fox dog", False)
+    assert tokenizer(sample.text, add_special_tokens=False)["input_ids"] == tokens[:-1]
+
+
+def test_a_sample_that_encoding_spells_otherwise_is_told() -> None:
+    tokenizer = make_tokenizer(["fox fox fox"], vocabulary=300, context=64)
+    letters = [tokenizer.get_vocab()[letter] for letter in ("\u0120", "f", "o", "x")]
+    assert as_sample(tokenizer, Reply(), letters).respelt
