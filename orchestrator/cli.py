@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from orchestrator import data_command
+
 app = typer.Typer(
     name="daa",
     help="Which direct alignment method, with which hyperparameters, wins for your model and your data?",
@@ -15,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.add_typer(data_command.app)
 SettingsFile = Annotated[Path, typer.Argument(help="A TOML settings file; jobs/examples has some.")]
 Directory = Annotated[Path | None, typer.Option("--dir", help="Where the run writes. Default: runs/NAME-TIME.")]
 _DEMO = Path("jobs/examples/demo.toml")

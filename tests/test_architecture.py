@@ -29,7 +29,7 @@ ROOMS = (
     ("orchestrator.training",),
     ("orchestrator.search",),
     ("orchestrator.report", "orchestrator.worlds"),
-    ("orchestrator.cluster", "orchestrator.benchmark_command"),
+    ("orchestrator.cluster", "orchestrator.benchmark_command", "orchestrator.data_command"),
     ("orchestrator.cli",),
     ("jobs",),
 )

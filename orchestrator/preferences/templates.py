@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from evals.model_files import stop_tokens
@@ -50,10 +49,13 @@ class AnswerTemplate:
             raise DataFormatError("the chat template does not write this answer behind the prompt that it opened", where, cure)
         return whole[len(opened) :].removesuffix(self.rest)
 
-    @cached_property
-    def own_end(self) -> str:
-        """What the template ends an answer with, in text, for people."""
-        return self.rest.strip() or "nothing"
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of the template: that it ends answers with a token that generation does not stop at."""
+        ends = encode_texts(self.tokenizer, [self.rest])[0] if self.rest.strip() else []
+        if not ends or self.after == tuple(ends[: len(self.after)]):
+            return ()
+        shown = self.tokenizer.decode(list(self.after), skip_special_tokens=False)
+        return (f"the template ends answers with {self.rest.strip()!r}, at which generation does not stop: training ends them with {shown!r}",)
 
 
 def answer_template(tokenizer: Any) -> AnswerTemplate:
