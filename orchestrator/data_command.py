@@ -16,7 +16,6 @@ from orchestrator.settings_file import check_files, load_settings
 if TYPE_CHECKING:
     from orchestrator.preferences.checks import DataReport
     from orchestrator.preferences.pairs import PreferencePair
-    from orchestrator.preferences.reading import Reading
 
 app = typer.Typer(name="data", help="Look at preference data.", no_args_is_help=True)
 _CONTEXT = 2048
@@ -35,16 +34,14 @@ class _Asked:
 
 @app.command()
 def check(  # noqa: PLR0913 (the options of the command)
-    files: Annotated[
-        list[str] | None, typer.Argument(help="JSONL, JSON, Parquet or CSV files, directories, addresses such as s3://..., or hub data sets.")
-    ] = None,
+    files: Annotated[list[str] | None, typer.Argument(help="JSONL, JSON, Parquet, CSV; directories, s3://..., hub data sets.")] = None,
     model: Annotated[str | None, typer.Option(help="Whose tokenizer and chat template count: a directory or a hub identifier.")] = None,
     settings_file: Annotated[Path | None, typer.Option("--settings", help="A run's TOML file, for all that is not given here.")] = None,
     context: Annotated[int | None, typer.Option(help=f"Prompt and response together, in tokens. Default: {_CONTEXT}.")] = None,
     prompts: Annotated[list[Path] | None, typer.Option(help="Evaluation prompts that training must not see; repeatable.")] = None,
     split: Annotated[str, typer.Option(help="Which split of hub data sets.")] = "train",
     limit: Annotated[int | None, typer.Option(help="Only so many pairs of each source.")] = None,
-    refuse: Annotated[list[str] | None, typer.Option(help="CHECK=SHARE, such as identical=0.05: more is refused, with code 2.")] = None,
+    refuse: Annotated[list[str] | None, typer.Option(help="CHECK=SHARE, such as identical=0.05: a larger share is refused.")] = None,
     quarantine: Annotated[Path | None, typer.Option(help="Where rows that gave no pair are written, with place and reason.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -60,18 +57,19 @@ def check(  # noqa: PLR0913 (the options of the command)
         from orchestrator.preferences.rows import write_quarantine
 
         write_quarantine(quarantine, unused)
+    above = found.above(bounds)
     if as_json:
-        print(json.dumps(found.as_dict() | {"refused": [each.name for each in found.above(bounds)]}, indent=2, ensure_ascii=False))
+        print(json.dumps(found.as_dict() | {"refused": [each.name for each in above]}, indent=2, ensure_ascii=False))
     else:
         from orchestrator.report.data_checks import shown_report, shown_rows
         from orchestrator.report.terminal import show
 
         for part in (*samples, *([shown_rows(unused, quarantine)] if unused else []), shown_report(found, bounds)):
             show(part)
-    above = found.above(bounds)
     if above:
-        told = ", ".join(f"{each.name} {each.share:.1%} (of {bounds[each.name]:.1%} allowed)" for each in above)
-        raise UserError(f"the data are refused: {told}", ", ".join(asked_names(asked.sources)), "correct the rows that the report names")
+        told = ", ".join(f"{each.name} is {each.share:.3g}, above {bounds[each.name]:g}" for each in above)
+        where = ", ".join(part.source for part in asked.sources)
+        raise UserError(f"the data are refused: {told}", where, "correct the rows that the report names, or allow more with --refuse")
 
 
 def bounds_of(words: Sequence[str]) -> dict[str, float]:
@@ -80,7 +78,7 @@ def bounds_of(words: Sequence[str]) -> dict[str, float]:
 
     known = [each.name for each in CHECKS]
     bounds = {}
-    for word in words:
+    for word in [one for several in words for one in several.split(",")]:
         name, equals, share = word.partition("=")
         if name not in known:
             raise UserError(f"there is no check {name!r}", "--refuse", f"{nearest(name, known)} Known: {', '.join(known)}")
@@ -91,11 +89,6 @@ def bounds_of(words: Sequence[str]) -> dict[str, float]:
         if not 0 <= bounds[name] <= 1:
             raise UserError(f"{share} is no share from 0 to 1", "--refuse", "write 0.05 for 5 %")
     return bounds
-
-
-def asked_names(sources: Sequence[MixtureSettings]) -> list[str]:
-    """The sources by name."""
-    return [part.source for part in sources]
 
 
 def _asked(

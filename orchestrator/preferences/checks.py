@@ -11,7 +11,7 @@ from orchestrator.errors import UserError
 from orchestrator.preferences.overlap import EvaluationTexts
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
 from orchestrator.preferences.rows import BadRow, SetAside
-from orchestrator.preferences.templates import answer_template
+from orchestrator.preferences.templates import answer_template, special_tokens
 from orchestrator.preferences.tokenization import Lengths, encoded, fitting
 
 _BINS = 12
@@ -137,7 +137,7 @@ def observe(
 ) -> Iterator[Seen | BadRow]:
     """Each pair as training sees it, or why it cannot. Raises ModelError for a tokenizer without a chat template."""
     template = answer_template(tokenizer)
-    special = frozenset(tokenizer.all_special_ids) | template.stops
+    special = special_tokens(tokenizer) | template.stops
     known: dict[int, str | None] = {}
     for pair, whole in zip(pairs, encoded(tokenizer, pairs), strict=True):
         if isinstance(whole, UserError):
@@ -171,10 +171,7 @@ def report(seen: Iterable[Seen | BadRow], unused: Sequence[BadRow | SetAside] = 
     for name, origin in _repeated(pairs):
         places[name].append(origin)
     rows = len(pairs) + len(unfit)
-    findings = [
-        Finding(check.name, check.what, len(places[check.name]), rows if check.of_rows else len(pairs), _first(places[check.name]), check.warns_above)
-        for check in CHECKS
-    ]
+    findings = [_finding(check, places[check.name], rows if check.of_rows else len(pairs)) for check in CHECKS]
     lengths = {side: _spread([getattr(pair, side) for pair in pairs]) for side in ("prompt", "chosen", "rejected") if pairs}
     margins = [pair.margin for pair in pairs if pair.margin is not None]
     return DataReport(len(pairs), rows, context, tuple(findings), lengths, _histogram(margins))
@@ -236,8 +233,8 @@ def _unfit(pair: PreferencePair, error: UserError, kind: str) -> BadRow:
     return BadRow("", pair.origin, error.what, error.cure, content, kind)
 
 
-def _first(places: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(places[: 10 * _PLACES]))[:_PLACES]
+def _finding(check: Check, places: Sequence[str], of: int) -> Finding:
+    return Finding(check.name, check.what, len(places), of, tuple(places[:_PLACES]), check.warns_above)
 
 
 def _spread(numbers: Sequence[int]) -> Spread:
@@ -248,5 +245,7 @@ def _spread(numbers: Sequence[int]) -> Spread:
 def _histogram(numbers: Sequence[float]) -> Histogram | None:
     if not numbers:
         return None
-    counts, edges = np.histogram(np.asarray(numbers), bins=_BINS)
+    # Numbers that differ in their last digits only have no bins between them.
+    differ = np.ptp(numbers) > 1e-9 * np.max(np.abs(numbers))
+    counts, edges = np.histogram(np.asarray(numbers), bins=_BINS if differ else 1)
     return Histogram(tuple(map(float, edges)), tuple(map(int, counts)), float(np.mean(numbers)))

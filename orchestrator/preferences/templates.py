@@ -55,7 +55,8 @@ class AnswerTemplate:
         if not ends or self.after == tuple(ends[: len(self.after)]):
             return ()
         shown = self.tokenizer.decode(list(self.after), skip_special_tokens=False)
-        return (f"the template ends answers with {self.rest.strip()!r}, at which generation does not stop: training ends them with {shown!r}",)
+        said = f"generation does not stop at {self.rest.strip()!r}, with which the template ends answers: training ends them with {shown!r}"
+        return (said,)
 
 
 def answer_template(tokenizer: Any) -> AnswerTemplate:
@@ -74,6 +75,12 @@ def answer_template(tokenizer: Any) -> AnswerTemplate:
     first = next((place for place, token in enumerate(after) if token in stops), None)
     ends = after[: first + 1] if first is not None else [tokenizer.eos_token_id]
     return AnswerTemplate(tokenizer, stops, before, tuple(ends), strips, rest)
+
+
+def special_tokens(tokenizer: Any) -> frozenset[int]:
+    """The tokens that stand for no text, those that only the template names included."""
+    added = (number for number, token in tokenizer.added_tokens_decoder.items() if token.special)
+    return frozenset((*tokenizer.all_special_ids, *added))
 
 
 def stops_of(tokenizer: Any) -> frozenset[int]:

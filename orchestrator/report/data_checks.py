@@ -11,6 +11,7 @@ from rich.text import Text
 from orchestrator.preferences.checks import DataReport, Finding, Histogram
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.preferences.rows import BadRow, SetAside
+from orchestrator.preferences.templates import special_tokens
 
 _BAR, _WIDTH_OF_A_BAR = "█", 40
 _SHOWN_TOKENS, _SHOWN_ROWS = 120, 5
@@ -39,7 +40,7 @@ def shown_rows(rows: Sequence[BadRow | SetAside], file: Path | None) -> Renderab
 
 
 def shown_pair(tokenizer: Any, pair: TokenizedPair, origin: str) -> RenderableType:
-    """A pair as the model sees it: the prompt, which is not learned, in dim letters, the responses in green and red, special tokens reversed."""
+    """A pair as the model sees it: the prompt, which is not learned, dim, the responses green and red, special tokens reversed."""
     sides = (("prompt", pair.prompt, _PROMPT), ("chosen", pair.chosen, _CHOSEN), ("rejected", pair.rejected, _REJECTED))
     lines = [Text.assemble((f"{name}: ", "bold"), _tokens(tokenizer, tokens, style)) for name, tokens, style in sides]
     return Group(Text(origin, style="bold"), *lines, Text())
@@ -47,14 +48,15 @@ def shown_pair(tokenizer: Any, pair: TokenizedPair, origin: str) -> RenderableTy
 
 def _findings_table(findings: Sequence[Finding], refused: set[str], bounds: Mapping[str, float]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for column, justify in (("check", "left"), ("count", "right"), ("share", "right"), ("", "left"), ("what, and the first places", "left")):
-        table.add_column(column, justify=justify)  # pyright: ignore[reportArgumentType] (one of rich's words)
+    for column in ("check", "count", "share", "", "what, and the first places"):
+        table.add_column(column, justify="right" if column in {"count", "share"} else "left")
     for found in findings:
         verdict, style = _verdict(found, found.name in refused, found.name in bounds)
         what = Text(found.what)
         if found.places and (verdict or found.name in {"set_aside"}):
             what.append(f": {_short(found.places)}{', …' if found.count > len(found.places) else ''}", style="dim")
-        table.add_row(found.name, f"{found.count:,}", f"{found.share:.1%}", Text(verdict, style=style), what, style="" if found.count else "dim")
+        figures = (f"{found.count:,}", f"{found.share:.1%}")
+        table.add_row(found.name, *figures, Text(verdict, style=style), what, style="" if found.count else "dim")
     return table
 
 
@@ -102,7 +104,7 @@ def _tokens(tokenizer: Any, tokens: Sequence[int], style: str) -> Text:
     for number, part in enumerate(parts):
         if number:
             text.append(f" … {len(tokens) - _SHOWN_TOKENS} tokens … ", style="italic")
-        for is_special, run in _runs(part, frozenset(tokenizer.all_special_ids)):
+        for is_special, run in _runs(part, special_tokens(tokenizer)):
             text.append(tokenizer.decode(run, skip_special_tokens=False), style=f"{style} reverse" if is_special else style)
     return text
 
