@@ -1,11 +1,75 @@
-"""The commands of data: `daa data select`. Heavy imports wait until the work starts."""
+"""`daa data`: what lies in preference data, and what of it is worth training on. Heavy imports wait until the work starts."""
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-app = typer.Typer(name="data", help="Look at preference data, and choose among them.", no_args_is_help=True, rich_markup_mode="rich")
+from orchestrator.errors import UserError
+from orchestrator.nearest import nearest
+from orchestrator.settings import MixtureSettings, Settings
+from orchestrator.settings_file import check_files, load_settings
+
+if TYPE_CHECKING:
+    from orchestrator.preferences.checks import DataReport
+    from orchestrator.preferences.pairs import PreferencePair
+
+app = typer.Typer(name="data", help="Look at preference data, and choose among them.", no_args_is_help=True)
+_CONTEXT = 2048
+_SHOWN_PAIRS = 2
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the check works on: sources, the model whose tokenizer counts, the context in tokens and files of evaluation prompts."""
+
+    sources: tuple[MixtureSettings, ...]
+    model: str
+    context: int
+    prompts: tuple[Path, ...]
+
+
+@app.command()
+def check(  # noqa: PLR0913 (the options of the command)
+    files: Annotated[list[str] | None, typer.Argument(help="JSONL, JSON, Parquet, CSV; directories, s3://..., hub data sets.")] = None,
+    model: Annotated[str | None, typer.Option(help="Whose tokenizer and chat template count: a directory or a hub identifier.")] = None,
+    settings_file: Annotated[Path | None, typer.Option("--settings", help="A run's TOML file, for all that is not given here.")] = None,
+    context: Annotated[int | None, typer.Option(help=f"Prompt and response together, in tokens. Default: {_CONTEXT}.")] = None,
+    prompts: Annotated[list[Path] | None, typer.Option(help="Evaluation prompts that training must not see; repeatable.")] = None,
+    split: Annotated[str, typer.Option(help="Which split of hub data sets.")] = "train",
+    limit: Annotated[int | None, typer.Option(help="Only so many pairs of each source.")] = None,
+    refuse: Annotated[list[str] | None, typer.Option(help="CHECK=SHARE, such as identical=0.05: a larger share is refused.")] = None,
+    quarantine: Annotated[Path | None, typer.Option(help="Where rows that gave no pair are written, with place and reason.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Say what training would see of preference data, after tokenisation and truncation, and what is wrong with them.
+
+    Example: daa data check pairs.jsonl --model path/or/hub-id --prompts prompts.jsonl --refuse identical=0.05
+    """
+    bounds = bounds_of(refuse or ())
+    given = tuple(MixtureSettings(source=file, split=split, limit=limit) for file in files or ())
+    asked = _asked(given, model, context, prompts, load_settings(settings_file) if settings_file else None)
+    found, samples, unused = _checked(asked)
+    if quarantine is not None:
+        from orchestrator.preferences.rows import write_quarantine
+
+        write_quarantine(quarantine, unused)
+    above = found.above(bounds)
+    if as_json:
+        print(json.dumps(found.as_dict() | {"refused": [each.name for each in above]}, indent=2, ensure_ascii=False))
+    else:
+        from orchestrator.report.data_checks import shown_report, shown_rows
+        from orchestrator.report.terminal import show
+
+        for part in (*samples, *([shown_rows(unused, quarantine)] if unused else []), shown_report(found, bounds)):
+            show(part)
+    if above:
+        told = ", ".join(f"{each.name} is {each.share:.3g}, above {bounds[each.name]:g}" for each in above)
+        where = ", ".join(part.source for part in asked.sources)
+        raise UserError(f"the data are refused: {told}", where, "correct the rows that the report names, or allow more with --refuse")
 
 
 @app.command()
@@ -38,3 +102,76 @@ def select(  # noqa: PLR0913 (the options of the command)
     from orchestrator.selecting_files import select_file
 
     select_file(file, out, settings, training, (model, context, limit), cache)
+
+
+def bounds_of(words: Sequence[str]) -> dict[str, float]:
+    """The bounds that --refuse gives. Raises UserError for a check that there is not, or a share that is no number from 0 to 1."""
+    from orchestrator.preferences.checks import CHECKS
+
+    known = [each.name for each in CHECKS]
+    bounds = {}
+    for word in [one for several in words for one in several.split(",")]:
+        name, equals, share = word.partition("=")
+        if name not in known:
+            raise UserError(f"there is no check {name!r}", "--refuse", f"{nearest(name, known)} Known: {', '.join(known)}")
+        try:
+            bounds[name] = float(share) if equals else 0.0
+        except ValueError as error:
+            raise UserError(f"{share!r} is no share", "--refuse", "write CHECK=SHARE, such as identical=0.05") from error
+        if not 0 <= bounds[name] <= 1:
+            raise UserError(f"{share} is no share from 0 to 1", "--refuse", "write 0.05 for 5 %")
+    return bounds
+
+
+def _asked(
+    given: tuple[MixtureSettings, ...], model: str | None, context: int | None, prompts: list[Path] | None, settings: Settings | None
+) -> _Asked:
+    """The command line's words before the settings', and the settings' before the defaults."""
+    from orchestrator.preferences.sources import check_source
+
+    if settings is not None and not given:
+        check_files(settings)
+    sources = given or (settings.data.sources if settings else ())
+    named = model or (settings.model.base if settings else None)
+    if not sources or named is None:
+        lacking, cure = ("no data are named", "FILE ...") if not sources else ("no model is named", "--model MODEL, for its tokenizer")
+        raise UserError(lacking, "daa data check", f"give {cure}, or --settings FILE that names both")
+    for part in sources:
+        check_source(part.source, "daa data check")
+    own = (settings.evaluation.prompts, settings.evaluation.held_out) if settings else ()
+    files = tuple(prompts) if prompts is not None else tuple(file for file in own if file is not None)
+    return _Asked(sources, named, context or (settings.data.context if settings else _CONTEXT), files)
+
+
+def _checked(asked: _Asked) -> tuple["DataReport", list[Any], list[Any]]:
+    """The report, what shows the first pairs, and the rows that gave no pair."""
+    from evals.prompts import load_prompts
+    from orchestrator.policy.loading import load_tokenizer
+    from orchestrator.preferences.checks import observe, report
+    from orchestrator.preferences.overlap import evaluation_texts
+    from orchestrator.preferences.reading import read_pairs
+    from orchestrator.preferences.rows import BadRow
+    from orchestrator.preferences.templates import answer_template
+    from orchestrator.preferences.tokenization import Lengths
+
+    tokenizer = load_tokenizer(asked.model, alone=True)
+    sets = [load_prompts(file) for file in asked.prompts]
+    texts = evaluation_texts(turn.content for one in sets for prompt in one.prompts for turn in prompt.messages if turn.role == "user")
+    readings = [read_pairs(part.source, part.limit, part.split) for part in asked.sources]
+    pairs = [pair for reading in readings for pair in reading.pairs]
+    seen = list(observe(tokenizer, pairs, Lengths(asked.context), texts))
+    unused = [row for reading in readings for row in (*reading.bad, *reading.set_aside)]
+    kinds = tuple(line for reading in readings for line in reading.kinds)
+    found = replace(report(seen, unused, asked.context), kinds=kinds, notes=answer_template(tokenizer).notes())
+    return found, _samples(tokenizer, pairs, asked.context), [*unused, *(one for one in seen if isinstance(one, BadRow))]
+
+
+def _samples(tokenizer: Any, pairs: Sequence["PreferencePair"], context: int) -> list[Any]:
+    from orchestrator.preferences.pairs import TokenizedPair
+    from orchestrator.preferences.tokenization import Lengths, encoded, fitting
+    from orchestrator.report.data_checks import shown_pair
+
+    first = pairs[:_SHOWN_PAIRS]
+    whole = zip(first, encoded(tokenizer, first), strict=True)
+    made = [(fitting(one, Lengths(context), pair.origin), pair.origin) for pair, one in whole if isinstance(one, TokenizedPair)]
+    return [shown_pair(tokenizer, one, origin) for one, origin in made if isinstance(one, TokenizedPair)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.errors import DataFormatError
 from orchestrator.preferences.pairs import PreferencePair, ScoredResponse
-from orchestrator.preferences.rows import PAIR_HELP, BadRow, Row, SetAside
+from orchestrator.preferences.rows import PAIR_HELP, BadRow, Row, RowError, SetAside
 from orchestrator.preferences.turns import Answer, answer, is_conversation, is_transcript, prompt_messages, split_conversations
 
 SCORED_HELP = 'each row needs "prompt", "responses" (two or more texts) and "rewards" (one number for each)'
@@ -73,6 +73,8 @@ def attempt(row: Row, cure: str, read: Callable[[], PreferencePair | str]) -> Ou
         found = read()
     except DataFormatError as error:
         return BadRow(row.file, row.origin, error.what, error.cure or cure, row.values)
+    except RowError as error:
+        return BadRow(row.file, row.origin, str(error), cure, row.values, error.kind)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         return BadRow(row.file, row.origin, f"this row cannot be read: {error!r}", cure, row.values)
     return SetAside(row.file, row.origin, found, row.values) if isinstance(found, str) else found
@@ -82,7 +84,8 @@ def _pair(values: Values, origin: str) -> PreferencePair:
     missing = [name for name in ("chosen", "rejected") if not values.get(name)]
     if missing:
         found = ", ".join(sorted(values)) or "nothing"
-        raise DataFormatError(f"this row has no `{missing[0]}` (it has: {found})", origin, PAIR_HELP)
+        what = f"this row has no `{missing[0]}` (it has: {found})"
+        raise RowError("empty", what) if values.get(missing[0]) == "" else DataFormatError(what, origin, PAIR_HELP)
     prompt, chosen, rejected = values.get("prompt"), values["chosen"], values["rejected"]
     if not prompt and not is_conversation(chosen) and not (is_transcript(chosen) and is_transcript(rejected)):
         raise DataFormatError("this row has no `prompt`", origin, PAIR_HELP)

@@ -11,6 +11,14 @@ from orchestrator.errors import DataFormatError
 PAIR_HELP = 'each row needs "prompt", "chosen" and "rejected" (text, or lists of {"role", "content"} messages)'
 
 
+class RowError(ValueError):
+    """Why a row is no pair; `kind` as in BadRow."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
 @dataclass(frozen=True)
 class Row:
     """One row: the file and the place it comes from, such as "pairs.jsonl:7", and its values by column."""
@@ -22,13 +30,14 @@ class Row:
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that cannot be read: where it lies, why, the cure, and what it holds."""
+    """A row that cannot be used: where it lies, why, the cure, and what it holds. `kind` is the name of its check (see `checks.CHECKS`)."""
 
     file: str
     origin: str
     reason: str
     cure: str
     content: Any = None
+    kind: str = "unreadable"
 
     def error(self) -> DataFormatError:
         """The refusal of the data for this row."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from evals.model_files import stop_tokens
@@ -50,10 +49,14 @@ class AnswerTemplate:
             raise DataFormatError("the chat template does not write this answer behind the prompt that it opened", where, cure)
         return whole[len(opened) :].removesuffix(self.rest)
 
-    @cached_property
-    def own_end(self) -> str:
-        """What the template ends an answer with, in text, for people."""
-        return self.rest.strip() or "nothing"
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of the template: that it ends answers with a token that generation does not stop at."""
+        ends = encode_texts(self.tokenizer, [self.rest])[0] if self.rest.strip() else []
+        if not ends or self.after == tuple(ends[: len(self.after)]):
+            return ()
+        shown = self.tokenizer.decode(list(self.after), skip_special_tokens=False)
+        said = f"generation does not stop at {self.rest.strip()!r}, with which the template ends answers: training ends them with {shown!r}"
+        return (said,)
 
 
 def answer_template(tokenizer: Any) -> AnswerTemplate:
@@ -72,6 +75,12 @@ def answer_template(tokenizer: Any) -> AnswerTemplate:
     first = next((place for place, token in enumerate(after) if token in stops), None)
     ends = after[: first + 1] if first is not None else [tokenizer.eos_token_id]
     return AnswerTemplate(tokenizer, stops, before, tuple(ends), strips, rest)
+
+
+def special_tokens(tokenizer: Any) -> frozenset[int]:
+    """The tokens that stand for no text, those that only the template names included."""
+    added = (number for number, token in tokenizer.added_tokens_decoder.items() if token.special)
+    return frozenset((*tokenizer.all_special_ids, *added))
 
 
 def stops_of(tokenizer: Any) -> frozenset[int]:

@@ -1,6 +1,7 @@
 """Chat template and truncation: PreferencePairs become token ids."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,8 +81,14 @@ def encoded(tokenizer: Any, pairs: Sequence[PreferencePair]) -> Iterator[Tokeniz
     Raises ModelError for a tokenizer without a chat template.
     """
     template = answer_template(tokenizer)
-    for start in range(0, len(pairs), _AT_ONCE):
-        yield from _encoded(template, pairs[start : start + _AT_ONCE])
+    batches = [pairs[start : start + _AT_ONCE] for start in range(0, len(pairs), _AT_ONCE)]
+    # The tokenizer works without Python's lock: the next batch is encoded while the last one is looked at.
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        coming = [beside.submit(_encoded, template, batch) for batch in batches[:1]]
+        for number in range(len(batches)):
+            made = coming.pop().result()
+            coming += [beside.submit(_encoded, template, batch) for batch in batches[number + 1 : number + 2]]
+            yield from made
 
 
 def fitting(pair: TokenizedPair, lengths: Lengths, origin: str) -> TokenizedPair | UserError:
@@ -99,19 +106,21 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> tuple[int, ...]:
     return tuple(encode_texts(tokenizer, [prompt_text(tokenizer, messages, "a prompt")])[0])
 
 
-def _encoded(template: AnswerTemplate, pairs: Sequence[PreferencePair]) -> Iterator[TokenizedPair | UserError]:
+def _encoded(template: AnswerTemplate, pairs: Sequence[PreferencePair]) -> list[TokenizedPair | UserError]:
     prompts = _prompt_texts(template.tokenizer, pairs)
     written = [_texts(template, pair, prompt) for pair, prompt in zip(pairs, prompts, strict=True)]
     # Each text is encoded once, however many pairs have it.
     texts = list(dict.fromkeys(text for of_pair in written if not isinstance(of_pair, UserError) for text in of_pair))
     tokens = {text: tuple(ids) for text, ids in zip(texts, encode_texts(template.tokenizer, texts), strict=True)}
+    made: list[TokenizedPair | UserError] = []
     for pair, of_pair in zip(pairs, written, strict=True):
         if isinstance(of_pair, UserError):
-            yield of_pair
+            made.append(of_pair)
             continue
         chosen, rejected, *others = (tokens[text] + template.after for text in of_pair[1:])
         rewards = tuple(other.reward for other in pair.others)
-        yield TokenizedPair(tokens[of_pair[0]], chosen, rejected, pair.chosen_reward, pair.rejected_reward, tuple(others), rewards)
+        made.append(TokenizedPair(tokens[of_pair[0]], chosen, rejected, pair.chosen_reward, pair.rejected_reward, tuple(others), rewards))
+    return made
 
 
 def _prompt_texts(tokenizer: Any, pairs: Sequence[PreferencePair]) -> list[str | UserError]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evals.prompts import Message, turn_fields
+from orchestrator.preferences.rows import RowError
 
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant", "model": "assistant"}
 _ROLES |= {"system": "system", "developer": "developer", "tool": "tool", "observation": "tool", "function": "tool"}
@@ -67,7 +68,7 @@ def answer(response: Any) -> Answer:
 def common_prompt(chosen: tuple[Message, ...], rejected: tuple[Message, ...]) -> tuple[Message, ...]:
     """The turns with which both conversations begin, all but the last one of each. Raises ValueError where they part earlier."""
     if chosen[:-1] != rejected[:-1]:
-        raise ValueError(_FURTHER_TURNS)
+        raise RowError("prompt_mismatch", _FURTHER_TURNS)
     return chosen[:-1]
 
 
@@ -87,7 +88,7 @@ def split_conversations(prompt: Any, chosen: Any, rejected: Any) -> tuple[tuple[
     if given and shared[: len(given)] != given and not _names_a_turn(shared, given):
         # What the sides share then only continues the prompt.
         if shared[0].role not in {"assistant", "tool"}:
-            raise ValueError("the conversations do not begin with the row's prompt")
+            raise RowError("prompt_mismatch", "the conversations do not begin with the row's prompt")
         shared = (*given, *shared)
     return shared, _last(first), _last(second)
 
@@ -113,7 +114,7 @@ def _last(conversation: tuple[Message, ...]) -> Answer:
 
 def _whole(found: Answer) -> Answer:
     if not found.text and not found.extra:
-        raise ValueError("a response has no text")
+        raise RowError("empty", "a response has no text")
     return found
 
 

@@ -1,0 +1,67 @@
+"""Mixtures repeat and thin out sources the same way each time."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from orchestrator.preferences.mixing import mixed
+from orchestrator.settings import DataSettings, MixtureSettings
+from orchestrator.training.inputs import load_inputs
+from tests.conftest import make_pairs
+from tests.preferences.files import write_lines
+from tests.training.test_validation import distinct_pairs
+
+PAIRS = distinct_pairs(40)
+
+
+def test_a_weight_repeats_and_a_fraction_takes_its_share() -> None:
+    counts = Counter(pair.chosen for pair in mixed([(PAIRS, 2.5)], seed=0))
+    assert len(counts) == 40
+    assert sorted(counts.values()) == [2] * 20 + [3] * 20
+
+
+def test_the_same_seed_takes_the_same_pairs_in_whatever_order_they_lie_and_another_takes_others() -> None:
+    first, turned = (set(mixed([(pairs, 0.5)], seed=1)) for pairs in (PAIRS, PAIRS[::-1]))
+    assert len(first) == 20
+    assert first == turned != set(mixed([(PAIRS, 0.5)], seed=2))
+
+
+def test_a_larger_share_takes_what_a_smaller_one_does_and_more() -> None:
+    assert set(mixed([(PAIRS, 0.25)], seed=0)) < set(mixed([(PAIRS, 0.5)], seed=0))
+
+
+def test_sources_follow_each_other_in_the_order_of_their_rows() -> None:
+    assert mixed([(PAIRS[:3], 1), (PAIRS[3:5], 2)], seed=0) == [*PAIRS[:5], *PAIRS[3:5]]
+
+
+def test_a_mixture_takes_the_place_of_one_source() -> None:
+    part = MixtureSettings(source="b.jsonl", weight=0.5)
+    assert DataSettings(train="a.jsonl", limit=3).sources == (MixtureSettings(source="a.jsonl", limit=3),)
+    assert DataSettings(mixture=(part,)).sources == (part,)
+    for other in ({"train": "a.jsonl"}, {"limit": 3}, {"split": "test"}):
+        with pytest.raises(ValidationError, match=r"data\.mixture takes the place"):
+            DataSettings.model_validate({"mixture": [part], **other})
+
+
+def test_training_reads_the_mixture_with_all_pairs_of_a_prompt_on_one_side(tiny_model: Path, tmp_path: Path) -> None:
+    for name, pairs in (("a.jsonl", PAIRS), ("b.jsonl", make_pairs(60))):
+        write_lines(
+            tmp_path / name, [{"prompt": pair.prompt[0].content, "chosen": pair.chosen, "rejected": pair.rejected} for pair in pairs]
+        )
+    parts = (MixtureSettings(source=str(tmp_path / "a.jsonl"), weight=2), MixtureSettings(source=str(tmp_path / "b.jsonl"), limit=10))
+    inputs = load_inputs(str(tiny_model), DataSettings(mixture=parts, context=64, validation_pairs=4))
+    assert (len(inputs.pairs), len(inputs.validation)) == (86, 4)
+    assert not {pair.prompt for pair in inputs.pairs} & {pair.prompt for pair in inputs.validation}
+    assert [line.partition(":")[0] for line in inputs.kinds] == ["a.jsonl", "b.jsonl"]
+
+
+def test_bad_rows_are_left_out_of_training_and_named_when_they_are_quarantined(tiny_model: Path, tmp_path: Path) -> None:
+    good = {"prompt": "say fox", "chosen": "fox", "rejected": "dog"}
+    write_lines(tmp_path / "a.jsonl", [good, {"prompt": "say fox", "chosen": "fox"}, {**good, "prompt": "fox " * 100}])
+    data = DataSettings(train=str(tmp_path / "a.jsonl"), context=64, bad_rows="quarantine")
+    inputs = load_inputs(str(tiny_model), data)
+    assert len(inputs.pairs) == 1
+    assert [row.origin for row in inputs.unused] == [f"{tmp_path / 'a.jsonl'}:{line}" for line in (2, 3)]
+    assert "leaves no room" in inputs.unused[1].reason

@@ -1,0 +1,149 @@
+"""`daa data check` shows what training would see, refuses what its bounds forbid, and writes down every row without a pair."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import cli
+from orchestrator.data_command import bounds_of
+from orchestrator.errors import UserError
+from orchestrator.worlds.small_model import make_tokenizer
+
+REAL = Path("/work/shared/data/preference_text/alpaca_eval2_pairs.jsonl.gz")
+ROWS = [
+    {"prompt": "say fox", "chosen": "fox", "rejected": "the dog", "score_chosen": 2, "score_rejected": 1},
+    {"prompt": "say ox", "chosen": "ox", "rejected": "ox", "score_chosen": 3, "score_rejected": 1},
+    {"prompt": "say cat", "chosen": "cat"},
+    {
+        "chosen": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
+        "rejected": [{"role": "assistant", "content": "c"}],
+    },
+]
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Four rows, two of them pairs, two of them bad."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return file
+
+
+def run(*arguments: object) -> int:
+    """The exit code of `daa data check` with these words."""
+    try:
+        cli.main(["data", "check", *map(str, arguments)])
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def report(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    """The report as JSON, which is all that is printed."""
+    assert run(*arguments, "--json") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_report_shows_findings_margins_and_pairs_and_says_what_was_read(
+    data: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(data, "--model", tiny_model) == 0
+    screen = capsys.readouterr().out
+    # A long path is folded at the screen's width.
+    folded = screen.replace("\n", "")
+    assert "rows.jsonl: prompt/chosen/rejected, plain text" in screen
+    assert "2 pairs of 4 rows, in a context of 2,048 tokens" in screen
+    assert "prompt: <|user|>say fox<|end|><|assistant|>\nchosen: fox<|end|>\nrejected: the dog<|end|>" in screen
+    assert f"{data}:3: this row has no `rejected`" in folded
+    assert "reward margins, chosen minus rejected; mean 1.5" in screen
+    assert "0 refusals, 3 warnings" in screen
+
+
+def test_a_share_above_its_bound_is_refused_with_code_two_after_the_report(
+    data: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(data, "--model", tiny_model, "--refuse", "identical=0.4,over_long=0") == 2
+    screen = capsys.readouterr()
+    assert "1 refusals" in screen.out
+    assert "identical is 0.5, above 0.4" in screen.err
+    assert run(data, "--model", tiny_model, "--refuse", "identical=0.5") == 0
+
+
+def test_rows_without_a_pair_are_written_with_place_reason_and_content(data: Path, tiny_model: Path, tmp_path: Path) -> None:
+    quarantine = tmp_path / "deep" / "quarantine.jsonl"
+    assert run(data, "--model", tiny_model, "--quarantine", quarantine) == 0
+    written = [json.loads(line) for line in quarantine.read_text().splitlines()]
+    assert [row["where"] for row in written] == [f"{data}:3", f"{data}:4"]
+    assert [row["row"] for row in written] == ROWS[2:]
+    assert all(row["reason"] for row in written)
+
+
+def test_machines_get_every_figure(data: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Say fox!"}\n')
+    found = report(capsys, data, "--model", tiny_model, "--context", 32, "--prompts", tmp_path / "prompts.jsonl")
+    assert (found["pairs"], found["rows"], found["context"], found["refused"]) == (2, 4, 32, [])
+    by_name = {finding["name"]: finding for finding in found["findings"]}
+    assert by_name["evaluation_prompt"]["places"] == [f"{data}:1"]
+    assert (by_name["identical"]["share"], by_name["identical"]["warning"]) == (0.5, True)
+    assert sum(found["margins"]["counts"]) == 2
+
+
+def test_settings_name_what_the_command_line_does_not(
+    data: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "say fox"}\n')
+    (tmp_path / "run.toml").write_text(
+        f'[model]\nbase = "{tiny_model}"\n[data]\ncontext = 48\n[[data.mixture]]\nsource = "{data}"\nlimit = 1\n'
+        f'[evaluation]\nprompts = "{tmp_path / "prompts.jsonl"}"\n[judge]\nkind = "verifier"\n'
+    )
+    found = report(capsys, "--settings", tmp_path / "run.toml")
+    assert (found["pairs"], found["context"]) == (1, 48)
+    assert next(one for one in found["findings"] if one["name"] == "evaluation_prompt")["count"] == 1
+    assert report(capsys, data, "--settings", tmp_path / "run.toml")["pairs"] == 2
+
+
+def test_a_tokenizer_without_weights_is_enough(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_tokenizer(["say fox"], 300, 64).save_pretrained(tmp_path / "tokenizer")
+    assert report(capsys, data, "--model", tmp_path / "tokenizer")["pairs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        ([], "no data are named"),
+        (["rows.jsonl"], "no model is named"),
+        (["absent.jsonl", "--model", "m"], "there is no data file absent.jsonl"),
+        (["rows.jsonl", "--model", "m", "--refuse", "identicl=1"], "there is no check 'identicl'"),
+    ],
+)
+def test_what_is_missing_is_said_with_its_cure(
+    arguments: list[str], what: str, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(data.parent)
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert what in error and "cure:" in error
+
+
+@pytest.mark.parametrize("word", ["identical=much", "identical=2", "identical=-1", "nothing=0.1"])
+def test_a_bound_that_is_none_is_refused(word: str) -> None:
+    with pytest.raises(UserError):
+        bounds_of([word])
+
+
+def test_a_check_without_a_share_refuses_any() -> None:
+    assert bounds_of(["identical", "truncated=0.1,one_sided=0.2"]) == {"identical": 0.0, "truncated": 0.1, "one_sided": 0.2}
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="the real pairs are not on this machine")
+def test_real_pairs_show_their_known_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    make_tokenizer(["The quick brown fox jumps over the lazy dog."], 400, 2048).save_pretrained(tmp_path / "tokenizer")
+    found = report(capsys, REAL, "--model", tmp_path / "tokenizer", "--context", 8192, "--limit", 300)
+    counts = {finding["name"]: finding["count"] for finding in found["findings"] if finding["count"]}
+    assert found["pairs"] == 300
+    assert counts.keys() <= {"chosen_longer", "truncated", "one_sided", "missing_end", "duplicate_prompts", "duplicate_pairs"}
+    assert found["margins"]["edges"][0] > 0
