@@ -8,11 +8,12 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from evals.json_lines import json_line
-from orchestrator.errors import DataFormatError
+from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.preferences.rows import PAIR_HELP, BadRow, Row
 
 _KINDS = (".jsonl", ".json", ".ndjson", ".parquet", ".csv")
@@ -22,7 +23,13 @@ _CURE = "give the path of a JSONL, JSON, Parquet or CSV file, of a directory of 
 
 
 def check_source(source: str, where: str) -> None:
-    """Refuse, without reading anything, a path at which nothing lies. Raises DataFormatError; addresses and hub names pass."""
+    """Refuse, without reading anything, a path at which nothing lies. Raises DataFormatError; addresses and hub names pass.
+
+    Raises SettingsError for a hub name where the library that reads the hub's data sets is not installed.
+    """
+    if is_hub_name(source) and find_spec("datasets") is None:
+        cure = "pip install 'daa-orchestrator[data]', or give a file of the set, hf://datasets/OWNER/NAME/PATH"
+        raise SettingsError(f"reading {source} needs a package that is not installed", where, cure)
     if not (_is_address(source) or _is_pattern(source) or Path(source).expanduser().exists() or is_hub_name(source)):
         raise DataFormatError(f"there is no data file {source}", where, f"{_CURE}; paths count from {Path.cwd()}")
 
@@ -52,6 +59,7 @@ def rows(source: str | Path, split: str = "train") -> Iterator[Row | BadRow]:
 
 def hub_rows(name: str, split: str) -> Iterator[Row | BadRow]:
     """The rows of a data set of the Hugging Face hub, or of a directory that `datasets` loads. Raises DataFormatError."""
+    check_source(name, "data.train")
     from datasets import load_dataset
 
     try:

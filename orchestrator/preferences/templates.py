@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import TemplateError
+
 from evals.model_files import stop_tokens
 from evals.prompts import Message
 from evals.rendering import check_template, encode_texts
@@ -37,8 +39,6 @@ class AnswerTemplate:
 
         Raises DataFormatError where the template refuses the answer or does not continue the prompt.
         """
-        from jinja2 import TemplateError
-
         turns = [message.as_dict() for message in (*prompt, turn)]
         try:
             whole = str(self.tokenizer.apply_chat_template(turns, tools=list(tools) or None, tokenize=False))
@@ -63,9 +63,13 @@ def answer_template(tokenizer: Any) -> AnswerTemplate:
     """Learn how the tokenizer's template writes answers. Raises ModelError for a tokenizer without a template or without an end token."""
     check_template(tokenizer)
     stops = stops_of(tokenizer)
-    opened = str(tokenizer.apply_chat_template([_ASKED.as_dict()], tokenize=False, add_generation_prompt=True))
     turns = [_ASKED.as_dict(), Message("assistant", _ANSWERED).as_dict()]
-    whole = str(tokenizer.apply_chat_template(turns, tokenize=False))
+    try:
+        opened = str(tokenizer.apply_chat_template(turns[:1], tokenize=False, add_generation_prompt=True))
+        whole = str(tokenizer.apply_chat_template(turns, tokenize=False))
+    except (TemplateError, TypeError) as error:
+        cure = "correct `chat_template` in its tokenizer_config.json"
+        raise ModelError(f"the chat template cannot write a question and its answer: {error}", str(tokenizer.name_or_path), cure) from error
     strips = _ANSWERED not in whole
     shown = whole[len(opened) :] if whole.startswith(opened) else whole
     before, _, rest = shown.partition(_ANSWERED.strip() if strips else _ANSWERED)

@@ -12,7 +12,7 @@ from typing import Any
 import fsspec
 import pytest
 
-from orchestrator.errors import DataFormatError
+from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.preferences.reading import load_pairs, read_pairs
 from orchestrator.preferences.sources import check_source, hub_rows, is_hub_name
 from tests.preferences.files import write_gzip, write_lines, write_parquet
@@ -139,6 +139,15 @@ def test_what_is_not_there_is_refused_before_anything_is_read(tmp_path: Path) ->
     assert refused.value.where == "data.mixture"
     for source in ("s3://bucket/pairs.jsonl", "owner/name", str(tmp_path)):
         check_source(source, "data.train")
+
+
+def test_a_hub_name_without_the_library_for_it_is_refused_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("orchestrator.preferences.sources.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match="owner/name needs a package") as refused:
+        check_source("owner/name", "data.train")
+    assert "daa-orchestrator[data]" in refused.value.cure
+    check_source("hf://datasets/owner/name/train.parquet", "data.train")
 
 
 def test_an_empty_directory_and_an_unknown_kind_of_address_are_refused(tmp_path: Path) -> None:

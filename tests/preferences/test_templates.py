@@ -9,7 +9,7 @@ import pytest
 from evals.model_files import stop_tokens
 from evals.prompts import Message
 from evals.rendering import encode_conversation, encode_texts
-from orchestrator.errors import UserError
+from orchestrator.errors import ModelError, UserError
 from orchestrator.preferences.pairs import PreferencePair, ScoredResponse
 from orchestrator.preferences.templates import answer_template
 from orchestrator.preferences.tokenization import Lengths, encoded, prompt_ids, tokenize
@@ -114,6 +114,12 @@ def test_an_answer_with_more_than_text_is_what_the_template_makes_of_it(tmp_path
     assert tokenizer.decode(made.prompt, skip_special_tokens=False).startswith("TOOL find\n<|head|>user\n")
     assert tokenizer.decode(made.chosen, skip_special_tokens=False) == f"<think>an animal</think>fox{TURN_END}"
     assert tokenizer.decode(made.rejected, skip_special_tokens=False) == f"CALL find{TURN_END}"
+
+
+def test_a_template_that_writes_no_answers_is_refused(tmp_path: Path) -> None:
+    only_questions = "{% if messages[-1]['role'] == 'assistant' %}{{ raise_exception('no answers') }}{% endif %}"
+    with pytest.raises(ModelError, match="no answers"):
+        answer_template(Kind(only_questions, "").tokenizer(tmp_path))
 
 
 def test_a_conversation_that_the_template_refuses_is_named_or_left_out(tmp_path: Path) -> None:
