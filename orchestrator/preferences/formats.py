@@ -84,8 +84,9 @@ def _pair(values: Values, origin: str) -> PreferencePair:
     missing = [name for name in ("chosen", "rejected") if not values.get(name)]
     if missing:
         found = ", ".join(sorted(values)) or "nothing"
-        what = f"this row has no `{missing[0]}` (it has: {found})"
-        raise RowError("empty", what) if values.get(missing[0]) == "" else DataFormatError(what, origin, PAIR_HELP)
+        if values.get(missing[0]) == "":
+            raise RowError("empty", f"`{missing[0]}` is empty in this row")
+        raise DataFormatError(f"this row has no `{missing[0]}` (it has: {found})", origin, PAIR_HELP)
     prompt, chosen, rejected = values.get("prompt"), values["chosen"], values["rejected"]
     if not prompt and not is_conversation(chosen) and not (is_transcript(chosen) and is_transcript(rejected)):
         raise DataFormatError("this row has no `prompt`", origin, PAIR_HELP)
