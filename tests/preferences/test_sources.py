@@ -85,7 +85,7 @@ def test_a_file_without_rows_is_refused(content: str, tmp_path: Path) -> None:
 def test_a_row_without_one_of_the_three_is_refused_with_its_line_and_what_a_row_needs(name: str, value: object, tmp_path: Path) -> None:
     row = {**PLAIN, name: value} if value is not None else {key: text for key, text in PLAIN.items() if key != name}
     error = refusal(tmp_path / "pairs.jsonl", f"{json.dumps(PLAIN)}\n{json.dumps(row)}\n")
-    assert f"no `{name}`" in error.what
+    assert (f"`{name}` is empty" if value == "" and name != "prompt" else f"no `{name}`") in error.what
     assert error.where == f"{tmp_path / 'pairs.jsonl'}:2"
     assert error.cure.startswith('each row needs "prompt", "chosen" and "rejected"')
 
