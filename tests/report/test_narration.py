@@ -1,6 +1,7 @@
 """The screen shows the story in plain lines; what anything else prints goes to the log."""
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.preferences.rows import BadRow, SetAside
 from orchestrator.report.narration import Narrator, _Stage, narrator
 from orchestrator.search.leaderboard import Row
 from orchestrator.search.trial import Trial
@@ -125,3 +127,18 @@ def test_a_trials_trouble_is_told_once_with_its_cure(screen: io.StringIO) -> Non
     for step, health, cure in ((10, "healthy", ""), (20, "falling", "add an SFT term"), (30, "falling", "add an SFT term")):
         story.scored(TRIAL, result(step, 50.0) | {"health": health, "cure": cure})
     assert [line for line in lines(screen) if "falling" in line] == ["001-dpo-abcd falling: add an SFT term"]
+
+
+def test_what_the_data_were_taken_for_is_said_and_rows_without_a_pair_are_listed_beside_the_run(
+    tmp_path: Path, screen: io.StringIO
+) -> None:
+    story = Narrator(screen)
+    story.data_read(["a.jsonl: plain [text]"], [], tmp_path)
+    assert "a.jsonl: plain [text]" in screen.getvalue()
+    assert not (tmp_path / "quarantine.jsonl").exists()
+    bad, aside = BadRow("a.jsonl", "a.jsonl:7", "no `chosen`", "", {"prompt": "?"}), SetAside("a.jsonl", "a.jsonl:9", "a tie")
+    story.data_read([], [bad, aside], tmp_path)
+    assert f"2 rows give no pair to train on; each with its place and the reason: {tmp_path / 'quarantine.jsonl'}" in screen.getvalue()
+    written = [json.loads(line) for line in (tmp_path / "quarantine.jsonl").read_text().splitlines()]
+    assert written[0] == {"where": "a.jsonl:7", "reason": "no `chosen`", "row": {"prompt": "?"}}
+    assert [row["where"] for row in written] == ["a.jsonl:7", "a.jsonl:9"]
