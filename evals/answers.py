@@ -1,6 +1,5 @@
 """Responses with their verdicts as JSONL: all that scorecards are computed from."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,15 +7,13 @@ from pathlib import Path
 from evals.generation import Response
 from evals.json_lines import json_line
 from evals.judging import Verdict
+from evals.whole_files import save_rows
 
 
 def save_answers(file: Path, responses: Sequence[Response], verdicts: Sequence[Verdict]) -> None:
     """Write each response with its verdict; the file is there whole or not at all."""
     rows = [{"response": asdict(r), "verdict": asdict(v)} for r, v in zip(responses, verdicts, strict=True)]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    partial.replace(file)
+    save_rows(file, rows)
 
 
 def load_answers(file: Path) -> tuple[list[Response], list[Verdict]]:

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from evals.whole_files import save_rows
 from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.preferences.reading import load_pairs
 from orchestrator.preferences.tokenization import Lengths
 from orchestrator.preferences.writing import row_of
 from orchestrator.report.selections import selection_page
-from orchestrator.rounds.sampling import write_rows
 from orchestrator.selection.rejection_sampling import all_accepted
 from orchestrator.settings import SelectionSettings, TrainingSettings
 
@@ -32,7 +32,7 @@ def select_file(
         what = f"none of {read} rows has two responses whose rewards are far enough apart"
         raise DataFormatError(what, file, "lower --eta or --tau, or choose another metric")
     chosen = choose(model, pairs, Lengths(context), settings, training, str(cache.expanduser() / "reference"))
-    write_rows(out, (row_of(pairs[place]) for place in chosen.kept))
+    save_rows(out, (row_of(pairs[place]) for place in chosen.kept))
     margins = {"reward margin": chosen.margins.explicit, "implicit margin, nats a token": chosen.margins.known_implicit()}
     page = out.with_suffix(".md")
     page.write_text(selection_page(settings, pairs, chosen.pairs, margins, chosen.kept), encoding="utf-8")

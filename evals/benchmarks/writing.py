@@ -3,17 +3,16 @@
 import csv
 import json
 import math
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from evals.benchmarks.alpaca_eval2 import difficulties
 from evals.benchmarks.formats import LEADERBOARD_COLUMNS, leaderboard_row
 from evals.benchmarks.score import BenchmarkScore
 from evals.errors import DataFormatError, UserError
+from evals.whole_files import replacing
 
 Row = Mapping[str, Any]
 
@@ -60,7 +59,7 @@ def write_leaderboard(file: Path, scores: Sequence[BenchmarkScore]) -> None:
     rows |= {model: {**dict.fromkeys(rows.get(model, {}), ""), **row} for model, row in fresh.items()}
     columns = list(dict.fromkeys([*LEADERBOARD_COLUMNS, *(column for row in rows.values() for column in row)]))
     ranked = sorted(rows.items(), key=lambda item: -float(item[1].get("length_controlled_winrate") or -math.inf))
-    with _replacing(file) as lines:
+    with replacing(file) as lines:
         table = csv.writer(lines, lineterminator="\n")
         table.writerow(["", *columns])
         table.writerows([model, *(row.get(column, "") for column in columns)] for model, row in ranked)
@@ -77,24 +76,11 @@ def _read_leaderboard(file: Path) -> dict[str, dict[str, Any]]:
 def write_json(file: Path, rows: Sequence[Row]) -> None:
     """A JSON list as pandas writes it (orient records, indent 2), but for floats, which keep all digits."""
     text = json.dumps(list(rows), indent=2, separators=(",", ":"), allow_nan=False)
-    with _replacing(file) as lines:
+    with replacing(file) as lines:
         lines.write(text.replace("/", "\\/"))
 
 
 def write_json_lines(file: Path, rows: Sequence[Row]) -> None:
     """One row a line."""
-    with _replacing(file) as lines:
+    with replacing(file) as lines:
         lines.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-
-
-@contextmanager
-def _replacing(file: Path) -> Iterator[IO[str]]:
-    """The file's next content, which takes its place when it is whole."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as lines:
-            yield lines
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)

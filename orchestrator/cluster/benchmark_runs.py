@@ -1,7 +1,5 @@
 """Models through official benchmarks: warm engines answer, a judge rules, official files and scorecards are left behind."""
 
-import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from evals.protocols.answering import Candidate, answer, decoding_for
 from evals.protocols.contract import aligned
 from evals.protocols.official_files import save_official
 from evals.protocols.running import Evaluation, check_readable, evaluate
+from evals.whole_files import save_json
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.candidates import (
     absolute,
@@ -155,9 +154,7 @@ def comparisons(evaluations: Sequence[Evaluated]) -> list[dict[str, Any]]:
 
 def _save_cards(evaluations: Sequence[Evaluated], directory: Path) -> None:
     content = {"scorecards": [card for e in evaluations for card in e.cards()], "comparisons": comparisons(evaluations)}
-    partial = directory / "scorecards.json.partial"
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, directory / "scorecards.json")
+    save_json(directory / "scorecards.json", content)
 
 
 def _suite(settings: BenchmarkSettings, models: Sequence[str]) -> CapabilitySuite | None:

@@ -1,18 +1,18 @@
 """Answers of one model to a file of prompts, without rounds."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from evals.model_files import check_model
 from evals.prompts import EvaluationPrompt
+from evals.whole_files import save_json, save_rows
 from orchestrator.cluster.candidates import largest_rank
 from orchestrator.cluster.generating import Generation, start_engines
 from orchestrator.cluster.judges import replies_directory
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.workshop import MADE, RESPONSES, told
 from orchestrator.report.narration import narrated
-from orchestrator.rounds.sampling import Sampling, write_rows
+from orchestrator.rounds.sampling import Sampling
 from orchestrator.settings import AnsweringSettings, ClusterSettings, EvaluationSettings, GenerationSettings
 
 
@@ -37,9 +37,8 @@ def generate(
         local = Path(model).expanduser()
         name = str(local.resolve()) if local.exists() else model
         sampling, throughput = Generation(started, replies_directory(cache)).sample(name, prompts, settings)
-        write_rows(directory / RESPONSES, (each.as_dict() for each in sampling.sampled))
-        numbers = {"model": name, **sampling.as_dict(), **throughput.as_dict()}
-        (directory / MADE).write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+        save_rows(directory / RESPONSES, (each.as_dict() for each in sampling.sampled))
+        save_json(directory / MADE, {"model": name, **sampling.as_dict(), **throughput.as_dict()})
         story.say(told(sampling, throughput))
         story.say_path("the answers:", directory / RESPONSES)
         return sampling

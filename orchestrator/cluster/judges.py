@@ -77,9 +77,7 @@ def judge_gpus(settings: Section) -> float:
 
 def scorer_gpus(settings: ScorerSettings) -> float:
     """GPUs that one actor of a scorer holds, once the cluster is joined."""
-    if isinstance(settings, RatingSettings):
-        return judge_gpus(settings.model)
-    return gpus_or_default(settings.gpus) if isinstance(settings, RewardModelSettings) else 0.0
+    return judge_gpus(settings.model if isinstance(settings, RatingSettings) else settings)
 
 
 def within_budget(settings: JudgeSettings, budget: BudgetSettings) -> JudgeSettings:

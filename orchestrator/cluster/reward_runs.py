@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from evals.whole_files import save_json
 from orchestrator.cluster.session import ray_session
-from orchestrator.cluster.training_workers import Gang, engine_for, train_run, warm_up
-from orchestrator.errors import ClusterError
+from orchestrator.cluster.training_workers import Gang, engine_for, train_run, trained_model, warm_up
 from orchestrator.report.narration import Narrator, narrated
 from orchestrator.settings.reward import RewardSettings
+from orchestrator.worlds import in_world
 
 
 def train_reward(settings: RewardSettings, directory: Path) -> Path:
@@ -22,9 +23,7 @@ def train_reward(settings: RewardSettings, directory: Path) -> Path:
         settings, run = _prepared(settings, directory, story)
         (directory / CARD).unlink(missing_ok=True)
         train_run(Gang("reward", "", str(directory), settings.cluster), _work, {"settings": settings, "directory": str(directory)})
-        model = run.directory / f"step-{run.steps:06d}" / "model"
-        if not model.is_dir():
-            raise ClusterError("training ended without its last checkpoint", str(directory / "logs"), "read the workers' logs")
+        model = trained_model(run, directory)
         story.say(told(read_records(run.directory)[-1], run.steps))
         _tell_card(directory / CARD, story)
         story.say_path(f"trained {run.steps} steps; the reward model, for transformers and `reward_model` judges:", model)
@@ -35,11 +34,8 @@ def _prepared(settings: RewardSettings, directory: Path, story: Narrator) -> tup
     """Make the world, where one is named, and load what the workers will, so that bad input is refused here and not by them."""
     from orchestrator.training.reward_run import reward_run
 
-    if settings.world is not None:
-        from orchestrator.worlds import make_world
-
-        settings = settings.with_world(make_world(settings.world, settings.cache.expanduser() / "worlds", story.say))
-    (directory / "settings.json").write_text(json.dumps(settings.json_ready(), indent=2) + "\n", encoding="utf-8")
+    settings = in_world(settings, story.say)
+    save_json(directory / "settings.json", settings.json_ready())
     run, data = reward_run(settings, directory)
     steps = run.steps
     story.say(f"{len(run.pairs)} pairs to train on in {steps} steps, {len(run.validation)} held out, {data.identical} left out as equal")

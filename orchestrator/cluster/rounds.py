@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.prompts import load_prompts
+from evals.whole_files import save_json
 from orchestrator.cluster.evaluation_actors import start_judge
 from orchestrator.cluster.generating import Generation, start_engines
 from orchestrator.cluster.judges import replies_directory
@@ -21,6 +22,7 @@ from orchestrator.rounds.plan import required_rounds, round_settings
 from orchestrator.rounds.results import RoundResult, gains, table
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
+from orchestrator.worlds import in_world
 
 RESULTS, PAGE = "rounds.json", "rounds.md"
 
@@ -33,14 +35,14 @@ def play_rounds(settings: Settings, trial: Trial, directory: Path) -> list[Round
     directory = directory.expanduser().resolve()
     rounds = required_rounds(settings)
     with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
-        from orchestrator.cluster.search import in_world, prepared
+        from orchestrator.cluster.search import prepared
 
         require_gpus(
             held_gpus(settings), "workers, engines, scorers and judge", "lower workers, engines, scorer_actors or the models' gpus"
         )
         _claim(settings, trial, directory)
         story.say_path(f"{rounds.count} rounds of {trial.method}; everything goes to", directory)
-        settings = in_world(replace_methods(settings, trial), story)
+        settings = in_world(replace_methods(settings, trial), story.say)
         if rounds.first == "data":
             settings, _ = prepared(settings, story, directory)
         played = _Rounds(settings, trial, directory, story)
@@ -84,17 +86,14 @@ class _Rounds:
         """The round's own data; None for a first round on the given pairs."""
         if number == 1 and self._rounds.first == "data":
             return None
-        earlier = [self._directory / f"round-{past:02d}" / "pairs.jsonl" for past in range(1, number)]
-        return self._workshop.make(models[-1], number, place, [file for file in earlier if file.is_file()])
+        before = Made.at(self._directory / f"round-{number - 1:02d}")
+        return self._workshop.make(models[-1], number, place, before and before.pairs)
 
     def _score(self, model: str, place: Path) -> tuple[dict[str, Any], dict[str, float | None]]:
         """The scorecard and the verdicts by prompt."""
         file = place / "score.json"
         if not file.is_file():
-            numbers = asyncio.run(self._scored(model, place))
-            partial = file.with_suffix(".partial")
-            partial.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
-            partial.replace(file)
+            save_json(file, asyncio.run(self._scored(model, place)))
         found = json.loads(file.read_text(encoding="utf-8"))
         return found["scorecard"], found["verdicts"]
 
@@ -113,10 +112,9 @@ def _claim(settings: Settings, trial: Trial, directory: Path) -> None:
     told = {**settings.json_ready(), "trial": trial.as_event()}
     if file.is_file() and json.loads(file.read_text(encoding="utf-8")) != told:
         raise UserError("this directory holds rounds of other settings", str(directory), "choose another --dir, or give the same settings")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    save_json(file, told)
 
 
 def _write(directory: Path, results: Sequence[RoundResult]) -> None:
-    (directory / RESULTS).write_text(json.dumps([result.as_dict() for result in results], indent=2) + "\n", encoding="utf-8")
+    save_json(directory / RESULTS, [result.as_dict() for result in results])
     (directory / PAGE).write_text(table(results), encoding="utf-8")

@@ -14,6 +14,7 @@ from evals.guards import GROSS, Finding, inspect_responses
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt, PromptSet
 from evals.scorecard import Measurement, Scorecard, score
+from evals.whole_files import save_json
 from orchestrator.cluster.asking import patiently
 from orchestrator.cluster.turns import Turns
 from orchestrator.settings import EvaluationSettings
@@ -129,10 +130,7 @@ class Scorer:
         file = self._kept / "base" / f"{prompts.sha256[:12]}.json"
         if not file.is_file():
             responses, _ = await self._respond(self._base, prompts.prompts, self._decoding(self._settings.seed))
-            file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(".partial")
-            partial.write_text(json.dumps({response.prompt_id: response.text for response in responses}), encoding="utf-8")
-            partial.replace(file)
+            save_json(file, {response.prompt_id: response.text for response in responses}, indent=None)
         return json.loads(file.read_text(encoding="utf-8"))
 
     async def _respond(self, model: str, prompts: Sequence[EvaluationPrompt], decoding: Decoding) -> tuple[list[Response], float]:

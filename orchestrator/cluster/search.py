@@ -38,6 +38,7 @@ from orchestrator.search.verdict import Answer, answer
 from orchestrator.settings import Settings
 from orchestrator.settings_file import check_settings
 from orchestrator.training.tidying import keep_only
+from orchestrator.worlds import in_world
 
 HUB = "hub"
 
@@ -118,7 +119,7 @@ def _announce(settings: Settings, story: Narrator) -> None:
 
 def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     actors = _start_actors(settings, directory)
-    settings = in_world(settings, story)
+    settings = in_world(settings, story.say)
     if settings.rounds is not None:
         with story.waiting("making the first round's data"):
             rounds, settings = begin_rounds(settings, directory, engine_names(settings.cluster), HUB)
@@ -211,19 +212,10 @@ def _start_actors(settings: Settings, directory: Path) -> _Actors:
 
 def prepared(settings: Settings, story: Narrator, directory: Path) -> tuple[Settings, Any]:
     """Make the settings' world, if they name one, and load the inputs as the workers will; rows without a pair go to `directory`."""
-    settings = in_world(settings, story)
+    settings = in_world(settings, story.say)
     inputs = _check_inputs(settings)
     story.data_read(inputs.kinds, inputs.unused, directory)
     return settings, inputs
-
-
-def in_world(settings: Settings, story: Narrator) -> Settings:
-    """The settings on the world that they name, made now or before; without one as they are."""
-    if settings.world is None:
-        return settings
-    from orchestrator.worlds import make_world
-
-    return settings.with_world(make_world(settings.world, settings.cache.expanduser() / "worlds", story.say))
 
 
 def _check_inputs(settings: Settings) -> Any:

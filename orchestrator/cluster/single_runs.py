@@ -12,14 +12,13 @@ from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor
 from orchestrator.cluster.judges import judge_gpus, replies_directory
 from orchestrator.cluster.placement import engine_cpus
 from orchestrator.cluster.session import ray_session
-from orchestrator.cluster.training_workers import Gang, train_run, training_run
-from orchestrator.errors import ClusterError, SettingsError
+from orchestrator.cluster.training_workers import Gang, last_model, train_run, trained_model, training_run
+from orchestrator.errors import SettingsError
 from orchestrator.nearest import nearest
 from orchestrator.objectives import make_objective, method_named
 from orchestrator.report.narration import narrated
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings, TrainingSettings
-from orchestrator.training.tidying import step_directory
 
 
 def chosen_trial(settings: Settings, words: Sequence[str]) -> Trial:
@@ -78,13 +77,10 @@ def train_model(settings: Settings, trial: Trial, directory: Path) -> Path:
     Raises ClusterError when training ended without it, and what refuses the data.
     """
     run = training_run(settings, trial, directory)
-    model = step_directory(run.directory, run.steps) / "model"
-    if not model.is_dir():
+    if not last_model(run).is_dir():
         config = {"settings": settings, "trial": trial, "directory": str(directory)}
         train_run(Gang("train", "", str(directory), settings.cluster), _work, config)
-    if not model.is_dir():
-        raise ClusterError("training ended without its last checkpoint", str(directory / "logs"), "read the workers' logs")
-    return model
+    return trained_model(run, directory)
 
 
 def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:

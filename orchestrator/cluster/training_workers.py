@@ -16,11 +16,12 @@ from ray.exceptions import RayActorError, RayTaskError
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.messages import Assignment
 from orchestrator.cluster.session import HEAD, find_actor
-from orchestrator.errors import DaaError
+from orchestrator.errors import ClusterError, DaaError
 from orchestrator.output import send_output_to
 from orchestrator.search.board import Status
 from orchestrator.search.trial import Trial
 from orchestrator.settings import ClusterSettings, Settings
+from orchestrator.training.tidying import step_directory
 
 _ASK_EVERY_S = 0.5
 
@@ -134,6 +135,19 @@ def training_run(settings: Settings, trial: Trial, directory: Path) -> Any:
         references=settings.model.references,
         validation=inputs.validation,
     )
+
+
+def last_model(run: Any) -> Path:
+    """Where a run leaves the Hugging Face directory of its last checkpoint."""
+    return step_directory(run.directory, run.steps) / "model"
+
+
+def trained_model(run: Any, directory: Path) -> Path:
+    """The same, once training is over. Raises ClusterError when it is not there."""
+    model = last_model(run)
+    if not model.is_dir():
+        raise ClusterError("training ended without its last checkpoint", str(directory / "logs"), "read the workers' logs")
+    return model
 
 
 def engine_for(run: Any) -> Any:

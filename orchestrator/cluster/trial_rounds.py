@@ -42,12 +42,10 @@ class RoundsActor:
 
     def make(self, trial: str, number: int, model: str) -> Made:
         """The data of a trial's round by the answers of `model`; made once. Raises what the workshop raises."""
-        places = [self._directory / ROUNDS / trial / f"round-{past:02d}" for past in range(1, number + 1)]
-        made, known = Made.at(places[-1]), True
-        if made is None:
-            earlier = [before.pairs for place in places[:-1] if (before := Made.at(place)) is not None]
-            made, known = self._workshop.make(model, number, places[-1], earlier), False
-        if not known:
+        place, before = (self._directory / ROUNDS / trial / f"round-{each:02d}" for each in (number, number - 1))
+        known, past = Made.at(place), Made.at(before)
+        made = known or self._workshop.make(model, number, place, past and past.pairs)
+        if known is None:
             ask(find_actor(self._hub).note, "round", {"trial": trial, "number": number, **made.told})
         return made
 
@@ -55,13 +53,6 @@ class RoundsActor:
 def begin_rounds(settings: Settings, directory: Path, engines: Sequence[str], hub: str) -> tuple[Any, Settings]:
     """The actor that makes data, and the settings with the data of the first round. Raises SettingsError for what cannot be searched."""
     rounds = required_rounds(settings)
-    if rounds.prompts is None:
-        # A search that is resumed finds the first round's pairs in the place of the data, and not all of their prompts.
-        prompts = directory / ROUNDS / "prompts.jsonl"
-        prompts.parent.mkdir(parents=True, exist_ok=True)
-        save_prompts(prompts, prompts_of(read_sources(settings.data).pairs))
-        rounds = rounds.model_copy(update={"prompts": prompts})
-        settings = settings.model_copy(update={"rounds": rounds})
     for where, is_so, cure in (
         ("cluster.turns", settings.cluster.turns, "give engines GPUs of their own"),
         ("search.scheduler", settings.search.takes_over, "choose another scheduler than pbt and pb2"),
@@ -71,6 +62,13 @@ def begin_rounds(settings: Settings, directory: Path, engines: Sequence[str], hu
     ):
         if is_so:
             raise SettingsError("a search over rounds cannot be run with this", where, cure)
+    if rounds.prompts is None:
+        # A search that is resumed finds the first round's pairs in the place of the data, and not all of their prompts.
+        prompts = directory / ROUNDS / "prompts.jsonl"
+        prompts.parent.mkdir(parents=True, exist_ok=True)
+        save_prompts(prompts, prompts_of(read_sources(settings.data).pairs))
+        rounds = rounds.model_copy(update={"prompts": prompts})
+        settings = settings.model_copy(update={"rounds": rounds})
     actor = RoundsActor.options(name=ROUNDS, max_concurrency=settings.cluster.gangs + 1).remote(
         settings, str(directory), list(engines), hub
     )

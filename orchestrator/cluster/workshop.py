@@ -8,6 +8,7 @@ from typing import Any
 
 from evals.prompts import EvaluationPrompt, load_prompts
 from evals.scoring import ScoredItem
+from evals.whole_files import save_json, save_rows
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.generating import Generation, Throughput
 from orchestrator.cluster.scorers import score_with, start_scorers
@@ -16,7 +17,7 @@ from orchestrator.preferences.reading import load_pairs
 from orchestrator.preferences.writing import row_of
 from orchestrator.rounds.pairing import Scored, conflicts, most_potential, resolved, rows_of, scored
 from orchestrator.rounds.rewriting import evolved, evolving, revising
-from orchestrator.rounds.sampling import Sampled, Sampling, of_round, prompts_of, write_rows
+from orchestrator.rounds.sampling import Sampled, Sampling, of_round, prompts_of
 from orchestrator.selection.rewards import Scale, scale_of
 from orchestrator.settings import DataSettings, EvolutionSettings, RevisionSettings, RoundsSettings
 from orchestrator.training.inputs import read_sources
@@ -65,8 +66,8 @@ class Workshop:
     ) -> None:
         self._rounds, self._data, self._generation, self._scoring, self._say = rounds, data, generation, scoring, say
 
-    def make(self, model: str, number: int, directory: Path, earlier: Sequence[Path] = ()) -> Made:
-        """The data of round `number`, by the answers of `model`; `earlier` are the data of the rounds before.
+    def make(self, model: str, number: int, directory: Path, before: Path | None = None) -> Made:
+        """The data of round `number`, by the answers of `model`; `before` are the data of the round before, if it made any.
 
         Raises DataFormatError when no pair comes of it.
         """
@@ -76,7 +77,7 @@ class Workshop:
         prompts = of_round(self._prompts(), number, rounds.prompts_per_round)
         self._say(f"round {number}: {rounds.generation.responses} answers to each of {len(prompts)} prompts")
         sampling, throughput = self._generation.sample(model, prompts, rounds.generation)
-        write_rows(directory / RESPONSES, (each.as_dict() for each in sampling.sampled))
+        save_rows(directory / RESPONSES, (each.as_dict() for each in sampling.sampled))
         self._say(f"round {number}: {told(sampling, throughput)}")
         rewards = self._scoring.rewards(sampling.sampled)
         scales = [_scale(of_scorer) if rounds.standardise else Scale(0.0, 1.0) for of_scorer in rewards]
@@ -90,11 +91,9 @@ class Workshop:
             what = f"no pair comes of {len(sampling.sampled)} prompts with different answers: their rewards are the same"
             raise DataFormatError(what, f"round {number}", "use more prompts or responses, a higher temperature, or another scorer")
         own = len(rows)
-        write_rows(directory / PAIRS, (*rows, *self._kept(earlier)))
+        save_rows(directory / PAIRS, (*rows, *self._kept(before)))
         numbers = {"model": model, **sampling.as_dict(), **throughput.as_dict(), "pairs": own, "scorers": self._told_of(rewards, scales)}
-        partial = directory / f".{MADE}.partial"
-        partial.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
-        partial.replace(directory / MADE)
+        save_json(directory / MADE, numbers)
         return Made(directory / PAIRS, numbers)
 
     def _prompts(self) -> Sequence[EvaluationPrompt]:
@@ -136,13 +135,12 @@ class Workshop:
         texts = [reply.text if reply.finished else "" for reply in replies]
         return [texts[start : start + count] for start in range(0, len(texts), count)]
 
-    def _kept(self, earlier: Sequence[Path]) -> Iterator[dict[str, Any]]:
-        """Rows that join the round's own."""
+    def _kept(self, before: Path | None) -> Iterator[dict[str, Any]]:
+        """Rows that join the round's own. What was kept of earlier rounds is among those of the round before."""
         if self._rounds.keep == "given":
             yield from (row_of(pair) for pair in read_sources(self._data).pairs)
-        elif self._rounds.keep == "earlier":
-            for file in earlier:
-                yield from (row_of(pair) for pair in load_pairs(file))
+        elif self._rounds.keep == "earlier" and before is not None:
+            yield from (row_of(pair) for pair in load_pairs(before))
 
     def _told_of(self, rewards: Sequence[Sequence[float | None]], scales: Sequence[Scale]) -> list[dict[str, Any]]:
         unread = [sum(reward is None for reward in of_scorer) for of_scorer in rewards]

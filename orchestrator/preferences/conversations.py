@@ -6,7 +6,8 @@ from itertools import takewhile
 from typing import Any
 
 from evals.prompts import Message
-from orchestrator.errors import DataFormatError, ModelError
+from evals.rendering import check_template
+from orchestrator.errors import DataFormatError
 from orchestrator.preferences.holding_out import USUAL_SHARE, held_numbers
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
 from orchestrator.preferences.tokenization import Lengths, prompt_ids
@@ -38,9 +39,7 @@ def tokenize_conversations(
     that of the state before it, and padding that the template itself leaves at the end is taken off, as classifiers overlook it.
     Raises ModelError without a chat template, DataFormatError when no pair is left.
     """
-    if not getattr(tokenizer, "chat_template", None):
-        cure = "add `chat_template` to its tokenizer_config.json"
-        raise ModelError("the tokenizer has no chat template", str(tokenizer.name_or_path), cure)
+    check_template(tokenizer)
     found = [(pair, prompt_ids(tokenizer, pair.prompt), _tokenized(tokenizer, pair, lengths.context)) for pair in pairs]
     different = [each for each in found if each[2].chosen != each[2].rejected]
     if not different:

@@ -46,8 +46,7 @@ def tokenize(
     """
     left_out: list[UserError] = []
     tokenized: list[TokenizedPair] = []
-    for pair, whole in zip(pairs, encoded(tokenizer, pairs), strict=True):
-        made = whole if isinstance(whole, UserError) else fitting(whole, lengths, pair.origin)
+    for made in fitted(tokenizer, pairs, lengths):
         if isinstance(made, TokenizedPair):
             tokenized.append(made)
         elif leave_out:
@@ -67,12 +66,20 @@ def tokenize(
 def tokenize_each(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths) -> list[TokenizedPair]:
     """Every pair, in order, those that truncation made identical too, without mismatched responses. Raises as `tokenize` does."""
     made = []
-    for pair, whole in zip(pairs, encoded(tokenizer, pairs), strict=True):
-        found = whole if isinstance(whole, UserError) else fitting(whole, lengths, pair.origin)
+    for found in fitted(tokenizer, pairs, lengths):
         if isinstance(found, UserError):
             raise found
         made.append(found)
     return made
+
+
+def fitted(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths) -> Iterator[TokenizedPair | UserError]:
+    """The pairs as tokens, in order, their responses cut; or why one cannot be: the template refuses it, or its prompt leaves no room.
+
+    Raises ModelError for a tokenizer without a chat template.
+    """
+    for pair, whole in zip(pairs, encoded(tokenizer, pairs), strict=True):
+        yield whole if isinstance(whole, UserError) else fitting(whole, lengths, pair.origin)
 
 
 def encoded(tokenizer: Any, pairs: Sequence[PreferencePair]) -> Iterator[TokenizedPair | UserError]:

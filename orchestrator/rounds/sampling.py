@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from evals.asking import Question, Reply
@@ -117,12 +116,3 @@ def of_round(prompts: Sequence[EvaluationPrompt], number: int, each: int | None)
         return list(prompts)
     start = (number - 1) * each
     return [prompts[place % len(prompts)] for place in range(start, start + each)]
-
-
-def write_rows(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write JSON Lines; the file is there whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
-    with partial.open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    partial.replace(file)

@@ -129,14 +129,13 @@ def published_samples(methods: Sequence[str], space: Space, shared: Mapping[str,
 def searched_selections(settings: Settings) -> list[SelectionSettings]:
     """The selections that a search may choose and that keep the fewest pairs: each metric, with the least share and the strictest bound."""
     ranges = settings.search.space.get(SELECTION, {})
+    if not ranges:
+        return []
     ends = {key: [value for value in given.options or (given.low, given.high) if value is not None] for key, given in ranges.items()}
     strict = {key: pick(ends[key]) for key, pick in (("fraction", min), ("eta", max), ("tau", max)) if key in ends}
     base = settings.selection.model_dump() | strict
-    return (
-        [SelectionSettings.model_validate(base | {"metric": metric}) for metric in ends.get("metric", [settings.selection.metric])]
-        if ends
-        else []
-    )
+    metrics = ends.get("metric", [settings.selection.metric])
+    return [SelectionSettings.model_validate(base | {"metric": metric}) for metric in metrics]
 
 
 def ranges_of(method: str, space: Space) -> dict[str, Distribution]:

@@ -32,7 +32,7 @@ class RewardSettings(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> RewardSettings:
-        inputs = {"model.base": self.model.base, "data.train": self.data.train}
+        inputs = {"model.base": self.model.base, "data.train": self.data.train or self.data.mixture or None}
         given = [path for path, value in inputs.items() if value is not None]
         if self.world is None and len(given) < len(inputs):
             raise ValueError(f"{', '.join(path for path in inputs if path not in given)} must be given when no [world] makes them")

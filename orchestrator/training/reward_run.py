@@ -1,9 +1,8 @@
 """What a reward model is trained on, how, and what it comes to."""
 
-import json
-import os
 from pathlib import Path
 
+from evals.whole_files import save_json
 from orchestrator.errors import DataFormatError
 from orchestrator.objectives.bradley_terry import BradleyTerry
 from orchestrator.policy.loading import load_tokenizer
@@ -57,7 +56,5 @@ def train_reward_model(run: TrainingRun, data: RewardData, engine: Engine, file:
         return None
     card = reward_card(data, outcome.chosen_reward.tolist(), outcome.rejected_reward.tolist())
     if engine.rank == 0:
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(card.as_dict(), indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, file)
+        save_json(file, card.as_dict())
     return card

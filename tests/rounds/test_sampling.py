@@ -6,8 +6,9 @@ from pathlib import Path
 from evals.asking import Reply, question_key
 from evals.prompts import EvaluationPrompt, Message
 from evals.vllm_engine import as_sample
+from evals.whole_files import save_rows
 from orchestrator.preferences.reading import load_pairs
-from orchestrator.rounds.sampling import Sampled, of_round, prompt_of, prompts_of, questions, sampled, write_rows
+from orchestrator.rounds.sampling import Sampled, of_round, prompt_of, prompts_of, questions, sampled
 from orchestrator.settings import GenerationSettings
 from orchestrator.worlds.small_model import make_tokenizer
 from tests.conftest import make_pairs
@@ -51,7 +52,7 @@ def test_rounds_take_the_next_prompts_and_begin_again_when_they_are_used_up() ->
 def test_responses_with_rewards_are_rows_that_the_reader_of_data_takes(tmp_path: Path) -> None:
     sample = Sampled(PROMPTS[0], ("one", "two"), (-0.5, -0.25))
     file = tmp_path / "deep" / "responses.jsonl"
-    write_rows(file, [{**sample.as_dict(), "rewards": [0.0, 1.0]}])
+    save_rows(file, [{**sample.as_dict(), "rewards": [0.0, 1.0]}])
     (pair,) = load_pairs(file)
     assert (pair.prompt, pair.chosen, pair.rejected) == (PROMPTS[0].messages, "two", "one")
     assert json.loads(file.read_text())["mean_logps"] == [-0.5, -0.25]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from evals.benchmarks import writing
+from evals import whole_files
 from evals.benchmarks.alpaca_eval2 import difficulties
 from evals.benchmarks.arena_hard import score_judgments as score_arena
 from evals.benchmarks.files import DATA_VARIABLE, read_rows
@@ -349,7 +349,7 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatc
     def refuse(*_: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(writing.os, "replace", refuse)
+    monkeypatch.setattr(whole_files.os, "replace", refuse)
     with pytest.raises(OSError, match="disk full"):
         write_json_lines(file, [{"prompt": "Other."}])
     assert file.read_bytes() == before

@@ -1,0 +1,33 @@
+"""Files that are there whole or not at all, whatever ends the process that writes them."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[IO[str]]:
+    """The file's next content, which takes its place when it is whole."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as lines:
+            yield lines
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def save_json(file: Path, value: Any, indent: int | None = 2) -> None:
+    """Write one value for people and programs to read."""
+    with replacing(file) as content:
+        content.write(json.dumps(value, indent=indent) + "\n")
+
+
+def save_rows(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write JSON Lines, in the letters of the texts."""
+    with replacing(file) as lines:
+        lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
