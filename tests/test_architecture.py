@@ -29,8 +29,8 @@ ROOMS = (
     ("orchestrator.training",),
     ("orchestrator.search",),
     ("orchestrator.report", "orchestrator.worlds", "orchestrator.rounds"),
-    ("orchestrator.cluster", "orchestrator.benchmark_command", "orchestrator.selecting_files"),
-    ("orchestrator.round_commands", "orchestrator.data_command"),
+    ("orchestrator.cluster",),
+    ("orchestrator.commands",),
     ("orchestrator.cli",),
     ("jobs",),
 )

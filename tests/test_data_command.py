@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from orchestrator import cli
-from orchestrator.data_command import bounds_of
+from orchestrator.commands.data import bounds_of
 from orchestrator.errors import UserError
 from orchestrator.worlds.small_model import make_tokenizer
 
-REAL = Path("/work/shared/data/preference_text/alpaca_eval2_pairs.jsonl.gz")
+REAL = Path(__file__).resolve().parents[2] / "shared/data/preference_text/alpaca_eval2_pairs.jsonl.gz"
 ROWS = [
     {"prompt": "say fox", "chosen": "fox", "rejected": "the dog", "score_chosen": 2, "score_rejected": 1},
     {"prompt": "say ox", "chosen": "ox", "rejected": "ox", "score_chosen": 3, "score_rejected": 1},

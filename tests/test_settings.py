@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.benchmark_command import benchmark_settings, is_of_a_search
+from orchestrator.commands.benchmarks import benchmark_settings, is_of_a_search
 from orchestrator.distributions import Choice, LogUniform, Uniform
 from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.objectives import METHODS

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.benchmark_command import benchmark_settings, judge_values
 from orchestrator.cluster.candidates import names_of, served_model
+from orchestrator.commands.benchmarks import benchmark_settings, judge_values
 from orchestrator.errors import SettingsError, UserError
 from orchestrator.settings import OpenAISettings, VllmJudgeSettings
 

@@ -1,12 +1,11 @@
 """The commands of rounds: `daa rounds` and `daa generate`. Heavy imports wait until the work starts."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-Directory = Annotated[Path | None, typer.Option("--dir", help="Where the run writes. Default: runs/NAME-TIME.")]
+from orchestrator.commands.places import Directory, fresh_directory
 
 
 def rounds(
@@ -70,8 +69,3 @@ def generate(  # noqa: PLR0913 (the options of the command)
     places = (directory or fresh_directory("answers"), given.cache if given is not None else Path("~/.cache/daa-orchestrator"))
     wanted = cluster.model_copy(update={"engines": engines or cluster.engines})
     generation_runs.generate(model, found, generation, (wanted, answering), places)
-
-
-def fresh_directory(name: str) -> Path:
-    """A directory below runs/ that no other run has."""
-    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"

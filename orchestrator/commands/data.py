@@ -99,7 +99,7 @@ def select(  # noqa: PLR0913 (the options of the command)
     where = "the command line"
     settings = validated(SelectionSettings, {name: value for name, value in given.items() if value is not None}, where)
     training = validated(TrainingSettings, {"precision": precision}, where)
-    from orchestrator.selecting_files import select_file
+    from orchestrator.commands.selecting_files import select_file
 
     select_file(file, out, settings, training, (model, context, limit), cache)
 

@@ -1,0 +1,1 @@
+"""The commands of `daa`, a file for each kind of work. Heavy imports wait until the work starts."""

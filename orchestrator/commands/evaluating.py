@@ -1,0 +1,71 @@
+"""`daa eval`: models on public benchmarks, or on a search's own prompts."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.commands.places import Directory, fresh_directory
+
+
+def evaluate(  # noqa: PLR0913 (the options of the command)
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="Hugging Face directories, LoRA adapters, files of outputs, http://host:port/v1#model; or `fetch`, for the data."
+        ),
+    ],
+    benchmark: Annotated[
+        list[str] | None, typer.Option(help="alpaca_eval2, arena_hard_v0.1, arena_hard_v2.0 or mt_bench; repeatable.")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="vllm:DIR, openai:MODEL, http://host:port/v1#model, reward_model:DIR or replay:FILE.")
+    ] = None,
+    settings_file: Annotated[Path | None, typer.Option("--settings", help="A TOML file: of a benchmark run, or of a search.")] = None,
+    capability: Annotated[
+        list[str] | None, typer.Option(help="A task of lm-evaluation-harness that shows what a model knows, such as gsm8k; repeatable.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only so many prompts of each benchmark or task, always the same ones.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="The longest answer, in tokens.")] = None,
+    directory: Directory = None,
+) -> None:
+    """Score models on AlpacaEval 2, Arena-Hard and MT-Bench, or on a search's own prompts; writes official files and scorecards.
+
+    Examples: daa eval fetch --dir eval-data
+              daa eval runs/demo/.../model --benchmark alpaca_eval2 --judge openai:gpt-4.1
+              daa eval runs/demo/.../model --settings jobs/examples/demo.toml
+    """
+    from orchestrator.commands.benchmarks import fetch_data, is_of_a_search
+
+    if models == ["fetch"]:
+        fetch_data(directory, benchmark)
+        return
+
+    if settings_file is not None and not benchmark and not capability and is_of_a_search(settings_file):
+        _evaluate_on_own_prompts(settings_file, models, directory)
+        return
+    given = {"benchmarks": benchmark, "judge": judge, "capability": capability, "limit": limit, "max_tokens": max_tokens}
+    _evaluate_on_benchmarks(settings_file, given, models, directory)
+
+
+def _evaluate_on_own_prompts(settings_file: Path, models: list[str], directory: Path | None) -> None:
+    from orchestrator.settings_file import load_settings
+
+    settings = load_settings(settings_file)
+    from orchestrator.cluster.single_runs import evaluate_one
+
+    for model in models:
+        own = directory if len(models) == 1 or directory is None else directory / Path(model).name
+        evaluate_one(settings, model, own or fresh_directory(f"{settings.name}-eval"))
+
+
+def _evaluate_on_benchmarks(settings_file: Path | None, given: dict[str, Any], models: list[str], directory: Path | None) -> None:
+    from orchestrator.commands.benchmarks import benchmark_settings, shown
+
+    settings = benchmark_settings(settings_file, given)
+    from orchestrator.cluster.benchmark_runs import comparisons, evaluate_models
+    from orchestrator.report.terminal import show
+
+    evaluations = evaluate_models(settings, models, directory or fresh_directory("eval"))
+    for table in shown(evaluations, comparisons(evaluations)):
+        show(table)
