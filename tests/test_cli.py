@@ -12,6 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from orchestrator import cli
+from orchestrator.commands import searching
 from orchestrator.errors import DataFormatError, UserError
 from orchestrator.objectives import METHODS
 from orchestrator.report.mistakes import explain
@@ -210,3 +211,7 @@ def test_a_benchmark_run_that_cannot_be_is_refused_with_its_cure(
     assert end.value.code == 2
     assert what in told
     assert cure in told
+
+
+def test_the_demo_finds_its_settings_wherever_it_is_run() -> None:
+    assert searching.project_file(searching.DEMO).is_file()

@@ -8,7 +8,7 @@ import typer
 
 from orchestrator.commands.places import Directory, fresh_directory
 
-_DEMO = Path("jobs/examples/demo.toml")
+DEMO = Path("jobs/examples/demo.toml")
 
 
 def demo(directory: Directory = None) -> None:
@@ -19,7 +19,7 @@ def demo(directory: Directory = None) -> None:
     from orchestrator.cluster.search import search
     from orchestrator.settings_file import load_settings
 
-    settings = load_settings(_project_file(_DEMO))
+    settings = load_settings(project_file(DEMO))
     search(settings, directory or fresh_directory(settings.name))
 
 
@@ -63,6 +63,6 @@ def replay(directory: Annotated[Path, typer.Argument(help="The directory of a se
     sys.exit(0 if replay_and_tell(directory) else 1)
 
 
-def _project_file(path: Path) -> Path:
+def project_file(path: Path) -> Path:
     """A file that comes with the project, wherever the command is run."""
-    return Path(__file__).resolve().parent.parent / path
+    return Path(__file__).resolve().parents[2] / path
