@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from orchestrator.commands import data, evaluating, methods, rounds, scores, searching, training
+from orchestrator.commands import data, evaluating, methods, planning, rounds, scores, searching, training
 
 app = typer.Typer(
     name="daa",
@@ -19,6 +19,7 @@ app = typer.Typer(
 for command in (
     searching.demo,
     methods.methods,
+    planning.plan,
     searching.search,
     searching.replay,
     training.train,

@@ -28,6 +28,7 @@ ROOMS = (
     ("orchestrator.selection",),
     ("orchestrator.training",),
     ("orchestrator.search",),
+    ("orchestrator.estimates",),
     ("orchestrator.report", "orchestrator.worlds", "orchestrator.rounds"),
     ("orchestrator.cluster",),
     ("orchestrator.commands",),

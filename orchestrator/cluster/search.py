@@ -14,6 +14,7 @@ from orchestrator.cluster.generating import engine_names, start_engines
 from orchestrator.cluster.hub import TrialHub
 from orchestrator.cluster.judges import within_budget
 from orchestrator.cluster.placement import held_gpus
+from orchestrator.cluster.planning import expected
 from orchestrator.cluster.proxies import actor_name
 from orchestrator.cluster.searchers import check_installed
 from orchestrator.cluster.session import ray_session
@@ -21,6 +22,7 @@ from orchestrator.cluster.training_workers import Gang, GangsActor
 from orchestrator.cluster.trial_rounds import begin_rounds
 from orchestrator.cluster.tuning import tune_trials
 from orchestrator.errors import ClusterError, UserError
+from orchestrator.estimates.checking import EVENT as ESTIMATE
 from orchestrator.objectives import method_named
 from orchestrator.report import words
 from orchestrator.report.files import write_reports
@@ -140,6 +142,7 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     plan = _plan(settings, count)
     with story.waiting("warming up engines and judge; trials begin meanwhile"):
         ask(actors.hub.begin, settings, plan)
+        ask(actors.hub.note, ESTIMATE, expected(settings, inputs, plan).as_dict())
     with ThreadPoolExecutor(1) as beside:
         base = beside.submit(_measure_base, actors.hub, story)
         tune_trials(settings, plan, HUB, directory)
