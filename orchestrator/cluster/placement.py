@@ -55,9 +55,10 @@ def require(settings: ClusterSettings, nodes: Nodes) -> None:
                 f"the run needs {amount:g} {resource}s and the cluster has {there:g}",
                 "[cluster]",
                 f"lower workers, gangs, engines or {key}, or add nodes to the cluster",
+                code="DAA-0601",
             )
     if (short := unplaced(bundles(settings), nodes)) is not None:
-        raise ClusterError(short, "[cluster]", "ask for less per worker or engine, or add nodes that have room for them")
+        raise ClusterError(short, "[cluster]", "ask for less per worker or engine, or add nodes that have room for them", code="DAA-0601")
 
 
 def bundles(cluster: ClusterSettings) -> Sequence[Resources]:
@@ -127,4 +128,6 @@ def require_gpus(amount: float, who: str, cure: str) -> None:
     """Raise ClusterError when the joined cluster has fewer GPUs than actors hold, which would wait for ever."""
     there = ray.cluster_resources().get("GPU", 0.0)
     if amount > there + 1e-6:
-        raise ClusterError(f"{who} need {amount:g} GPUs and the cluster has {there:g}", "the cluster", f"{cure}, or add nodes")
+        raise ClusterError(
+            f"{who} need {amount:g} GPUs and the cluster has {there:g}", "the cluster", f"{cure}, or add nodes", code="DAA-0601"
+        )

@@ -74,6 +74,7 @@ def search(settings: Settings, directory: Path) -> Outcome:
             "this directory already holds a search",
             str(directory),
             "continue it with `daa search --resume DIR`, or choose another --dir",
+            code="DAA-0710",
         )
     return _run(settings, directory)
 
@@ -83,7 +84,12 @@ def resume(directory: Path) -> Outcome:
     directory = directory.expanduser().resolve()
     file = directory / "settings.json"
     if not file.is_file():
-        raise UserError("there is no search to resume: no settings.json", str(directory), "give the directory of a search that was started")
+        raise UserError(
+            "there is no search to resume: no settings.json",
+            str(directory),
+            "give the directory of a search that was started",
+            code="DAA-0711",
+        )
     return _run(check_settings(json.loads(file.read_text(encoding="utf-8")), str(file)), directory)
 
 
@@ -133,12 +139,7 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
         steps = settings.training.total_steps(count)
         settings = settings.model_copy(update={"training": settings.training.model_copy(update={"steps": steps})})
     (directory / "settings.json").write_text(json.dumps(settings.json_ready(), indent=2) + "\n", encoding="utf-8")
-    story.say(
-        f"{len(inputs.pairs)} pairs to train on"
-        + (f", {len(inputs.validation)} held out" if inputs.validation else "")
-        + (f" ({inputs.identical} left out: both answers are the same)" if inputs.identical else "")
-        + (f"; {count} of them chosen by {settings.selection.metric}" if count < len(inputs.pairs) else "")
-    )
+    _tell_pairs(settings, inputs, count, story)
     plan = _plan(settings, count)
     with story.waiting("warming up engines and judge; trials begin meanwhile"):
         ask(actors.hub.begin, settings, plan)
@@ -155,10 +156,24 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     if (reason := ask(actors.hub.spent_out)) is not None:
         story.say(f"[yellow]{reason}[/yellow]: the search ends with what is known")
     if winner(write_reports(directory)) is None:
-        raise ClusterError("no trial was scored", str(directory / "logs"), "read the reasons in leaderboard.json and the logs, then resume")
+        raise ClusterError(
+            "no trial was scored",
+            str(directory / "logs"),
+            "read the reasons in leaderboard.json and the logs, then resume",
+            code="DAA-0610",
+        )
     if settings.evaluation.held_out is not None or settings.finals.capability is not None:
         play_finals(settings, actors.hub, directory, story)
     ask(actors.hub.close)
+
+
+def _tell_pairs(settings: Settings, inputs: Any, count: int, story: Narrator) -> None:
+    story.say(
+        f"{len(inputs.pairs)} pairs to train on"
+        + (f", {len(inputs.validation)} held out" if inputs.validation else "")
+        + (f" ({inputs.identical} left out: both answers are the same)" if inputs.identical else "")
+        + (f"; {count} of them chosen by {settings.selection.metric}" if count < len(inputs.pairs) else "")
+    )
 
 
 def _measure_base(hub: Any, story: Narrator) -> None:

@@ -59,7 +59,7 @@ def ray_session(cluster: ClusterSettings, directory: Path) -> Iterator[None]:
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(
-            f"Ray cannot be joined: {error}", f"RAY_ADDRESS={address}", "start the head node, or unset RAY_ADDRESS"
+            f"Ray cannot be joined: {error}", f"RAY_ADDRESS={address}", "start the head node, or unset RAY_ADDRESS", code="DAA-0602"
         ) from error
     try:
         require(cluster, nodes_of_cluster())

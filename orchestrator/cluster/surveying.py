@@ -28,7 +28,7 @@ def gpu_of_cluster() -> str | None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         cure = "start the head node, or unset RAY_ADDRESS and name the GPUs with --gpu"
-        raise ClusterError(f"Ray cannot be joined: {error}", f"RAY_ADDRESS={address}", cure) from error
+        raise ClusterError(f"Ray cannot be joined: {error}", f"RAY_ADDRESS={address}", cure, code="DAA-0602") from error
     try:
         return seen_gpu()
     finally:

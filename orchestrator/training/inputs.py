@@ -68,6 +68,7 @@ def check_needs(needs: Mapping[str, Needs], pairs: Sequence[TokenizedPair], orig
             f"{', '.join(hungry)} need rewards, and pair {without} of the data has none",
             origin,
             "add `chosen_reward` and `rejected_reward` to every row, or leave these methods out of search.methods",
+            code="DAA-0212",
         )
 
 
