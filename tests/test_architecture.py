@@ -29,6 +29,7 @@ ROOMS = (
     ("orchestrator.training",),
     ("orchestrator.search",),
     ("orchestrator.report", "orchestrator.worlds", "orchestrator.rounds"),
+    ("orchestrator.doctor",),
     ("orchestrator.cluster",),
     ("orchestrator.commands",),
     ("orchestrator.cli",),
