@@ -49,17 +49,21 @@ class Timing:
 
 
 def ring_of(nodes: Sequence[Node], free_gpus: Mapping[str, float]) -> Ring:
-    """One rank on each node; on a single node two. NCCL where each rank has a free GPU, and gloo elsewhere."""
-    several = len(nodes) > 1
-    places = list(nodes) if several else [nodes[0]] * 2
+    """One rank on each node that has GPUs, or on each where fewer than two have; on a single node two.
+
+    NCCL where each rank has a free GPU, and gloo elsewhere.
+    """
+    with_gpus = [node for node in nodes if node.gpus]
+    members = with_gpus if len(with_gpus) > 1 else list(nodes)
+    several = len(members) > 1
     needed = 1 if several else 2
-    with_gpus = [node for node in nodes if node.gpus >= needed]
-    told = f"between {len(nodes)} nodes" if several else "between two processes of the one node, not over a network"
-    if nodes and len(with_gpus) == len(nodes):
-        if all(free_gpus.get(node.id, 0.0) >= needed for node in nodes):
-            return Ring("nccl", places, told)
-        told += ", without the GPUs, which are in use"
-    return Ring("gloo", places, told)
+    told = f"between {len(members)} nodes" if several else "between two processes of the one node, not over a network"
+    places = members if several else members * 2
+    if any(node.gpus < needed for node in members):
+        return Ring("gloo", places, told)
+    if all(free_gpus.get(node.id, 0.0) >= needed for node in members):
+        return Ring("nccl", places, told)
+    return Ring("gloo", places, f"{told}, without the GPUs, which are in use")
 
 
 def check_all_reduce(ring: Ring) -> list[Finding]:

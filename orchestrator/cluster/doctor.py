@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import ray
+from ray._private.utils import read_ray_address
 from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
@@ -49,12 +50,13 @@ def cluster_steps(asked: Asked, address: str) -> Iterator[Step]:
     with ExitStack() as stack:
 
         def join() -> list[Finding]:
+            where = address or usual_address()
             try:
-                stack.enter_context(visited(address or usual_address()))
+                stack.enter_context(visited(where))
             except ClusterError as error:
                 return [of_error("cluster", error)]
             nodes.extend(living_nodes())
-            return [_counted(nodes), *_room(asked.subject)]
+            return [_counted(nodes, where), *(overlooked() if where == "local" else []), *_room(asked.subject)]
 
         yield Step("joining the cluster", join)
         if nodes:
@@ -78,9 +80,8 @@ def _common_steps(asked: Asked, nodes: Sequence[Node]) -> Iterator[Step]:
         yield Step("shared path", lambda: [missing])
     yield Step("GPUs", lambda: check_placed_gpus([node for node in nodes if node.gpus]))
     yield Step("all-reduce", lambda: check_all_reduce(ring_of(nodes, _free_gpus())))
-    judge = asked.subject.judge
-    for check in judge_checks(asked.subject, check_judge):
-        yield Step(check.name, lambda check=check: _somewhere(check, 0.0, judge_gpus(judge) if judge is not None else 0.0))
+    for judge, check in zip(asked.subject.judges, judge_checks(asked.subject, check_judge), strict=True):
+        yield Step(check.name, partial(_somewhere, check, 0.0, judge_gpus(judge)))
     yield Step("engine", lambda: _engine(asked.subject))
 
 
@@ -103,9 +104,18 @@ def visited(address: str) -> Iterator[None]:
             del os.environ[name]
 
 
-def _counted(nodes: Sequence[Node]) -> Finding:
+def _counted(nodes: Sequence[Node], address: str) -> Finding:
     gpus, cpus = (sum(node.resources.get(kind, 0.0) for node in nodes) for kind in ("GPU", "CPU"))
-    return ok("cluster", f"{len(nodes)} {'node' if len(nodes) == 1 else 'nodes'} with {gpus:g} GPUs and {cpus:g} CPUs")
+    told = f"{len(nodes)} {'node' if len(nodes) == 1 else 'nodes'} with {gpus:g} GPUs and {cpus:g} CPUs"
+    return ok("cluster", f"{told}, a Ray of this machine started for the check" if address == "local" else f"{told} at {address}")
+
+
+def overlooked() -> list[Finding]:
+    """A cluster that `ray start` has made on this machine, and that runs would not join."""
+    if (there := read_ray_address()) is None:
+        return []
+    fix = "export RAY_ADDRESS=auto, for runs and for this check"
+    return [warn("cluster", f"a Ray cluster runs here, at {there}, and runs would start another beside it", fix)]
 
 
 def _room(subject: Subject) -> list[Finding]:

@@ -17,6 +17,7 @@ from orchestrator.doctor.versions import check_needs, check_versions
 from orchestrator.preferences.sources import is_hub_name
 
 _TORCH_FIX = "install requirements/cpu.txt or requirements/gpu.txt into a new environment"
+_GPUS_FIX = "does another process hold their memory (`nvidia-smi`), and do the driver and requirements/gpu.txt go together?"
 _ENGINE_FIX = "the reason is vLLM's own: `python -m vllm.entrypoints.openai.api_server --model DIR` shows all of it"
 _JUDGE_FIX = "is the judge's server up, its address right and its key exported?"
 _SLOW_DISK = "a file system does not answer: is it mounted?"
@@ -70,7 +71,7 @@ def libraries_check() -> Check:
 
 def gpus_check(gpus: int) -> Check:
     """So many GPUs, for torch."""
-    return Check("GPUs", check_gpus, (gpus,), 180, _TORCH_FIX)
+    return Check("GPUs", check_gpus, (gpus,), 180, _GPUS_FIX)
 
 
 def engine_check(subject: Subject) -> Check:
@@ -80,10 +81,8 @@ def engine_check(subject: Subject) -> Check:
 
 
 def judge_checks(subject: Subject, check_judge: Callable[..., list[Finding]]) -> list[Check]:
-    """The judge, if there is one; `check_judge` asks it."""
-    if subject.judge is None:
-        return []
-    return [Check("judge", check_judge, (subject.judge, subject.prompts), 540, _JUDGE_FIX)]
+    """Each judge of the settings; `check_judge` asks it."""
+    return [Check("judge", check_judge, (judge, subject.prompts), 540, _JUDGE_FIX) for judge in subject.judges]
 
 
 def local_steps(asked: Asked, check_judge: Callable[..., list[Finding]]) -> Iterator[Step]:

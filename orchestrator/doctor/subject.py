@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from orchestrator.settings import (
     VllmJudgeSettings,
 )
 from orchestrator.settings.reward import RewardSettings
+from orchestrator.settings.scoring import RatingSettings
 from orchestrator.settings_file import check_settings, load_reward_settings, read_toml, validated
 
 
@@ -30,10 +32,13 @@ class EngineStart:
 
 @dataclass(frozen=True)
 class Subject:
-    """The models (the first is the one that engines load), judge, data, prompts and cache of a run, and what it wants of a cluster."""
+    """The models (the first is the one that engines load), judges, data, prompts and cache of a run, and what it wants of a cluster.
+
+    `judges` are different ones: the search's, that of the finals and those of the ladder.
+    """
 
     models: tuple[str, ...] = ()
-    judge: JudgeSettings | None = None
+    judges: tuple[JudgeSettings, ...] = ()
     sources: tuple[MixtureSettings, ...] = ()
     prompts: tuple[Path, ...] = ()
     cache: Path | None = None
@@ -43,8 +48,8 @@ class Subject:
 
     @property
     def all_models(self) -> tuple[str, ...]:
-        """The models that are loaded from files, the judge's among them."""
-        judged = (self.judge.model,) if isinstance(self.judge, VllmJudgeSettings | RewardModelSettings) else ()
+        """The models that are loaded from files, those of judges among them."""
+        judged = (judge.model for judge in self.judges if isinstance(judge, VllmJudgeSettings | RewardModelSettings))
         return tuple(dict.fromkeys((*self.models, *judged)))
 
 
@@ -71,8 +76,8 @@ def subject_of(file: Path) -> Subject:
 def _of_run(settings: Settings) -> Subject:
     answering, model = settings.evaluation, settings.model
     return Subject(
-        models=tuple(filter(None, (model.base, *model.reference, *model.references))),
-        judge=settings.judge,
+        models=tuple(filter(None, (model.base, *model.reference, *model.references, *_scoring_models(settings)))),
+        judges=_different([settings.judge, settings.finals.judge, *settings.ladder.models.values()]),
         sources=settings.data.sources,
         prompts=tuple(filter(None, (answering.prompts, answering.held_out))),
         cache=settings.cache.expanduser().resolve(),
@@ -84,13 +89,26 @@ def _of_run(settings: Settings) -> Subject:
 
 def _of_reward(settings: RewardSettings) -> Subject:
     models = tuple(filter(None, (settings.model.base,)))
-    return Subject(models, None, settings.data.sources, (), settings.cache.expanduser().resolve(), settings.cluster)
+    return Subject(models, (), settings.data.sources, (), settings.cache.expanduser().resolve(), settings.cluster)
 
 
 def _of_benchmarks(settings: BenchmarkSettings) -> Subject:
     answering, optional = settings.answering, ("lm-eval",) if settings.capability else ()
     engine = EngineStart(answering.max_model_len, answering.gpu_memory_utilization)
-    return Subject(judge=settings.judge, cache=settings.cache.expanduser().resolve(), engine=engine, optional=optional)
+    return Subject(judges=_different([settings.judge]), cache=settings.cache.expanduser().resolve(), engine=engine, optional=optional)
+
+
+def _different(judges: Sequence[JudgeSettings | None]) -> tuple[JudgeSettings, ...]:
+    """Each judge once."""
+    return tuple({judge.model_dump_json(): judge for judge in judges if judge is not None}.values())
+
+
+def _scoring_models(settings: Settings) -> Iterator[str]:
+    """The models that score responses in rounds."""
+    for scorer in settings.rounds.scorers if settings.rounds is not None else ():
+        model = scorer.model if isinstance(scorer, RatingSettings) else scorer
+        if isinstance(model, VllmJudgeSettings | RewardModelSettings):
+            yield model.model
 
 
 def _optional(settings: Settings) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,13 @@ def statuses(found: Findings) -> dict[str, set[str]]:
     return {name: {each["status"] for each in several} for name, several in found.items()}
 
 
+def all_are(status: str, found: Findings, names: Sequence[str]) -> bool:
+    """Whether there are findings of all these names, and none of another status; shows them all where not."""
+    told = {name: statuses(found)[name] for name in names}
+    assert told == {name: {status} for name in names}, found
+    return True
+
+
 def only(found: Findings, name: str) -> Mapping[str, Any]:
     (each,) = found[name]
     return each
@@ -104,7 +111,7 @@ def test_a_machine_that_is_fit_for_a_run_is_said_to_be_and_is_left_as_it_was(hom
     assert processes_of_doctor() == []
     assert code == 0, found
     fit = ("settings", "versions", "pins", "writable", "model", "data", "prompts", "libraries", "judge", "engine")
-    assert {name: statuses(found)[name] for name in fit} == dict.fromkeys(fit, {"OK"})
+    assert all_are("OK", found, fit)
     # The hub is out of reach, and nothing wants it.
     assert only(found, "hub")["status"] == "WARN"
     assert str(tiny_model) in only(found, "engine")["found"]
@@ -119,7 +126,7 @@ def test_all_that_is_wrong_with_a_machine_is_found_in_one_go(home: Path, tmp_pat
     assert listing(home, tmp_path) == before
     assert code == 1
     failed = ("disk", "writable", "data", "hub", "judge")
-    assert {name: statuses(found)[name] for name in failed} == dict.fromkeys(failed, {"FAIL"})
+    assert all_are("FAIL", found, failed)
     assert "gone did not answer after 2 attempts" in only(found, "judge")["found"]
     assert "server" in only(found, "judge")["fix"]
     # vLLM itself can be started, and the model that the run names could not be tried.
@@ -148,7 +155,7 @@ def test_a_cluster_that_is_fit_shares_its_disk_and_tells_its_bandwidth_and_is_le
     assert processes_of_doctor() == []
     assert code == 0, found
     fit = ("cluster", "room", "same versions", "shared path", "model", "data", "libraries", "GPUs", "judge", "engine")
-    assert {name: statuses(found)[name] for name in fit} == dict.fromkeys(fit, {"OK"})
+    assert all_are("OK", found, fit)
     assert "2 nodes with 0 GPUs and 3 CPUs" in only(found, "cluster")["found"]
     assert [each["found"].startswith(("the cache", "the run")) for each in found["shared path"]] == [True, True]
     reduced = only(found, "all-reduce")
@@ -169,7 +176,7 @@ def test_a_node_unlike_the_others_a_path_nobody_may_write_and_gpus_that_torch_do
     assert processes_of_doctor() == []
     assert code == 1
     failed = ("same versions", "shared path", "disk", "GPUs")
-    assert {name: statuses(found)[name] for name in failed} == dict.fromkeys(failed, {"FAIL"})
+    assert all_are("FAIL", found, failed)
     assert "transformers is 5.19.0 on" in only(found, "same versions")["found"]
     assert "4.0.0 on" in only(found, "same versions")["found"]
     assert "there should be 1 GPUs and torch" in only(found, "GPUs")["found"]

@@ -1,10 +1,12 @@
 """What the doctor concludes from what nodes measured, without a cluster."""
 
+from pathlib import Path
+
 import pytest
 
 from orchestrator.cluster import all_reduce
 from orchestrator.cluster.all_reduce import MIB, Ring, Timing, ring_of, slowest
-from orchestrator.cluster.doctor import uncounted_gpus
+from orchestrator.cluster.doctor import overlooked, uncounted_gpus
 from orchestrator.cluster.node_checks import Node
 from orchestrator.cluster.shared_paths import judged
 from orchestrator.doctor.apart import Answer
@@ -23,12 +25,14 @@ def nodes(*gpus: int) -> list[Node]:
         ((8, 8), (8, 8), "nccl", 2, "between 2 nodes"),
         ((8, 8), (8, 0), "gloo", 2, "in use"),
         ((0, 8), (0, 8), "gloo", 2, "between 2 nodes"),
+        ((0, 8, 4), (0, 8, 4), "nccl", 2, "between 2 nodes"),
+        ((0, 0, 0), (0, 0, 0), "gloo", 3, "between 3 nodes"),
         ((2,), (2,), "nccl", 2, "the one node"),
         ((1,), (1,), "gloo", 2, "the one node"),
         ((0,), (0,), "gloo", 2, "the one node"),
     ],
 )
-def test_each_node_has_a_rank_and_nccl_is_taken_where_each_rank_has_a_free_gpu(
+def test_each_node_that_trains_has_a_rank_and_nccl_is_taken_where_each_rank_has_a_free_gpu(
     gpus: tuple[int, ...], free: tuple[int, ...], backend: str, ranks: int, words: str
 ) -> None:
     ring = ring_of(nodes(*gpus), {f"id-{number}": float(count) for number, count in enumerate(free)})
@@ -58,6 +62,16 @@ def test_a_directory_that_each_node_has_for_itself_is_not_shared() -> None:
     assert "node-0 does not see what node-1 writes; node-1 does not see what node-0 writes" in alone.found
     assert "mount one file system" in alone.fix
     assert judged("the run", notes, {one: Answer([True, True]), two: Answer([True, True])}).status is Status.OK
+
+
+def test_a_cluster_on_this_machine_that_runs_would_not_join_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    assert overlooked() == []
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("10.0.0.1:6379")
+    (found,) = overlooked()
+    assert found.status is Status.WARN
+    assert "10.0.0.1:6379" in found.found and "RAY_ADDRESS" in found.fix
 
 
 def test_gpus_that_ray_does_not_give_away_are_a_warning() -> None:
