@@ -30,6 +30,7 @@ ROOMS = (
     ("orchestrator.search",),
     ("orchestrator.estimates",),
     ("orchestrator.report", "orchestrator.worlds", "orchestrator.rounds"),
+    ("orchestrator.doctor",),
     ("orchestrator.cluster",),
     ("orchestrator.commands",),
     ("orchestrator.cli",),

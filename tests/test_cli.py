@@ -64,7 +64,7 @@ def test_help_is_quick_and_lists_the_commands(tmp_path: Path) -> None:
     quick, done = is_quick(lambda: daa(tmp_path, "--help"))
     assert quick
     assert done.returncode == 0
-    assert all(command in done.stdout for command in ("demo", "search", "train", "eval", "methods"))
+    assert all(command in done.stdout for command in ("demo", "doctor", "search", "train", "eval", "methods"))
 
 
 def test_methods_lists_every_method_with_its_paper() -> None:
