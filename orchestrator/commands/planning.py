@@ -40,7 +40,8 @@ def plan(
     with tempfile.TemporaryDirectory(prefix="daa-plan-") as scratch:
         work = planned(settings, gpu or gpu_of_cluster(), Path(scratch) if measure else None)
     found = estimated(work)
-    against = obstacles(work, found, _free_gib(directory or Path("runs")))
+    # Without --dir nobody knows the disk: a plan is often made elsewhere than the run.
+    against = obstacles(work, found, _free_gib(directory) if directory is not None else None)
     if as_json:
         print(json.dumps(plans.as_json(work, found, against), indent=2))
     else:
