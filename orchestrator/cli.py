@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from orchestrator.commands import data, evaluating, methods, rounds, scores, searching, training
+from orchestrator.commands import data, evaluating, export, methods, rounds, scores, searching, training
 
 app = typer.Typer(
     name="daa",
@@ -25,6 +25,7 @@ for command in (
     training.reward,
     rounds.rounds,
     rounds.generate,
+    export.export,
     evaluating.evaluate,
     scores.score,
     scores.compare,
