@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -30,15 +31,15 @@ def answers_of(models: list[Path]) -> list[list[str]]:
 
 @pytest.mark.cluster
 def test_vllm_answers_with_merged_adapters_as_with_the_adapters_themselves(tiny_model: Path, tmp_path: Path) -> None:
-    from shutil import copy
-
     adapter = make_adapter(tmp_path / "adapter", tiny_model, seed=1)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        copy(tiny_model / name, adapter / name)
+        shutil.copy(tiny_model / name, adapter / name)
     run = left_search(tmp_path / "run", adapter, settings_of(tiny_model))
     for form in ("merged", "adapter"):
-        export(find_trained(run, "best"), Publication(form), tmp_path / form)
+        export(find_trained(run, "best"), Publication(form), tmp_path / "left" / form)
     os.environ["PYTHONWARNINGS"] = "ignore"
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        plain, merged, adapted = process.submit(answers_of, [tiny_model, tmp_path / "merged", tmp_path / "adapter"]).result(timeout=400)
+        plain, merged, adapted = process.submit(
+            answers_of, [tiny_model, tmp_path / "left" / "merged", tmp_path / "left" / "adapter"]
+        ).result(timeout=400)
     assert merged == adapted != plain

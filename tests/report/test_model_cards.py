@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
@@ -28,7 +29,7 @@ def text_of(trained: Trained, **how: str) -> str:
 
 
 def test_the_hub_reads_base_model_licences_data_tags_and_each_score_as_one_of_its_own_prompts(find: Find) -> None:
-    data = ModelCard(text_of(find("best"), licence="apache-2.0", data_licence="cc-by-4.0")).data
+    data: Any = ModelCard(text_of(find("best"), licence="apache-2.0", data_licence="cc-by-4.0")).data
     assert data["base_model"] == "someone/base"
     assert data["license"] == "apache-2.0"
     assert data["data_license"] == "cc-by-4.0"
