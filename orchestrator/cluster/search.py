@@ -17,6 +17,7 @@ from orchestrator.cluster.placement import held_gpus
 from orchestrator.cluster.proxies import actor_name
 from orchestrator.cluster.searchers import check_installed
 from orchestrator.cluster.session import ray_session
+from orchestrator.cluster.tracking import check_trackers
 from orchestrator.cluster.training_workers import Gang, GangsActor
 from orchestrator.cluster.trial_rounds import begin_rounds
 from orchestrator.cluster.tuning import tune_trials
@@ -87,6 +88,7 @@ def resume(directory: Path) -> Outcome:
 
 def _run(settings: Settings, directory: Path) -> Outcome:
     check_installed(settings.search)
+    check_trackers(settings.search.trackers)
     _claim(directory)
     with narrated(directory / "logs" / "driver.log") as story:
         _announce(settings, story)
