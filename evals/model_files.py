@@ -151,6 +151,11 @@ def _read_json(file: Path) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key not in VOLATILE_KEYS}
 
 
+def tensor_files(directory: Path) -> list[Path]:
+    """The files of a directory's weights."""
+    return sorted(file for pattern in ("*.safetensors", "*.bin") for file in directory.glob(pattern))
+
+
 def _tensor_shapes(directory: Path) -> dict[str, list[int]]:
     shapes: dict[str, list[int]] = {}
     for file in sorted(directory.glob("*.safetensors")):

@@ -1,7 +1,8 @@
-"""Files that are there whole or not at all, whatever ends the process that writes them."""
+"""Files and directories that are there whole or not at all, whatever ends the process that writes them."""
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,20 @@ def replacing(file: Path) -> Iterator[IO[str]]:
         os.replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def making(directory: Path) -> Iterator[Path]:
+    """A directory to fill, which gets its name when that is done; nothing is left of it when something else happens."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        os.replace(partial, directory)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def save_json(file: Path, value: Any, indent: int | None = 2) -> None:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from orchestrator.commands import data, doctor, evaluating, methods, planning, rounds, scores, searching, training
+from orchestrator.commands import data, doctor, evaluating, export, methods, planning, rounds, scores, searching, training
 
 app = typer.Typer(
     name="daa",
@@ -27,6 +27,7 @@ for command in (
     training.reward,
     rounds.rounds,
     rounds.generate,
+    export.export,
     evaluating.evaluate,
     scores.score,
     scores.compare,

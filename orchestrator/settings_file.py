@@ -1,6 +1,7 @@
 """Settings from a TOML file: every refusal names the key's path, its line and the nearest right name."""
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ def load_reward_settings(path: str | Path) -> RewardSettings:
 
 
 def read_toml(file: Path) -> tuple[dict[str, Any], str]:
-    """The values of a TOML file, and its text. Raises SettingsError that names the nearest file, or the line."""
+    """The values of a TOML file, or of one that a run wrote in JSON, and its text. Raises SettingsError: the nearest file, or the line."""
     if not file.is_file():
         others = [str(example) for example in sorted(file.parent.glob("*.toml"))] if file.parent.is_dir() else []
         close = difflib.get_close_matches(str(file), others, n=1)
@@ -46,10 +47,12 @@ def read_toml(file: Path) -> tuple[dict[str, Any], str]:
             code="DAA-0101",
         )
     text = file.read_text(encoding="utf-8", errors="replace")
+    is_json = file.suffix == ".json"
     try:
-        return tomllib.loads(text), text
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"this is not TOML: {error}", str(file), "correct the line", code="DAA-0102") from error
+        return (json.loads(text) if is_json else tomllib.loads(text)), text
+    except ValueError as error:
+        kind = "JSON" if is_json else "TOML"
+        raise SettingsError(f"this is not {kind}: {error}", str(file), "correct the line", code="DAA-0102") from error
 
 
 def check_settings(values: Mapping[str, Any], where: str, text: str = "") -> Settings:

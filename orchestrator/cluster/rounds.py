@@ -22,6 +22,7 @@ from orchestrator.rounds.plan import required_rounds, round_settings
 from orchestrator.rounds.results import RoundResult, gains, table
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
+from orchestrator.versions import installed_versions
 from orchestrator.worlds import in_world
 
 RESULTS, PAGE = "rounds.json", "rounds.md"
@@ -110,9 +111,14 @@ def _claim(settings: Settings, trial: Trial, directory: Path) -> None:
     """Write down what is played here. Raises UserError when it is something else."""
     file = directory / "settings.json"
     told = {**settings.json_ready(), "trial": trial.as_event()}
-    if file.is_file() and json.loads(file.read_text(encoding="utf-8")) != told:
-        raise UserError("this directory holds rounds of other settings", str(directory), "choose another --dir, or give the same settings")
-    save_json(file, told)
+    versions = installed_versions()
+    if file.is_file():
+        written = json.loads(file.read_text(encoding="utf-8"))
+        versions = written.pop("versions", versions)
+        if written != told:
+            cure = "choose another --dir, or give the same settings"
+            raise UserError("this directory holds rounds of other settings", str(directory), cure)
+    save_json(file, told | {"versions": versions})
 
 
 def _write(directory: Path, results: Sequence[RoundResult]) -> None:

@@ -18,6 +18,7 @@ from orchestrator.cluster.planning import expected
 from orchestrator.cluster.proxies import actor_name
 from orchestrator.cluster.searchers import check_installed
 from orchestrator.cluster.session import ray_session
+from orchestrator.cluster.tracking import check_trackers
 from orchestrator.cluster.training_workers import Gang, GangsActor
 from orchestrator.cluster.trial_rounds import begin_rounds
 from orchestrator.cluster.tuning import tune_trials
@@ -95,6 +96,7 @@ def resume(directory: Path) -> Outcome:
 
 def _run(settings: Settings, directory: Path) -> Outcome:
     check_installed(settings.search)
+    check_trackers(settings.search.trackers)
     _claim(directory)
     with narrated(directory / "logs" / "driver.log") as story:
         _announce(settings, story)

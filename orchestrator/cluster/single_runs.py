@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.scorecard import Scorecard
+from evals.whole_files import save_json
 from orchestrator.cluster.candidates import largest_rank
 from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor
 from orchestrator.cluster.judges import judge_gpus, replies_directory
@@ -19,6 +20,8 @@ from orchestrator.objectives import make_objective, method_named
 from orchestrator.report.narration import narrated
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings, TrainingSettings
+from orchestrator.training.records import TRAINED
+from orchestrator.versions import installed_versions
 
 
 def chosen_trial(settings: Settings, words: Sequence[str]) -> Trial:
@@ -64,11 +67,18 @@ def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
 
         story.say_path(f"training {trial.method}; everything goes to", directory)
         settings, _ = prepared(replace_methods(settings, trial), story, directory)
+        write_down(settings, trial, directory)
         model = train_model(settings, trial, directory)
         run = training_run(settings, trial, directory)
         story.say(told(read_records(run.directory)[-1], run.steps))
         story.say_path(f"trained {run.steps} steps; the model, for transformers and vLLM:", model)
         return model
+
+
+def write_down(settings: Settings, trial: Trial, directory: Path) -> None:
+    """Keep beside a trial's checkpoints what it was trained with, and by which libraries."""
+    told = {"settings": settings.json_ready(), "trial": {"trial": trial.id, **trial.as_event()}, "versions": installed_versions()}
+    save_json(directory / "checkpoints" / trial.id / TRAINED, told)
 
 
 def train_model(settings: Settings, trial: Trial, directory: Path) -> Path:

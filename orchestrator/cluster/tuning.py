@@ -15,6 +15,7 @@ from orchestrator.cluster.following import Following, follow_trial, trial_in
 from orchestrator.cluster.placement import HEAD_MARK, waiting_places
 from orchestrator.cluster.searchers import make_searcher
 from orchestrator.cluster.session import find_actor
+from orchestrator.cluster.tracking import label, make_trackers
 from orchestrator.report.narration import narrator
 from orchestrator.search.board import Board, Status
 from orchestrator.search.goal import Goal
@@ -166,12 +167,13 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
                 scheduler=make_scheduler(settings, plan, hub, goal),
                 max_concurrent_trials=None if settings.search.pauses else _followed_at_once(settings),
                 reuse_actors=True,
+                trial_name_creator=label,
             ),
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=str(directory),
                 stop=BudgetStopper(hub),
-                callbacks=[HubCallback(hub)],
+                callbacks=[HubCallback(hub), make_trackers(settings, directory)],
                 failure_config=tune.FailureConfig(fail_fast=True),
                 verbose=0,
             ),

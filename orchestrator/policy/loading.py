@@ -1,11 +1,12 @@
 """Policies and frozen references from a Hugging Face directory or hub identifier."""
 
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError
 
-from evals.model_files import check_model
+from evals.model_files import adapter_base, adapter_rank, check_model
 from orchestrator.errors import ModelError
 from orchestrator.policy.adapters import add_adapters, quantized
 from orchestrator.policy.scoring_model import ScoringModel
@@ -36,8 +37,8 @@ def load_policy(
     return made_ready(ScoringModel, model, gradient_checkpointing, compiled)
 
 
-def loaded(kind: Any, path: str, precision: torch.dtype, **options: Any) -> Any:
-    """What transformers' class `kind` loads from `path`. Raises ModelError when there is no model."""
+def loaded(kind: Any, path: str, precision: torch.dtype | Literal["auto"], **options: Any) -> Any:
+    """What transformers' class `kind` loads from `path`, "auto" in its own precision. Raises ModelError when there is no model."""
     from transformers.utils import logging
 
     check_model(path)
@@ -46,6 +47,28 @@ def loaded(kind: Any, path: str, precision: torch.dtype, **options: Any) -> Any:
         return kind.from_pretrained(path, dtype=precision, **options)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"the model cannot be loaded: {str(error).splitlines()[0]}", path, _CURE) from error
+
+
+def adapted(directory: Path, **options: Any) -> Any:
+    """The base model of the LoRA adapter in `directory`, in its own precision, with the adapter.
+
+    Raises ModelError when either is not there, or they do not belong together.
+    """
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    adapter_rank(directory)
+    base = str(adapter_base(directory))
+    try:
+        return PeftModel.from_pretrained(loaded(AutoModelForCausalLM, base, "auto", **options), str(directory))
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        cure = "the adapter belongs to another model, or is damaged: give the one that it was trained on"
+        raise ModelError(f"the adapter does not fit {base}: {str(error).splitlines()[0]}", str(directory), cure) from error
+
+
+def merged(directory: Path) -> Any:
+    """The base model with what the LoRA adapter in `directory` adds to its weights. Raises ModelError (see adapted)."""
+    return adapted(directory).merge_and_unload(safe_merge=True)
 
 
 def made_ready(kind: type[Scoring], model: Any, gradient_checkpointing: bool, compiled: bool) -> Scoring:

@@ -60,6 +60,8 @@ class SearchSettings(Section):
 
     With hyperband, pbt and pb2 a trial waits at each checkpoint, without workers, until the scheduler asks for more of it. With pbt and
     pb2 a weak trial takes up the training of a strong one of its method, under a changed learning rate and hyperparameters of the method.
+
+    `trackers` are told each score, beside TensorBoard's files, which are always written.
     """
 
     methods: Annotated[tuple[str, ...], Field(min_length=1)] = (
@@ -83,6 +85,7 @@ class SearchSettings(Section):
     reduction_factor: Annotated[float, Field(gt=1)] = 3.0
     censor: tuple[Literal["diverging", "drifting", "falling", "length"], ...] = ("diverging",)
     space: dict[str, dict[str, RangeSettings]] = {}
+    trackers: tuple[Literal["wandb", "mlflow", "trackio"], ...] = ()
     seed: NonNegativeInt = 0
 
     @property

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FILE = "metrics.jsonl"
+# Where `daa train` keeps the settings of a run.
+TRAINED = "trained.json"
 _TOLD = ("health", "cure", "telemetry", "validation_accuracy", "validation_margin", "validation_pairs")
 
 

@@ -1,0 +1,179 @@
+"""Scores reach those who watch them, and no tracker ever stops a search."""
+
+import json
+import os
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray import tune
+from ray.tune.logger import LoggerCallback
+
+from orchestrator.cluster.tracking import Tracking, check_trackers, figures, label, make_trackers
+from orchestrator.errors import SettingsError
+from orchestrator.settings import Settings
+
+SAMPLES = [
+    {"method": "simpo", "simpo.beta": 2.5, "training.learning_rate": 1e-4, "number": 1},
+    {"method": "dpo", "dpo.beta": 0.1, "training.learning_rate": 2e-4, "number": 2},
+]
+SCORES = [(10, 55.0), (20, 62.5)]
+
+
+def score(checkpoint: int, step: int, rate: float) -> dict[str, Any]:
+    """What a trial's follower reports of a checkpoint."""
+    where = {"step": step, "checkpoint": checkpoint, "checkpoints": 2, "prompts": 42, "whole": True, "run": "x"}
+    rates = {"win_rate": rate, "low": rate - 5, "high": rate + 5, "mean_length": 80.0}
+    return {**rates, **where, "health": "healthy", "verdicts": [1.0] * 42}
+
+
+def reports(sample: dict[str, Any]) -> None:
+    """A trial of two checkpoints."""
+    for checkpoint, (step, rate) in enumerate(SCORES, 1):
+        tune.report(score(checkpoint, step, rate))
+
+
+class Followed:
+    """A trial as trackers see it in Tune."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config, self.trial_id = config, str(config["number"])
+
+    def __str__(self) -> str:
+        return label(self)
+
+
+def play(tracking: Tracking) -> None:
+    """Two trials beside each other, as Tune tells of them."""
+    trials = [Followed(sample) for sample in SAMPLES]
+    tracking.setup()
+    for trial in trials:
+        tracking.on_trial_start(0, trials, trial)
+    for number, (step, rate) in enumerate(SCORES, 1):
+        for trial in trials:
+            tracking.on_trial_result(0, trials, trial, score(number, step, rate))
+    for trial in trials:
+        tracking.on_trial_complete(0, trials, trial)
+    tracking.on_experiment_end(trials)
+
+
+def settings_with(*trackers: str) -> Settings:
+    """A search called `mine` with these trackers."""
+    given = {"name": "mine", "world": {"kind": "tasks"}, "judge": {"kind": "verifier"}, "search": {"trackers": trackers}}
+    return Settings.model_validate(given)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[None]:
+    """A small Ray."""
+    os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0", "WANDB_MODE": "offline"}
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def search(directory: Path, tracking: Tracking) -> Any:
+    """Tune's part of a search, with two trials."""
+    return tune.Tuner(
+        tune.with_resources(reports, {"CPU": 0.1}),
+        param_space=tune.grid_search(SAMPLES),
+        tune_config=tune.TuneConfig(trial_name_creator=label),
+        run_config=tune.RunConfig(name="tune", storage_path=str(directory), callbacks=[tracking], verbose=0),
+    ).fit()
+
+
+def test_only_figures_that_people_watch_are_told_and_an_unknown_health_is_no_bad_one() -> None:
+    score = {"win_rate": 50.0, "low": 45.0, "high": 55.0, "mean_length": 8.0, "prompts": 42, "checkpoint": 1, "step": 10}
+    told = figures({**score, "verdicts": [1.0], "health": "", "config": {}})
+    assert told == {**score, "training_iteration": 10, "timesteps_total": 10}
+    assert figures({**score, "health": "drifting"})["healthy"] == 0.0
+
+
+def test_a_tracker_that_is_not_installed_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.cluster.tracking.find_spec", lambda name: None)
+    with pytest.raises(SettingsError) as refused:
+        check_trackers(["mlflow", "trackio"])
+    assert "mlflow and trackio" in refused.value.what
+    assert "daa-orchestrator[tracking]" in refused.value.cure
+    check_trackers([])
+
+
+def test_tensorboard_has_each_trial_under_its_own_name_by_training_step(tmp_path: Path) -> None:
+    play(make_trackers(settings_with(), tmp_path))
+    directories = sorted((tmp_path / "tensorboard").iterdir())
+    assert [each.name.rpartition("-")[0] for each in directories] == ["001-simpo", "002-dpo"]
+    for directory in directories:
+        assert scalars(directory)["win_rate"] == SCORES
+        assert scalars(directory)["low"] == [(step, rate - 5) for step, rate in SCORES]
+
+
+def scalars(directory: Path) -> dict[str, list[tuple[int, float]]]:
+    """The numbers in a directory's event files, by name."""
+    event_type = import_module("tensorboardX.proto.event_pb2").Event
+    found: dict[str, list[tuple[int, float]]] = {}
+    for file in directory.iterdir():
+        content, place = file.read_bytes(), 0
+        while place < len(content):
+            length = int.from_bytes(content[place : place + 8], "little")
+            event = event_type.FromString(content[place + 12 : place + 12 + length])
+            place += 16 + length
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    found.setdefault(value.tag, []).append((event.step, value.simple_value))
+    return found
+
+
+class Broken(LoggerCallback):
+    """A tracker whose server went away."""
+
+    def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
+        """Fail as a network does."""
+        raise ConnectionError("the server is gone")
+
+
+def test_a_tracker_that_fails_is_told_nothing_more_and_the_others_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tracking = make_trackers(settings_with(), tmp_path)
+    tracking._trackers = {"broken": Broken(), **tracking._trackers}
+    play(tracking)
+    told = capsys.readouterr().out
+    assert told.count("broken is told nothing more") == 1
+    assert "the server is gone" in told
+    assert all(scalars(directory)["win_rate"] == SCORES for directory in (tmp_path / "tensorboard").iterdir())
+
+
+@pytest.mark.cluster
+def test_tune_tells_trackers_of_its_trials(running: None, tmp_path: Path) -> None:
+    grid = search(tmp_path, make_trackers(settings_with(), tmp_path))
+    assert not grid.errors
+    assert [scalars(directory)["win_rate"] for directory in (tmp_path / "tensorboard").iterdir()] == [SCORES, SCORES]
+
+
+def test_mlflow_has_a_run_for_each_trial_with_its_hyperparameters(tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    play(make_trackers(settings_with("mlflow"), tmp_path))
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
+    assert {run.data.params["method"] for run in runs} == {"simpo", "dpo"}
+    for run in runs:
+        assert [(each.step, each.value) for each in client.get_metric_history(run.info.run_id, "win_rate")] == SCORES
+
+
+@pytest.mark.cluster
+def test_wandb_writes_its_runs_offline_beside_the_search(running: None, tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    search(tmp_path, make_trackers(settings_with("wandb"), tmp_path))
+    assert len(list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))) == 2
+
+
+def test_trackio_has_a_run_for_each_trial_by_training_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    pytest.importorskip("trackio")
+    play(make_trackers(settings_with("trackio"), tmp_path))
+    import sqlite3
+
+    (file,) = (tmp_path / "trackio").glob("mine*.db")
+    rows = sqlite3.connect(file).execute("select step, metrics from metrics order by run_name, step").fetchall()
+    assert [(step, json.loads(metrics)["win_rate"]) for step, metrics in rows] == SCORES * 2
