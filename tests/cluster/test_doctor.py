@@ -32,7 +32,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             monkeypatch.delenv(variable, raising=False)
         monkeypatch.setenv("HF_ENDPOINT", CLOSED)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
         monkeypatch.setenv("PYTHONPATH", str(ROOT))
         yield root
 
@@ -143,7 +143,7 @@ def test_a_cluster_that_is_fit_shares_its_disk_and_tells_its_bandwidth_and_is_le
     file = settings_file(tmp_path, str(tiny_model), 'kind = "verifier"', tmp_path / "cache")
     before = listing(home, tmp_path, tiny_model)
     code, found = doctor(
-        tmp_path, str(file), "--cluster", "--address", cluster.address, "--dir", str(tmp_path / "runs"), "--free-gb", "0.001"
+        tmp_path, str(file), "--cluster", "--address", str(cluster.address), "--dir", str(tmp_path / "runs"), "--free-gb", "0.001"
     )
     assert listing(home, tmp_path, tiny_model) == before
     assert processes_of_doctor() == []
@@ -165,7 +165,7 @@ def test_a_node_unlike_the_others_a_path_nobody_may_write_and_gpus_that_torch_do
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: transformers\nVersion: 4.0.0\n")
     cluster.add_node(num_cpus=1, num_gpus=1, env_vars={"PYTHONPATH": f"{other.parent}{os.pathsep}{ROOT}"})
     before = listing(home, tmp_path)
-    code, found = doctor(tmp_path, "--cluster", "--dir", "/proc/daa", "--free-gb", "1e9", RAY_ADDRESS=cluster.address)
+    code, found = doctor(tmp_path, "--cluster", "--dir", "/proc/daa", "--free-gb", "1e9", RAY_ADDRESS=str(cluster.address))
     assert listing(home, tmp_path) == before
     assert processes_of_doctor() == []
     assert code == 1
