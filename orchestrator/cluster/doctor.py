@@ -1,5 +1,6 @@
 """`daa doctor --cluster`: the checks of every node, and of what only several of them, or Ray, can show."""
 
+import math
 import os
 import secrets
 import time
@@ -18,7 +19,7 @@ from orchestrator.cluster.all_reduce import check_all_reduce, ring_of
 from orchestrator.cluster.judge_check import check_judge
 from orchestrator.cluster.judges import gpus_or_default, judge_gpus
 from orchestrator.cluster.node_checks import STARTING_S, Node, answer_of, answers, at, everywhere, living_nodes, started
-from orchestrator.cluster.placement import engine_cpus, nodes_of_cluster, require
+from orchestrator.cluster.placement import engine_cpus, needed, nodes_of_cluster, require
 from orchestrator.cluster.session import joined, usual_address
 from orchestrator.cluster.shared_paths import check_shared
 from orchestrator.doctor.apart import Check
@@ -39,6 +40,7 @@ from orchestrator.doctor.steps import (
 from orchestrator.doctor.subject import Subject
 from orchestrator.doctor.versions import check_same
 from orchestrator.errors import ClusterError
+from orchestrator.settings import ClusterSettings
 
 _PLACED_S = 30.0
 _BUSY_FIX = "run daa doctor when the cluster is idle"
@@ -52,7 +54,7 @@ def cluster_steps(asked: Asked, address: str) -> Iterator[Step]:
         def join() -> list[Finding]:
             where = address or usual_address()
             try:
-                stack.enter_context(visited(where))
+                stack.enter_context(visited(where, asked.subject.cluster))
             except ClusterError as error:
                 return [of_error("cluster", error)]
             nodes.extend(living_nodes())
@@ -86,8 +88,11 @@ def _common_steps(asked: Asked, nodes: Sequence[Node]) -> Iterator[Step]:
 
 
 @contextmanager
-def visited(address: str) -> Iterator[None]:
-    """A cluster that is joined, or a local one whose files and token are gone when it is left. Raises ClusterError."""
+def visited(address: str, wanted: ClusterSettings | None) -> Iterator[None]:
+    """A cluster that is joined, or a local one as a run would start it, gone with its files and token when it is left.
+
+    Raises ClusterError.
+    """
     if address != "local":
         with joined(address, "daa-doctor", 0):
             yield
@@ -95,9 +100,10 @@ def visited(address: str) -> Iterator[None]:
     # Without a token in the environment Ray would leave one in the home directory.
     has_token = "RAY_AUTH_TOKEN" in os.environ or Path("~/.ray/auth_token").expanduser().is_file()
     given = {} if has_token else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    cpus = math.ceil(needed(wanted, wanted.gangs)["CPU"]) if wanted is not None else 0
     os.environ.update(given)
     try:
-        with TemporaryDirectory(prefix="daa-ray-", ignore_cleanup_errors=True) as files, joined("local", "daa-doctor", 0, Path(files)):
+        with TemporaryDirectory(prefix="daa-ray-", ignore_cleanup_errors=True) as files, joined("local", "daa-doctor", cpus, Path(files)):
             yield
     finally:
         for name in given:

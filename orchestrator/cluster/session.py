@@ -4,6 +4,7 @@ import hashlib
 import logging
 import math
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from orchestrator.errors import ClusterError
 from orchestrator.settings import ClusterSettings
 
 HEAD = {HEAD_MARK: 0.001}
+_KNOCK_S = 10.0
 _TOKEN_CURE = "set RAY_AUTH_MODE alike on both sides: `token`, with the head node's ~/.ray/auth_token here too, or `disabled`"
 _QUIET = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
@@ -68,6 +70,7 @@ def joined(address: str, namespace: str, cpus: int, files: Path | None = None) -
     if files is not None:
         local["_temp_dir"] = str(files)
     try:
+        _knock(address)
         ray.init(
             address=address,
             namespace=namespace,
@@ -86,6 +89,16 @@ def joined(address: str, namespace: str, cpus: int, files: Path | None = None) -
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Connect to HOST:PORT and leave: Ray itself tries for many minutes. Raises ConnectionError."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "//" not in address:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S).close()
+        except OSError as error:
+            raise ConnectionError(f"nobody answers at {address} ({error})") from error
 
 
 def find_actor(name: str) -> Any:
