@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from orchestrator.commands import data, evaluating, methods, rounds, scores, searching, training
+from orchestrator.commands import data, evaluating, methods, report, rounds, scores, searching, training
 
 app = typer.Typer(
     name="daa",
@@ -20,6 +20,7 @@ for command in (
     searching.demo,
     methods.methods,
     searching.search,
+    report.report,
     searching.replay,
     training.train,
     training.reward,

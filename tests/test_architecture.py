@@ -18,7 +18,14 @@ MODULES = sorted(file for package in ("orchestrator", "evals", "jobs") for file 
 # From the first room to the last: a module may import its own room and the rooms above it. Rooms on one line do not know each other.
 ROOMS = (
     ("evals",),
-    ("orchestrator.errors", "orchestrator.nearest", "orchestrator.distributions", "orchestrator.output", "orchestrator.worlds.recipes"),
+    (
+        "orchestrator.errors",
+        "orchestrator.nearest",
+        "orchestrator.distributions",
+        "orchestrator.output",
+        "orchestrator.versions",
+        "orchestrator.worlds.recipes",
+    ),
     ("orchestrator.front_door",),
     ("orchestrator.settings",),
     ("orchestrator.preferences",),

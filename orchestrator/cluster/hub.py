@@ -29,6 +29,7 @@ from orchestrator.search.trial import Origin, Trial
 from orchestrator.settings import Settings
 from orchestrator.training.records import training_of
 from orchestrator.training.tidying import keep_only
+from orchestrator.versions import installed_versions
 
 _DRAIN_POLLS = 100
 
@@ -66,7 +67,7 @@ class TrialHub:
         if plan is None:
             plan = SearchPlan.of(next(event for event in reversed(events) if event["event"] == "begin"))
         else:
-            await self._journal.write("begin", **plan.as_dict())
+            await self._journal.write("begin", **plan.as_dict(), versions=installed_versions())
         prompts = in_order(load_prompts(settings.evaluation.prompts), settings.search.seed)
         self._turns = Turns(settings.cluster.turns, training=is_restart)
         self._scorer = Scorer(settings.model.base, settings.evaluation, self._directory / "responses", self._turns)

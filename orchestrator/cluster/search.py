@@ -2,7 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from orchestrator.search.goal import Goal
 from orchestrator.search.grid import listed_samples
 from orchestrator.search.leaderboard import Row, winner
 from orchestrator.search.ledger import read_ledger
+from orchestrator.search.origin import origin
 from orchestrator.search.plan import SearchPlan, make_plan
 from orchestrator.search.trial import searched_selections, shared_settings
 from orchestrator.search.verdict import Answer, answer
@@ -168,7 +169,7 @@ def _plan(settings: Settings, pairs: int) -> SearchPlan:
 
     given = (settings.evaluation.prompts, settings.evaluation.held_out)
     counts = [len(load_prompts(file).prompts) if file is not None else 0 for file in given]
-    return make_plan(settings, pairs, held_gpus(settings), *counts)
+    return replace(make_plan(settings, pairs, held_gpus(settings), *counts), origin=origin())
 
 
 def _tidy(directory: Path, max_attempts: int) -> None:
