@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,9 @@ def _run(settings: Settings, directory: Path) -> Outcome:
         if settings.finals.capability is not None:
             suite_of(settings.finals.capability)
         try:
-            with story.waiting("starting Ray"), ray_session(settings.cluster, directory):
+            with ExitStack() as session:
+                with story.waiting("starting Ray"):
+                    session.enter_context(ray_session(settings.cluster, directory))
                 _search(settings, directory, story)
             _tidy(directory, settings.cluster.max_attempts)
         finally:
@@ -141,7 +144,7 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     plan = _plan(settings, count)
     with story.waiting("warming up engines and judge; trials begin meanwhile"):
         ask(actors.hub.begin, settings, plan)
-    with ThreadPoolExecutor(1) as beside:
+    with story.following(directory, settings.search.trials), ThreadPoolExecutor(1) as beside:
         base = beside.submit(_measure_base, actors.hub, story)
         tune_trials(settings, plan, HUB, directory)
         base.result()
@@ -155,7 +158,8 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     if winner(write_reports(directory)) is None:
         raise ClusterError("no trial was scored", str(directory / "logs"), "read the reasons in leaderboard.json and the logs, then resume")
     if settings.evaluation.held_out is not None or settings.finals.capability is not None:
-        play_finals(settings, actors.hub, directory, story)
+        with story.following(directory, settings.search.trials):
+            play_finals(settings, actors.hub, directory, story)
     ask(actors.hub.close)
 
 

@@ -47,7 +47,8 @@ def _unwell(run: Run) -> Iterator[dict[str, Any]]:
 
 def _guarded(run: Run) -> Iterator[dict[str, Any]]:
     """What guards found in a trial's last score, and in those that ended trials."""
-    last = {event.get("run", event.get("trial", "")): event for event in run.of_kind("baseline", "score", "veto", "held_out")}
+    judged = run.of_kind("baseline", "score", "veto", "held_out")
+    last = {(event.get("run", event.get("trial", "")), event["event"] == "held_out"): event for event in judged}
     for event in last.values():
         for finding in event["scorecard"].get("findings") or ():
             yield _told(event, f"guard: {finding['guard']}", finding["detail"])

@@ -15,7 +15,7 @@ const doubt = (points) => ({
   type: "data", symmetric: false, thickness: 1.2, width: 0,
   array: points.map((point) => point.high - point.win_rate), arrayminus: points.map((point) => point.win_rate - point.low),
 });
-const equal = () => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: 50, y1: 50, line: { color: token("soft"), dash: "dot", width: 1 } });
+const equal = () => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: 50, y1: 50, line: { color: token("soft"), dash: "dot", width: 1 }, layer: "below" });
 
 function layout(x, y, more = {}) {
   const axis = (title) => ({
@@ -25,7 +25,7 @@ function layout(x, y, more = {}) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: token("ink"), family: "system-ui, sans-serif", size: 13 },
     margin: { t: 30, r: 18, b: 46, l: 56 }, height: 416, xaxis: axis(x), yaxis: axis(y), uirevision: "keep", hovermode: "closest",
     modebar: { bgcolor: "rgba(0,0,0,0)", color: token("soft"), activecolor: token("accent") },
-    legend: innerWidth < 740 ? { orientation: "h", y: -0.22, font: { size: 11 } } : { font: { size: 12 } },
+    legend: innerWidth < 740 ? { orientation: "h", y: -0.32, font: { size: 11 } } : { font: { size: 12 } },
     hoverlabel: { bgcolor: token("card"), bordercolor: token("line"), font: { color: token("ink") }, align: "left" }, ...more,
   };
 }
@@ -41,7 +41,7 @@ const CHARTS = {
         x: points.map((point) => point.mean_length), y: points.map((point) => point.win_rate), name: plain(place < 0 ? "base model" : method),
         mode: "markers", type: "scatter", error_y: { ...doubt(points), color, visible: !many },
         marker: { color, size: many ? 7 : 10, symbol: place < 0 ? "x" : shape(place), opacity: many ? 0.75 : 1,
-          line: { width: points.some((point) => point.trial === data.best) ? 1.5 : 0, color: token("ink") } },
+          line: { width: points.map((point) => (point.trial === data.best ? 2 : 0)), color: token("ink") } },
         text: points.map((point) => `<b>${plain(point.trial)}</b><br>win rate ${figures(point)}<br>length ${point.mean_length}`),
         hovertemplate: "%{text}<extra></extra>",
       };
@@ -145,7 +145,7 @@ function bySteps(data, sides, title) {
     legendgroup: trial.trial, showlegend: place === 0, visible: number < 4 ? true : "legendonly", line: { color: hue(number), width: trial.trial === data.best ? 3 : 1.6, dash },
     hovertemplate: `<b>${plain(trial.trial).replace(/%/g, "%%")}</b><br>${side} %{y:.3g} at step %{x}<extra></extra>`,
   })));
-  return [traces, layout("step", title + (sides.length > 1 ? " (dotted: rejected)" : ""))];
+  return [traces, layout(sides.length > 1 ? "step (dotted: the rejected response)" : "step", title)];
 }
 
 /* A hyperparameter's axis: `at` puts a value between 0 and 1, null where there is none; `ends` are its marks. */

@@ -1,6 +1,6 @@
 /* Sorting, filtering, searching, keys, dark and light, and, for a page that a server made, news of a search that runs. */
 const root = document.documentElement, main = document.getElementById("main");
-const sorted = {}, SHOWN = 40;
+const sorted = {}, SHOWN = 20;
 let shownSamples = SHOWN, data = {};
 
 function kept(name, value) {
@@ -26,10 +26,13 @@ function draw(figure) {
   figure.dataset.drawn = root.dataset.theme;
 }
 
-/* A chart is drawn when it comes near the screen; those that are drawn follow the theme at once. */
-const near = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) if (isIntersecting && !target.dataset.drawn) draw(target);
-}, { rootMargin: "600px" });
+/* One chart after another, so that the page can be read and used meanwhile. */
+function drawNext() {
+  const next = main.querySelector(".chart:not([data-drawn])");
+  if (!next) return;
+  draw(next);
+  setTimeout(drawNext);
+}
 
 function drawAll() {
   for (const figure of main.querySelectorAll(".chart")) if (figure.dataset.drawn) draw(figure);
@@ -121,10 +124,8 @@ function enliven() {
   markSection();
   filterTrials();
   searchSamples();
-  for (const figure of main.querySelectorAll(".chart")) {
-    if (figure.dataset.drawn) draw(figure);
-    near.observe(figure);
-  }
+  drawAll();
+  drawNext();
 }
 
 main.addEventListener("click", (event) => {
@@ -193,7 +194,6 @@ function replaceContent(text) {
     const stand = fresh.querySelector(`#${input.id}`);
     if (stand) stand.replaceWith(input);
   }
-  near.disconnect();
   main.replaceChildren(...fresh.childNodes);
   for (const [id, value] of values) { const each = document.getElementById(id); if (each && each.value !== value) each.value = value; }
   for (const each of main.querySelectorAll("select")) if (each.selectedIndex < 0) each.selectedIndex = 0;
