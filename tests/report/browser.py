@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
 class Browser:

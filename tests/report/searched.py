@@ -29,7 +29,7 @@ def searched(directory: Path, words: str = "plain words") -> Path:
     settings = {
         "search": {"trials": 3},
         "evaluation": {"held_out": str(directory / "held_out.jsonl")},
-        "finals": {"seeds": 1},
+        "finals": {"finalists": 2, "seeds": 1},
         "note": words,
     }
     (directory / "settings.json").write_text(json.dumps(settings))
@@ -46,8 +46,8 @@ def ledger(sha256: str, words: str) -> list[Event]:
     """Two trials of two checkpoints, one that failed, and the finals."""
     best = Trial(BEST, "simpo", {"beta": 2.5, "gamma_over_beta": 0.5}, {"learning_rate": 1e-6})
     other, fallen = (
-        Trial(OTHER, "dpo", {"beta": 0.1}, {"learning_rate": 1e-6}),
-        Trial(FALLEN, "dpo", {"beta": 0.3}, {"learning_rate": 1e-3}),
+        Trial(OTHER, "dpo", {"beta": 0.1, "kind": "plain"}, {"learning_rate": 1e-6}),
+        Trial(FALLEN, "dpo", {"beta": 0.3, "kind": words}, {"learning_rate": 1e-3}),
     )
     origin = {
         "command": f"daa search {words}",

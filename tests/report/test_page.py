@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from orchestrator.report.page.markdown import markdown, plain
 from orchestrator.report.page.run import Run
 from orchestrator.report.page.samples import MOST_LETTERS, cut
 from orchestrator.report.page.sections import SECTIONS, told
+from orchestrator.search.ledger import Event
 from tests.report.searched import BEST, FALLEN, HOSTILE, OTHER, searched, write_ledger
 from tests.report.test_files import Tags
 from tests.search import events as made
@@ -34,6 +36,21 @@ def test_the_verdict_comes_first_and_every_section_has_something_to_tell(run: Ru
     assert (verdict["best"]["trial"], verdict["phase"], verdict["is_fresh"]) == (BEST, "finished", True)
     assert verdict["control"]["second"] == OTHER and verdict["control"]["low"] < verdict["control"]["difference"]
     assert (verdict["progress"]["over"], verdict["progress"]["planned"]) == (3, 3)
+
+
+def test_the_search_is_told_to_be_where_its_last_events_leave_it(run: Run) -> None:
+    def phase(events: list[Event]) -> str:
+        return told(replace(run, events=events))["verdict"]["phase"]
+
+    events, fatal = list(run.events), {"event": "fatal", "time": 63.0, "what": "no disk", "where": "", "cure": ""}
+    assert [phase(events[:count]) for count in (1, 14, 15, 16)] == [
+        "searching",
+        "about to play the finals",
+        "in the finals",
+        "in the finals",
+    ]
+    assert phase([*events[:14], fatal]) == "ended by an error: no disk"
+    assert phase([*events[:14], fatal, {**made.began(time=70.0)}]) == "about to play the finals"
 
 
 def test_a_trial_whose_chosen_responses_lost_probability_is_said_to_be_displaced(run: Run) -> None:

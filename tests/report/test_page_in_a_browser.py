@@ -39,10 +39,13 @@ def opened(chromium: Browser, tmp_path: Path) -> Iterator[Browser]:
 
 
 def test_every_chart_is_drawn_and_hostile_words_stay_words(opened: Browser) -> None:
+    opened.run("document.getElementById('pick-method').dispatchEvent(new Event('input', {bubbles: true}))")
     drawn = opened.run("[...document.querySelectorAll('.chart')].map((chart) => chart.querySelectorAll('.main-svg').length > 0)")
     assert len(drawn) == 8 and all(drawn)
     assert opened.run("window.owned === undefined && document.querySelectorAll('img, a[href^=javascript]').length === 0")
     assert opened.run("document.querySelector('#samples').textContent.includes('onerror=owned=2')")
+    assert opened.run("document.querySelectorAll('svg a').length") == 0
+    assert opened.run("document.querySelector('#chart-parameters').textContent.includes('</script><script>')")
 
 
 def test_the_filter_leaves_only_trials_that_have_all_words(opened: Browser) -> None:

@@ -39,7 +39,7 @@ def _verdict(section: Mapping[str, Any]) -> Iterator[str]:
         yield from ("Nothing is scored yet.", "")
         return
     yield from (f"- {plain(sentence)}" for sentence in found["answer"]["sentences"])
-    yield from ("", f"State: {plain(found['phase'])}, as of {moment(found['until'])}. The winner: `{found['best']['checkpoint']}`", "")
+    yield from ("", f"State: {plain(found['phase'])}, as of {moment(found['until'])}. The winner: {plain(found['best']['checkpoint'])}", "")
     if found["is_fresh"]:
         yield from ("## Finals", "")
         each = found["answer"]["finalists"]

@@ -70,7 +70,7 @@ const CHARTS = {
     const chosen = data.parameters[Number(document.getElementById("pick-method").value) || 0], { axes, lines } = chosen;
     const rates = lines.map((line) => line.win_rate), low = Math.min(...rates), high = Math.max(...rates);
     const spans = axes.map((axis, place) => span(axis, lines.map((line) => line.values[place])));
-    const bins = 7, sorted = [...lines].sort((one, other) => one.win_rate - other.win_rate);
+    const faint = lines.length < 40 ? 0.75 : 0.2, bins = 7, sorted = [...lines].sort((one, other) => one.win_rate - other.win_rate);
     const bin = (rate) => (high > low ? Math.min(bins - 1, Math.floor((bins * (rate - low)) / (high - low))) : bins - 1);
     const traces = sorted.map((line) => {
       const strength = bin(line.win_rate) / (bins - 1), values = line.values.map((value, place) => spans[place].at(value));
@@ -78,7 +78,7 @@ const CHARTS = {
       return {
         x: [...axes.keys(), axes.length], y: [...values, high > low ? (line.win_rate - low) / (high - low) : 0.5], mode: "lines+markers",
         line: { color: shade(strength), width: 1 + 2.2 * strength, shape: "linear" }, marker: { size: 4, color: shade(strength) },
-        opacity: 0.75 + 0.25 * strength, showlegend: false, connectgaps: false,
+        opacity: faint + (1 - faint) * strength ** 2, showlegend: false, connectgaps: false,
         text: Array(axes.length + 1).fill(`<b>${plain(line.trial)}</b><br>win rate ${line.win_rate.toFixed(1)}<br>${told}`),
         hovertemplate: "%{text}<extra></extra>",
       };
@@ -152,7 +152,7 @@ function bySteps(data, sides, title) {
 function span(axis, values) {
   if (axis.categories) {
     const last = Math.max(1, axis.categories.length - 1), at = (value) => (value === null ? null : axis.categories.indexOf(String(value)) / last);
-    return { at, ends: axis.categories.map((name) => [at(name), name]) };
+    return { at, ends: axis.categories.map((name) => [at(name), name.length > 24 ? `${name.slice(0, 23)}…` : name]) };
   }
   const known = values.filter((value) => value !== null), low = Math.min(...known), high = Math.max(...known);
   const on = axis.is_log ? Math.log : (value) => value;
@@ -160,7 +160,8 @@ function span(axis, values) {
   return { at, ends: [[0, short(low)], [1, short(high)]] };
 }
 
-const short = (value) => (typeof value === "number" ? String(Number(value.toPrecision(3))) : value === null ? "none" : String(value));
+const small = (value) => value !== 0 && Math.abs(value) < 1e-3;
+const short = (value) => (typeof value === "number" ? (small(value) ? value.toExponential(2) : String(Number(value.toPrecision(3)))) : value === null ? "none" : String(value));
 
 /* From faint to strong, against either paper. */
 function shade(strength) {
