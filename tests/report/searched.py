@@ -55,7 +55,7 @@ def ledger(sha256: str, words: str) -> list[Event]:
         "git": {"commit": "abc123", "branch": words, "changes": None, "untracked": 0},
     }
     finding = {"guard": "repetition", "share": 0.02, "detail": f"loops: {words}"}
-    judged = {"prompts_sha256": sha256, "judge": f"judge {words}"}
+    judged: dict[str, Any] = {"prompts_sha256": sha256, "judge": f"judge {words}"}
     scored = made.scored(BEST, 20, 70.0, time=50.0)
     scored["scorecard"] |= {"findings": [finding], "mean_length": 120.0, **judged}
     return [

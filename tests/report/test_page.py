@@ -78,6 +78,16 @@ def test_a_prompt_file_that_changed_since_is_not_shown_as_what_was_asked(tmp_pat
     assert {row["prompt"] for row in told(Run.read(directory))["samples"]["rows"]} == {""}
 
 
+def test_answers_and_figures_that_are_damaged_are_left_out_and_the_report_is_made_all_the_same(tmp_path: Path) -> None:
+    directory = searched(tmp_path)
+    (directory / "responses" / BEST / "held-out.jsonl").write_text('{"response": {')
+    (directory / "responses" / OTHER / "held-out.jsonl").write_text('{"response": {"another": "form"}, "verdict": {}}\n')
+    (directory / "checkpoints" / BEST / "metrics.jsonl").write_text("no step\n")
+    section = told(Run.read(directory))
+    assert section["samples"] is None and [each["trial"] for each in section["displacement"]] == [OTHER]
+    assert f"{BEST} wins" in page(Run.read(directory))
+
+
 def test_where_the_judge_was_shown_an_answer_first_or_second_is_told_apart(run: Run) -> None:
     verdicts = {each["name"]: each for each in told(run)["judging"]["verdicts"]}
     assert verdicts[BEST]["outcomes"] == {"win": 50, "tie": 25, "loss": 25}

@@ -1,6 +1,7 @@
 """What training did to the likelihood of the chosen and the rejected responses."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -18,10 +19,18 @@ def displacement(run: Run) -> list[dict[str, Any]] | None:
         return None
     found = []
     for row in run.shown(MOST_TRIALS):
-        steps = read_records(run.directory / "checkpoints" / row.trial)
+        steps = _steps(run.directory / "checkpoints" / row.trial)
         if steps:
             found.append({"trial": row.trial, "method": row.method, **_changes(steps), "series": _series(steps)})
     return found or None
+
+
+def _steps(directory: Path) -> Sequence[Mapping[str, Any]]:
+    """A run's steps; none where they are not kept, or are damaged: the report is made without them."""
+    try:
+        return read_records(directory)
+    except (OSError, ValueError):
+        return ()
 
 
 def _changes(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

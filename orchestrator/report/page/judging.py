@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from evals.answers import load_answers
 from evals.judging import Verdict
+from orchestrator.report.page.kept import kept_answers
 from orchestrator.report.page.run import Run
 from orchestrator.search.leaderboard import BASE
-from orchestrator.search.ledger import Event, answers_of
+from orchestrator.search.ledger import Event
 
 
 def judging(run: Run) -> dict[str, Any] | None:
@@ -41,18 +41,12 @@ def _told(run: Run, event: Event) -> dict[str, Any]:
         **{name: card[name] for name in ("win_rate", "low", "high", "judged", "unreadable")},
         "swap_consistency": card.get("swap_consistency"),
         "outcomes": {name: scores[name] for name in ("win", "tie", "loss")},
-        **_places(verdicts_of(run, event)),
+        **_places([verdict for _, verdict in kept_answers(run, event)]),
     }
 
 
 def _outcome(score: float | None) -> str:
     return "unreadable" if score is None else "win" if score > 0.5 else "loss" if score < 0.5 else "tie"
-
-
-def verdicts_of(run: Run, event: Event) -> Sequence[Verdict]:
-    """The judge's own words, where its answers are kept."""
-    file = answers_of(run.directory, event) if run.directory is not None else None
-    return load_answers(file)[1] if file is not None and file.is_file() else ()
 
 
 def _places(verdicts: Sequence[Verdict]) -> Mapping[str, Any]:

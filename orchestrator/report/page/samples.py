@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evals.answers import load_answers
 from evals.errors import DataFormatError
 from evals.prompts import load_prompts
+from orchestrator.report.page.kept import kept_answers
 from orchestrator.report.page.run import Run
-from orchestrator.search.ledger import Event, answers_of
+from orchestrator.search.ledger import Event
 
 MOST_SAMPLES, MOST_LETTERS = 200, 4_000
 _MOST_MODELS = 3
@@ -50,13 +50,9 @@ def _latest(run: Run, trial: str) -> Event | None:
 
 def _answers(run: Run, event: Event) -> dict[str, dict[str, Any]]:
     """Text, score and reason by prompt."""
-    file = answers_of(run.directory, event) if run.directory is not None else None
-    if file is None or not file.is_file():
-        return {}
-    pairs = zip(*load_answers(file), strict=True)
     return {
         response.prompt_id: {"text": cut(response.text), "score": verdict.candidate_score, "reason": cut(verdict.reason)}
-        for response, verdict in pairs
+        for response, verdict in kept_answers(run, event)
     }
 
 

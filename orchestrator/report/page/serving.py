@@ -116,7 +116,7 @@ def server_of(directory: Path, port: int) -> ThreadingHTTPServer:
     pages = Pages(directory)
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"pages": pages}))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise UserError(f"the port cannot be used: {error}", f"--serve {port}", "give another one; 0 takes any that is free") from error
     server.daemon_threads = True
     threading.Thread(target=pages.watch, daemon=True).start()
