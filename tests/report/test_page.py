@@ -49,6 +49,9 @@ def test_the_search_is_told_to_be_where_its_last_events_leave_it(run: Run) -> No
         "in the finals",
         "in the finals",
     ]
+    early = page(replace(run, events=events[:14]))
+    assert "The answer is final when the search is over, on prompts that it never used." in early
+    assert "The answer is final when" not in page(run)
     assert phase([*events[:14], fatal]) == "ended by an error: no disk"
     assert phase([*events[:14], fatal, {**made.began(time=70.0)}]) == "about to play the finals"
 

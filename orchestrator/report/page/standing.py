@@ -17,6 +17,7 @@ def standing(run: Run) -> dict[str, Any]:
         "answer": run.answer,
         "best": best,
         "is_fresh": bool(run.answer and run.answer["is_fresh"]),
+        "has_finals": bool(run.setting("evaluation", "held_out")),
         "control": _against_control(run),
         "progress": found.as_dict(),
         "phase": _phase(run, found.over, found.planned),
