@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from orchestrator.commands import data, doctor, evaluating, export, methods, planning, rounds, scores, searching, training
+from orchestrator.commands import data, doctor, evaluating, export, methods, planning, report, rounds, scores, searching, training
 
 app = typer.Typer(
     name="daa",
@@ -22,6 +22,7 @@ for command in (
     methods.methods,
     planning.plan,
     searching.search,
+    report.report,
     searching.replay,
     training.train,
     training.reward,

@@ -2,7 +2,8 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from orchestrator.search.goal import Goal
 from orchestrator.search.grid import listed_samples
 from orchestrator.search.leaderboard import Row, winner
 from orchestrator.search.ledger import read_ledger
+from orchestrator.search.origin import origin
 from orchestrator.search.plan import SearchPlan, make_plan
 from orchestrator.search.trial import searched_selections, shared_settings
 from orchestrator.search.verdict import Answer, answer
@@ -108,7 +110,9 @@ def _run(settings: Settings, directory: Path) -> Outcome:
         if settings.finals.capability is not None:
             suite_of(settings.finals.capability)
         try:
-            with story.waiting("starting Ray"), ray_session(settings.cluster, directory):
+            with ExitStack() as session:
+                with story.waiting("starting Ray"):
+                    session.enter_context(ray_session(settings.cluster, directory))
                 _search(settings, directory, story)
             _tidy(directory, settings.cluster.max_attempts)
         finally:
@@ -146,16 +150,25 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     with story.waiting("warming up engines and judge; trials begin meanwhile"):
         ask(actors.hub.begin, settings, plan)
         ask(actors.hub.note, ESTIMATE, expected(settings, inputs, plan).as_dict())
-    with ThreadPoolExecutor(1) as beside:
+    with story.following(directory, settings.search.trials), ThreadPoolExecutor(1) as beside:
         base = beside.submit(_measure_base, actors.hub, story)
         tune_trials(settings, plan, HUB, directory)
         base.result()
-    fatal = ask(actors.hub.fatal)
+    _check_scored(actors.hub, directory, story)
+    if settings.evaluation.held_out is not None or settings.finals.capability is not None:
+        with story.following(directory, settings.search.trials):
+            play_finals(settings, actors.hub, directory, story)
+    ask(actors.hub.close)
+
+
+def _check_scored(hub: Any, directory: Path, story: Narrator) -> None:
+    """Wait for the verdicts that are on their way. Raises what ended the search, and ClusterError when no trial has a score."""
+    fatal = ask(hub.fatal)
     if fatal is not None:
         raise fatal
-    while not ask(actors.hub.verdicts_are_in):
+    while not ask(hub.verdicts_are_in):
         pass
-    if (reason := ask(actors.hub.spent_out)) is not None:
+    if (reason := ask(hub.spent_out)) is not None:
         story.say(f"[yellow]{reason}[/yellow]: the search ends with what is known")
     if winner(write_reports(directory)) is None:
         raise ClusterError(
@@ -164,9 +177,6 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
             "read the reasons in leaderboard.json and the logs, then resume",
             code="DAA-0610",
         )
-    if settings.evaluation.held_out is not None or settings.finals.capability is not None:
-        play_finals(settings, actors.hub, directory, story)
-    ask(actors.hub.close)
 
 
 def _tell_pairs(settings: Settings, inputs: Any, count: int, story: Narrator) -> None:
@@ -188,7 +198,7 @@ def _plan(settings: Settings, pairs: int) -> SearchPlan:
 
     given = (settings.evaluation.prompts, settings.evaluation.held_out)
     counts = [len(load_prompts(file).prompts) if file is not None else 0 for file in given]
-    return make_plan(settings, pairs, held_gpus(settings), *counts)
+    return replace(make_plan(settings, pairs, held_gpus(settings), *counts), origin=origin())
 
 
 def _tidy(directory: Path, max_attempts: int) -> None:

@@ -1,34 +1,46 @@
-"""leaderboard.json, answer.json and report.html, all from the ledger."""
+"""What a search leaves for people and programs, all from its ledger: leaderboard.json, answer.json and the report in three forms."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-from orchestrator.report import words
-from orchestrator.search.budget import Meter, saved
-from orchestrator.search.capability import capabilities
-from orchestrator.search.curves import curves
+from evals.whole_files import replacing
+from orchestrator.report.page.html import page, rounded
+from orchestrator.report.page.markdown import markdown
+from orchestrator.report.page.run import Run
+from orchestrator.report.page.sections import told
+from orchestrator.report.telling import answer_ready
 from orchestrator.search.goal import Goal
-from orchestrator.search.ladder import correlations
-from orchestrator.search.leaderboard import BASE, Row, leaderboard, learning_curves
-from orchestrator.search.ledger import Event, read_ledger
-from orchestrator.search.verdict import answer
+from orchestrator.search.leaderboard import Row, leaderboard
+from orchestrator.search.ledger import read_ledger
 
-# More lines in one chart cannot be told apart.
-MOST_CURVES = 30
+
+def as_json(run: Run) -> str:
+    """All sections of the report, the drawn ones as numbers."""
+    return json.dumps(rounded(told(run)), indent=2, ensure_ascii=False) + "\n"
+
+
+FORMATS: Mapping[str, tuple[str, Callable[[Run], str]]] = {
+    "html": ("report.html", page),
+    "markdown": ("report.md", markdown),
+    "json": ("report.json", as_json),
+}
 
 
 def write_reports(directory: Path) -> list[Row]:
-    """Write leaderboard.json, answer.json and report.html of a run's directory; returns the leaderboard."""
-    events = read_ledger(directory / "ledger.jsonl")
-    rows = leaderboard(events, Goal())
-    _replace(directory / "leaderboard.json", json.dumps([row.as_dict() for row in rows], indent=2, ensure_ascii=False) + "\n")
-    told = answer_ready(events, rows)
-    _replace(directory / "answer.json", json.dumps(told, indent=2, ensure_ascii=False) + "\n")
-    _replace(directory / "report.html", page(rows, events, told, directory.name))
-    return rows
+    """Write leaderboard.json, answer.json and the report of a run's directory; returns the leaderboard."""
+    run = Run.read(directory)
+    write(directory / "leaderboard.json", json.dumps([row.as_dict() for row in run.rows], indent=2, ensure_ascii=False) + "\n")
+    write(directory / "answer.json", json.dumps(run.answer, indent=2, ensure_ascii=False) + "\n")
+    write_report(run, directory)
+    return list(run.rows)
+
+
+def write_report(run: Run, directory: Path) -> Path:
+    """Write the report in all its forms; returns the page."""
+    for name, made in FORMATS.values():
+        write(directory / name, made(run))
+    return directory / FORMATS["html"][0]
 
 
 def differing_reports(directory: Path) -> list[str]:
@@ -40,67 +52,7 @@ def differing_reports(directory: Path) -> list[str]:
     return [name for name, value in computed.items() if json.loads(json.dumps(value)) != written[name]]
 
 
-def answer_ready(events: Sequence[Event], rows: Sequence[Row]) -> dict[str, Any] | None:
-    """The answer with its sentences, what was spent and saved, and how far cheaper measures rank as the judge does; plain JSON values.
-
-    None while nothing is scored.
-    """
-    found, economy = answer(events, Goal()), saved(events)
-    if found is None:
-        return None
-    spent = Meter(events).spent(events[-1]["time"])
-    return {
-        **found.as_dict(),
-        "sentences": [
-            *words.verdict(found),
-            *words.cut_short(events),
-            *words.capability(measured := capabilities(events)),
-            words.economy(spent, economy),
-        ],
-        "spent": spent.as_dict(),
-        "saved": asdict(economy) if economy else None,
-        "expected_best": curves(rows, Goal()),
-        "capability": [each.as_dict() for each in measured],
-        "correlations": {str(each.rung): asdict(each.measured) for each in correlations(events)},
-    }
-
-
-def page(rows: Sequence[Row], events: Sequence[Event], told: dict[str, Any] | None, title: str) -> str:
-    """One self-contained HTML page: it needs no network to open."""
-    from jinja2 import Environment, PackageLoader
-
-    best = told["finalists"][0]["trial"] if told else None
-    scored, drawn = sum(row.trial != BASE and row.win_rate is not None for row in rows), len(with_curves(rows, best))
-    environment = Environment(loader=PackageLoader("orchestrator.report"), autoescape=True)
-    environment.filters |= {"win_rate": words.win_rate, "hyperparameters": words.hyperparameters}
-    return environment.get_template("report.html").render(
-        title=title, rows=rows, answer=told, charts=charts(rows, events, best), scored=scored, drawn=drawn
-    )
-
-
-def charts(rows: Sequence[Row], events: Sequence[Event], best: str | None) -> list[str]:
-    """Win rate by step of the best trials, and the best to expect of each method by trials, as HTML with their script inside."""
-    import plotly.graph_objects as graph
-
-    by_step, by_effort, learning = graph.Figure(), graph.Figure(), learning_curves(events)
-    for trial in with_curves(rows, best):
-        steps, rates = zip(*learning[trial], strict=True)
-        by_step.add_scatter(x=steps, y=rates, name=trial, mode="lines+markers", line={"width": 4 if trial == best else 2})
-    for method, expected in curves(rows, Goal()).items():
-        by_effort.add_scatter(x=list(range(1, len(expected) + 1)), y=expected, name=method, mode="lines+markers")
-    for figure, axis in ((by_step, "step"), (by_effort, "trials of the method")):
-        figure.add_hline(y=50, line_dash="dot", annotation_text="equal to the base model")
-        figure.update_layout(xaxis_title=axis, yaxis_title="win rate %", template="plotly_white", height=480, margin={"t": 20})
-    return [by_step.to_html(full_html=False, include_plotlyjs=True), by_effort.to_html(full_html=False, include_plotlyjs=False)]
-
-
-def with_curves(rows: Sequence[Row], best: str | None) -> list[str]:
-    """The trials whose win rate is drawn by step: the first of the leaderboard, and the best of all where it is not among them."""
-    scored = [row.trial for row in rows if row.trial != BASE and row.win_rate is not None]
-    return [*scored[:MOST_CURVES], *(trial for trial in scored[MOST_CURVES:] if trial == best)]
-
-
-def _replace(file: Path, text: str) -> None:
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)
+def write(file: Path, text: str) -> None:
+    """Put the text in the file's place, whole."""
+    with replacing(file) as content:
+        content.write(text)

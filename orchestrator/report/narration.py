@@ -5,19 +5,23 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any, TextIO
 
+from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
 from orchestrator.output import screen_kept_from
 from orchestrator.preferences.rows import BadRow, SetAside, write_quarantine
 from orchestrator.report import words
+from orchestrator.report.following import Follower
 from orchestrator.report.terminal import console
 from orchestrator.search.leaderboard import BASE, Row
 from orchestrator.search.trial import Trial
 
 _WIDTH_OF_A_PIPE = 160
+_TELLS_EVERY_S = 300.0
 
 
 class Narrator:
@@ -101,6 +105,27 @@ class Narrator:
                 yield
         else:
             yield
+
+    @contextmanager
+    def following(self, directory: Path, planned: int) -> Iterator[None]:
+        """While a search runs: a terminal has its best trials, spending and projection below the story, others a line now and then."""
+        follower = Follower(directory, planned)
+        if self._console.is_terminal:
+            with Live(follower, console=self._console, refresh_per_second=1, transient=True, redirect_stdout=False, redirect_stderr=False):
+                yield
+            return
+        is_over = Event()
+        beside = Thread(target=self._tell_now_and_then, args=(follower, is_over), daemon=True)
+        beside.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            beside.join()
+
+    def _tell_now_and_then(self, follower: Follower, is_over: Event) -> None:
+        while not is_over.wait(_TELLS_EVERY_S):
+            self.say(escape("; ".join(follower.glance().in_words)))
 
 
 class _Stage:

@@ -8,6 +8,7 @@ from orchestrator.search.budget import Saved, Spent
 from orchestrator.search.capability import Capability
 from orchestrator.search.leaderboard import BASE, Row
 from orchestrator.search.ledger import Event, since_begin
+from orchestrator.search.projection import Progress
 from orchestrator.search.verdict import Answer, Difference
 from orchestrator.settings.search import CONTROL
 
@@ -75,14 +76,24 @@ def _fell(trial: str, task: str, change: Comparison) -> str:
 
 def economy(spent: Spent, found: Saved | None) -> str:
     """What the search cost, and what it did without."""
-    parts = [f"{spent.judgments:,} judgments", f"{60 * spent.hours:.1f} minutes" if spent.hours < HOURS else f"{spent.hours:.1f} hours"]
-    parts += [f"{spent.gpu_hours:.1f} GPU-hours"] if spent.gpu_hours else []
-    parts += [f"{spent.cost:.2f} paid to the judge"] if spent.cost else []
-    told = f"Spent: {', '.join(parts)}."
+    told = f"Spent: {_amounts(spent)}."
     if found is None:
         return told
     shares = f"{100 * found.judgments:.0f} % of the judgments and {100 * found.checkpoints:.0f} % of the training"
     return f"{told} The search saved {shares} that full runs of every trial, judged at every checkpoint on every prompt, would have taken."
+
+
+def spending(found: Progress) -> str:
+    """What a search has spent so far, and what it will have spent at the end, finals included."""
+    told = f"spent: {_amounts(found.spent)}"
+    return told if found.expected is None else f"{told}; expected in all: {_amounts(found.expected)}"
+
+
+def _amounts(spent: Spent) -> str:
+    parts = [f"{spent.judgments:,} judgments", f"{60 * spent.hours:.1f} minutes" if spent.hours < HOURS else f"{spent.hours:.1f} hours"]
+    parts += [f"{spent.gpu_hours:.1f} GPU-hours"] if spent.gpu_hours else []
+    parts += [f"{spent.cost:.2f} paid to the judge"] if spent.cost else []
+    return ", ".join(parts)
 
 
 def _seed_spread(deviation: float, runs: int) -> str:

@@ -1,7 +1,7 @@
 """What a search will do, worked out before it begins: rungs, the order of prompts, what the finals will need."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from evals.prompts import PromptSet
@@ -11,13 +11,17 @@ from orchestrator.settings import Settings
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """`pairs` are trained on; `gpus` are held; the finals take `final_runs` trainings and `final_judgments` verdicts."""
+    """`pairs` are trained on; `gpus` are held; the finals take `final_runs` trainings and `final_judgments` verdicts.
+
+    `origin` tells how the session was started: see `orchestrator.search.origin`.
+    """
 
     rungs: tuple[Rung, ...]
     pairs: int
     gpus: float = 0.0
     final_runs: int = 0
     final_judgments: int = 0
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready form."""
@@ -27,7 +31,7 @@ class SearchPlan:
     def of(event: Mapping[str, Any]) -> "SearchPlan":
         """Invert `as_dict`."""
         found = {key: event[key] for key in ("pairs", "gpus", "final_runs", "final_judgments")}
-        return SearchPlan(tuple(Rung(**rung) for rung in event["rungs"]), **found)
+        return SearchPlan(tuple(Rung(**rung) for rung in event["rungs"]), **found, origin=event.get("origin", {}))
 
 
 def make_plan(settings: Settings, pairs: int, gpus: float, prompts: int, held_out: int) -> SearchPlan:

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.report.files import MOST_CURVES, answer_ready, page, with_curves, write_reports
+from orchestrator.report.files import write_reports
+from orchestrator.report.page.html import page
+from orchestrator.report.page.learning import MOST_CURVES
+from orchestrator.report.page.run import Run
+from orchestrator.report.telling import answer_ready
 from orchestrator.search.goal import Goal
 from orchestrator.search.leaderboard import leaderboard
 from orchestrator.search.ledger import Event
@@ -55,7 +59,7 @@ def ledger(trial: str, reason: str = "", checkpoint: str = "model") -> list[Even
 def html(events: list[Event], title: str = "run") -> str:
     """The page of these events."""
     rows = leaderboard(events, Goal())
-    return page(rows, events, answer_ready(events, rows), title)
+    return page(Run(title, events, rows, answer_ready(events, rows)))
 
 
 def test_the_page_names_the_trials_their_numbers_and_the_verdict() -> None:
@@ -75,7 +79,7 @@ def test_the_page_names_the_trials_their_numbers_and_the_verdict() -> None:
 def test_the_page_loads_nothing_from_anywhere() -> None:
     tags = Tags(html(ledger("001-dpo"))).found
     assert [(tag, attributes) for tag, attributes in tags if tag in {"link", "iframe", "object", "embed", "base", "img"}] == []
-    assert [(tag, attributes) for tag, attributes in tags if LOADING & attributes.keys()] == []
+    assert [attributes for _, attributes in tags for name in LOADING & attributes.keys() if not str(attributes[name]).startswith("#")] == []
     assert sum(tag == "script" for tag, _ in tags) >= 1
 
 
@@ -88,7 +92,7 @@ def test_hostile_text_is_shown_and_never_run() -> None:
 
 
 def test_a_page_of_a_search_that_measured_nothing_can_be_made() -> None:
-    assert "<h1>run</h1>" in html([])
+    assert "Nothing is scored" in html([])
 
 
 @pytest.fixture
@@ -124,7 +128,14 @@ def test_reports_are_written_anew_and_leave_no_partial_file(run: Path) -> None:
     before = (run / "leaderboard.json").read_text()
     write_reports(run)
     assert (run / "leaderboard.json").read_text() == before
-    assert {file.name for file in run.iterdir()} == {"ledger.jsonl", "leaderboard.json", "answer.json", "report.html"}
+    assert {file.name for file in run.iterdir()} == {
+        "ledger.jsonl",
+        "leaderboard.json",
+        "answer.json",
+        "report.html",
+        "report.md",
+        "report.json",
+    }
 
 
 def test_what_finalists_lost_is_told_in_words_in_numbers_and_on_the_page_and_so_is_that_the_finals_were_cut_short() -> None:
@@ -206,7 +217,4 @@ def test_of_many_trials_the_page_lists_all_draws_the_best_and_says_so() -> None:
     words = " ".join(" ".join(Tags(html(events)).words).split())
     assert f"Of the {MOST_CURVES + 5} trials with a score, the first {MOST_CURVES} of the table" in words
     assert all(trial.id in words for trial in trials)
-    rows = leaderboard(events, Goal())
-    assert with_curves(rows, trials[0].id) == [trial.id for trial in trials[:MOST_CURVES]]
-    assert with_curves(rows, trials[-1].id)[-1] == trials[-1].id
     assert "trials with a score, the first" not in " ".join(Tags(html(ledger("001-dpo"))).words)

@@ -1,0 +1,82 @@
+"""A search as the report sees it: its ledger, and what lies beside it."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import UserError
+from orchestrator.report.telling import answer_ready
+from orchestrator.search.goal import Goal
+from orchestrator.search.leaderboard import BASE, Row, leaderboard
+from orchestrator.search.ledger import Event, read_ledger
+
+LEDGER = "ledger.jsonl"
+
+
+@dataclass(frozen=True)
+class Run:
+    """`answer` is what answer.json holds; `settings` the resolved ones, empty where they are not known; `directory` that of the search."""
+
+    title: str
+    events: Sequence[Event]
+    rows: Sequence[Row]
+    answer: Mapping[str, Any] | None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    directory: Path | None = None
+
+    @staticmethod
+    def read(directory: Path) -> "Run":
+        """What a search has written so far. Raises UserError where there is none."""
+        if not (directory / LEDGER).is_file():
+            raise UserError(f"there is no search to report on: no {LEDGER}", str(directory), "give the directory of a search")
+        events = read_ledger(directory / LEDGER)
+        rows = leaderboard(events, Goal())
+        return Run(directory.resolve().name, events, rows, answer_ready(events, rows), _settings(directory), directory)
+
+    @cached_property
+    def by_kind(self) -> Mapping[str, Sequence[Event]]:
+        """The events by their name, in order."""
+        found: dict[str, list[Event]] = defaultdict(list)
+        for event in self.events:
+            found[event["event"]].append(event)
+        return found
+
+    def of_kind(self, *kinds: str) -> list[Event]:
+        """All events of these kinds, those of the first kind first."""
+        return [event for kind in kinds for event in self.by_kind.get(kind, ())]
+
+    @cached_property
+    def scored(self) -> list[Row]:
+        """The trials that have a score, the first of the leaderboard first."""
+        return [row for row in self.rows if row.trial != BASE and row.win_rate is not None]
+
+    @property
+    def finalists(self) -> list[Mapping[str, Any]]:
+        """The best first; none while nothing is scored."""
+        return list(self.answer["finalists"]) if self.answer else []
+
+    @property
+    def best(self) -> str | None:
+        """The trial that the answer names."""
+        return self.finalists[0]["trial"] if self.finalists else None
+
+    def shown(self, count: int) -> list[Row]:
+        """The first `count` scored trials of the leaderboard, and the finalists where they are not among them."""
+        named = {each["trial"] for each in self.finalists}
+        return [*self.scored[:count], *(row for row in self.scored[count:] if row.trial in named)]
+
+    def setting(self, *path: str) -> Any:
+        """A setting by its place; None where it is not known."""
+        value: Any = self.settings
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
+
+def _settings(directory: Path) -> Mapping[str, Any]:
+    file = directory / "settings.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

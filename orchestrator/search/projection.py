@@ -1,0 +1,43 @@
+"""How far a search is, and what it will have taken when it is over, as things go."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from orchestrator.search.budget import Meter, Spent, kept_back
+from orchestrator.search.ledger import Event
+from orchestrator.search.plan import SearchPlan
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Trials that joined, that are over and that were `planned` (None where that is not known), and what was spent.
+
+    `expected` is the whole search with its finals, at the rate of what is over; None before a trial is.
+    """
+
+    joined: int
+    over: int
+    planned: int | None
+    in_finals: bool
+    spent: Spent
+    expected: Spent | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON-ready form."""
+        return asdict(self)
+
+
+def progress(events: Sequence[Event], planned: int | None, now: float) -> Progress:
+    """Where the search of these events stands at the time `now`."""
+    meter = Meter(events)
+    spent, in_finals = meter.spent(now), any(event["event"] == "finals" for event in events)
+    search = {event["trial"] for event in events if event["event"] == "trial" and "until" not in event}
+    over = sum(event["event"] == "end" and event["trial"] in search for event in events)
+    found = Progress(len(search), over, planned, in_finals, spent)
+    begun = next((event for event in reversed(events) if event["event"] == "begin"), None)
+    if begun is None or in_finals or not over or planned is None:
+        return found
+    plan, share = SearchPlan.of(begun), max(planned, over) / over
+    whole = Spent(spent.hours * share, spent.gpu_hours * share, round(spent.judgments * share), spent.cost * share)
+    return replace(found, expected=whole.plus(kept_back(meter, plan.final_runs, plan.final_judgments)))

@@ -1,0 +1,57 @@
+"""`daa report`: all forms beside the ledger, or one on the screen or in a file of its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from orchestrator import cli
+from tests.report.searched import BEST, searched
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """The directory of a small search."""
+    (tmp_path / "run").mkdir()
+    return searched(tmp_path / "run")
+
+
+def test_the_report_is_written_in_three_forms_and_leaves_what_replay_compares_alone(run: Path) -> None:
+    done = CliRunner().invoke(cli.app, ["report", str(run)])
+    assert (done.exit_code, done.stdout) == (0, f"report: {run / 'report.html'}\n")
+    assert BEST in (run / "report.html").read_text() and BEST in (run / "report.md").read_text()
+    assert json.loads((run / "report.json").read_text())["verdict"]["best"]["trial"] == BEST
+    assert not (run / "answer.json").exists() and not (run / "leaderboard.json").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--json"], ["--format", "json"]])
+def test_json_on_the_screen_is_nothing_but_json(arguments: list[str], run: Path) -> None:
+    done = CliRunner().invoke(cli.app, ["report", str(run), *arguments])
+    assert json.loads(done.stdout)["leaderboard"]["rows"][0]["trial"] == BEST
+    assert not (run / "report.json").exists()
+
+
+def test_a_report_may_be_written_elsewhere(run: Path, tmp_path: Path) -> None:
+    CliRunner().invoke(cli.app, ["report", str(run), "--format", "markdown", "--out", str(tmp_path / "told" / "it.md")])
+    assert (tmp_path / "told" / "it.md").read_text().startswith("# run\n")
+    CliRunner().invoke(cli.app, ["report", str(run), "--out", str(tmp_path / "all")])
+    assert {file.name for file in (tmp_path / "all").iterdir()} == {"report.html", "report.md", "report.json"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--format", "htm"], "did you mean 'html'?"),
+        (["--serve", "0", "--json"], "a served page has one form"),
+        (["--serve", "99999999"], "the port cannot be used"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_cure(
+    arguments: list[str], what: str, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(run))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["report", str(run), *arguments])
+    assert ended.value.code == 2
+    assert what in capsys.readouterr().err
