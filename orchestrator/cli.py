@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from orchestrator.commands import data, evaluating, methods, rounds, scores, searching, training
+from orchestrator.commands import data, evaluating, jobs, methods, rounds, scores, searching, training
 
 app = typer.Typer(
     name="daa",
@@ -25,6 +25,9 @@ for command in (
     training.reward,
     rounds.rounds,
     rounds.generate,
+    jobs.submit,
+    jobs.status,
+    jobs.stop,
     evaluating.evaluate,
     scores.score,
     scores.compare,

@@ -1,10 +1,15 @@
 """The whole loop: warm actors, a world or the user's data, Tune, the winner on held-out prompts, the reports."""
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
+
+import ray
 
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.capability_runs import suite_of
@@ -41,6 +46,7 @@ from orchestrator.training.tidying import keep_only
 from orchestrator.worlds import in_world
 
 HUB = "hub"
+_LOOK_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,7 @@ def _run(settings: Settings, directory: Path) -> Outcome:
                 _search(settings, directory, story)
             _tidy(directory, settings.cluster.max_attempts)
         finally:
+            _unclaim(directory)
             rows = _reports(directory, story)
         return _conclude(rows, directory, story)
 
@@ -140,10 +147,8 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     plan = _plan(settings, count)
     with story.waiting("warming up engines and judge; trials begin meanwhile"):
         ask(actors.hub.begin, settings, plan)
-    with ThreadPoolExecutor(1) as beside:
-        base = beside.submit(_measure_base, actors.hub, story)
+    with _base_measured_beside(actors.hub, story):
         tune_trials(settings, plan, HUB, directory)
-        base.result()
     fatal = ask(actors.hub.fatal)
     if fatal is not None:
         raise fatal
@@ -158,7 +163,25 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     ask(actors.hub.close)
 
 
-def _measure_base(hub: Any, story: Narrator) -> None:
+@contextmanager
+def _base_measured_beside(hub: Any, story: Narrator) -> Iterator[None]:
+    """Tell the base model's score when it is known, at the end at the latest; no longer when the search is left before."""
+    is_left = Event()
+    with ThreadPoolExecutor(1) as beside:
+        base = beside.submit(_measure_base, hub, story, is_left)
+        try:
+            yield
+        except BaseException:
+            is_left.set()
+            raise
+        base.result()
+
+
+def _measure_base(hub: Any, story: Narrator, is_left: Event) -> None:
+    asked = hub.baseline.remote()
+    while not ray.wait([asked], timeout=_LOOK_S)[0]:
+        if is_left.is_set():
+            return
     card = ask(hub.baseline)["scorecard"]
     story.say(f"base model against itself: {card['win_rate']:.1f} ({card['low']:.1f}–{card['high']:.1f}) on {card['judged']} prompts")
 
@@ -193,6 +216,13 @@ def _claim(directory: Path) -> None:
         (directory / "logs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"the directory cannot be written: {error}", str(directory), "give another one with --dir") from error
+
+
+def _unclaim(directory: Path) -> None:
+    """Let the next search use a directory in which this one was left before it began: there is nothing to resume."""
+    ledger = directory / "ledger.jsonl"
+    if ledger.exists() and not ledger.stat().st_size and not (directory / "settings.json").exists():
+        ledger.unlink()
 
 
 def _start_actors(settings: Settings, directory: Path) -> _Actors:

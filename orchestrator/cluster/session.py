@@ -4,7 +4,9 @@ import hashlib
 import logging
 import math
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,11 +63,25 @@ def ray_session(cluster: ClusterSettings, directory: Path) -> Iterator[None]:
         raise ClusterError(
             f"Ray cannot be joined: {error}", f"RAY_ADDRESS={address}", "start the head node, or unset RAY_ADDRESS"
         ) from error
+    _leave_when_told()
     try:
         require(cluster, nodes_of_cluster())
         yield
     finally:
         ray.shutdown()
+
+
+def _leave_when_told() -> None:
+    """Leave at SIGTERM, which stops a job, as at Ctrl-C: reports are written, and the cluster is left. Ray's own handler just exits."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def leave(number: int, frame: Any) -> None:
+        # Told again, it goes on leaving.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 def find_actor(name: str) -> Any:
