@@ -15,8 +15,9 @@ from orchestrator.errors import UserError
 Ignored = Callable[[Path], bool]
 
 MEBIBYTE = 1024**2
-# What the head node's job server takes in one request; the packages of `ray.init` may be five times as large.
-LARGEST_PACKAGE = 100 * MEBIBYTE
+# Ray's bound on a package; and what its job server, which stands before it, takes in one request.
+LARGEST = 500 * MEBIBYTE
+LARGEST_ARCHIVE = 100 * MEBIBYTE
 _BIGGEST_SHOWN = 5
 # Beside Ray's own list, .gitignore and .rayignore: at the top, where data, models and runs lie by custom (below it, they may be packages);
 # anywhere, what tools leave, and secrets.
@@ -51,8 +52,17 @@ class Sent:
         """How much is sent, in words."""
         return f"{len(self.sizes)} file{'s' if len(self.sizes) != 1 else ''}, {self.size / MEBIBYTE:.1f} MiB"
 
+    def refusal(self, why: str) -> UserError:
+        """The error of files that are too large together; it names the biggest."""
+        shown = "\n".join(f"  {size / MEBIBYTE:8.1f} MiB  {file}" for file, size in self.biggest)
+        cure = "name what the job does not need in .rayignore, and put data on a file system that all nodes share"
+        return UserError(f"too much to send: {why}; the biggest files are\n{shown}", str(self.directory), cure)
+
     def pack(self, archive: Path) -> None:
-        """Write the files to a zip archive whose bytes depend on nothing but them, so that the same ones are sent once."""
+        """Write the files to a zip archive whose bytes depend on nothing but them, so that the same ones are sent once.
+
+        Raises UserError when the job server would not take it.
+        """
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
             for file in sorted(self.sizes):
                 entry = zipfile.ZipInfo(str(file))
@@ -61,6 +71,8 @@ class Sent:
                 with packed.open(entry, "w") as into, (self.directory / file).open("rb") as content:
                     while block := content.read(MEBIBYTE):
                         into.write(block)
+        if (size := archive.stat().st_size) > LARGEST_ARCHIVE:
+            raise self.refusal(f"{self.told()}, packed {size / MEBIBYTE:.1f}; the job server takes {LARGEST_ARCHIVE // MEBIBYTE}")
 
 
 def to_send(directory: Path, named: Mapping[str, str]) -> Sent:
@@ -78,14 +90,8 @@ def to_send(directory: Path, named: Mapping[str, str]) -> Sent:
         else:
             chosen.update(_named(directory, place, name))
     sent = Sent(directory, {file.relative_to(directory): file.stat().st_size for file in sorted(chosen)}, on_the_cluster)
-    if sent.size > LARGEST_PACKAGE:
-        shown = "\n".join(f"  {size / MEBIBYTE:8.1f} MiB  {file}" for file, size in sent.biggest)
-        raise UserError(
-            f"the working directory is too large to send: {sent.told()}, and the job server takes {LARGEST_PACKAGE // MEBIBYTE} MiB; "
-            f"the biggest files are\n{shown}",
-            str(directory),
-            "name what the job does not need in .rayignore, and put data on a file system that all nodes share",
-        )
+    if sent.size > LARGEST:
+        raise sent.refusal(f"{sent.told()}, and Ray takes {LARGEST // MEBIBYTE} MiB")
     return sent
 
 

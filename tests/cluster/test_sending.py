@@ -1,5 +1,6 @@
 """What a job is sent of a working directory: no more than it needs, no less, and never something from outside."""
 
+import random
 import zipfile
 from pathlib import Path
 
@@ -65,16 +66,30 @@ def test_links_that_lead_out_or_back_are_not_followed(tmp_path: Path) -> None:
     assert names(tmp_path / "project") == {"sub/a.py"}
 
 
-def test_too_much_is_refused_before_anything_is_packed_naming_the_biggest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "LARGEST_PACKAGE", 2 * sending.MEBIBYTE)
-    filled(tmp_path, "a.toml")
-    (tmp_path / "big.bin").write_bytes(b"x" * (2 * sending.MEBIBYTE))
-    (tmp_path / "bigger.bin").write_bytes(b"x" * (3 * sending.MEBIBYTE))
-    with pytest.raises(UserError) as refusal:
-        to_send(tmp_path, {})
-    shown = [line.split()[-1] for line in refusal.value.what.splitlines()[1:]]
-    assert shown[:2] == ["bigger.bin", "big.bin"]
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with 5 MiB that pack well, where bounds are smaller than Ray's."""
+    monkeypatch.setattr(sending, "LARGEST", 4 * sending.MEBIBYTE)
+    monkeypatch.setattr(sending, "LARGEST_ARCHIVE", sending.MEBIBYTE)
+    filled(tmp_path, "large/a.toml")
+    (tmp_path / "large" / "big.txt").write_bytes(b"x" * (2 * sending.MEBIBYTE))
+    (tmp_path / "large" / "bigger.txt").write_bytes(b"x" * (3 * sending.MEBIBYTE))
+    return tmp_path / "large"
+
+
+def test_too_much_is_refused_before_anything_is_packed_naming_the_biggest(large: Path) -> None:
+    with pytest.raises(UserError, match="3 files, 5.0 MiB, and Ray takes 4 MiB") as refusal:
+        to_send(large, {})
+    assert [line.split()[-1] for line in refusal.value.what.splitlines()[1:]] == ["bigger.txt", "big.txt", "a.toml"]
     assert ".rayignore" in refusal.value.cure
+
+
+def test_what_packs_well_is_sent_and_what_does_not_is_refused(large: Path) -> None:
+    (large / "bigger.txt").unlink()
+    to_send(large, {}).pack(large.parent / "one.zip")
+    (large / "big.txt").write_bytes(random.Random(0).randbytes(2 * sending.MEBIBYTE))
+    with pytest.raises(UserError, match="packed 2.0; the job server takes 1"):
+        to_send(large, {}).pack(large.parent / "two.zip")
 
 
 def test_the_same_files_make_the_same_bytes(tmp_path: Path) -> None:

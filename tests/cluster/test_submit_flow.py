@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
+from orchestrator.cluster.sending import LARGEST_ARCHIVE
 from tests.cluster.job_server import daa, local_head, started_daa
 from tests.cluster.small_search import read_events, wait_until, write_small_search
 
@@ -97,3 +99,12 @@ def test_the_cluster_tells_the_progress_of_a_directory_that_only_it_sees(head: s
     assert found is not None
     assert found.spent.judgments == 0
     assert progress_of(connected(head), str(tmp_path / "nothing")) is None
+
+
+def test_the_job_server_takes_an_archive_of_our_bound_and_no_larger_one(head: str) -> None:
+    def status(size: int) -> int:
+        package = f"{head}/api/packages/gcs/_ray_pkg_{size}.zip"
+        return requests.put(package, data=bytes(size), timeout=120).status_code
+
+    assert status(LARGEST_ARCHIVE) == 200
+    assert status(LARGEST_ARCHIVE + 1) != 200
