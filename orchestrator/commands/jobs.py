@@ -98,6 +98,9 @@ def status(
         jobs = jobs_of(client)
         print(json.dumps([job.as_dict() for job in jobs])) if as_json else show(jobs_table(jobs))
         return
+    if what.startswith("/"):
+        _show_progress(_on_the_cluster(client, what), as_json)
+        return
     job = job_named(client, what)
     if follow:
         _follow(client, job.name)
@@ -158,6 +161,16 @@ def _progress(client: Any, job: Any) -> Any:
         return None
     here = Path(job.directory)
     return progress_in(here) if (here / "ledger.jsonl").is_file() else progress_of(client, job.directory)
+
+
+def _on_the_cluster(client: Any, directory: str) -> Any:
+    """The progress in a directory that only the cluster sees."""
+    from orchestrator.cluster.submission import progress_of
+    from orchestrator.errors import UserError
+
+    if (found := progress_of(client, directory)) is None:
+        raise UserError("the cluster has no search there", directory, "give the directory of a search, or a job that `daa status` lists")
+    return found
 
 
 def _show_progress(found: Any, as_json: bool) -> None:

@@ -78,7 +78,7 @@ def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_too_much_is_refused_before_anything_is_packed_naming_the_biggest(large: Path) -> None:
-    with pytest.raises(UserError, match="3 files, 5.0 MiB, and Ray takes 4 MiB") as refusal:
+    with pytest.raises(UserError, match=r"3 files, 5\.0 MiB, and Ray takes 4 MiB") as refusal:
         to_send(large, {})
     assert [line.split()[-1] for line in refusal.value.what.splitlines()[1:]] == ["bigger.txt", "big.txt", "a.toml"]
     assert ".rayignore" in refusal.value.cure
@@ -88,7 +88,7 @@ def test_what_packs_well_is_sent_and_what_does_not_is_refused(large: Path) -> No
     (large / "bigger.txt").unlink()
     to_send(large, {}).pack(large.parent / "one.zip")
     (large / "big.txt").write_bytes(random.Random(0).randbytes(2 * sending.MEBIBYTE))
-    with pytest.raises(UserError, match="packed 2.0; the job server takes 1"):
+    with pytest.raises(UserError, match=r"packed 2\.0; the job server takes 1"):
         to_send(large, {}).pack(large.parent / "two.zip")
 
 
