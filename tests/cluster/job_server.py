@@ -64,7 +64,8 @@ def ray_job_submit(address: str, *command: str) -> subprocess.CompletedProcess[s
 
 def started_daa(directory: Path, *arguments: str) -> subprocess.Popen[str]:
     """Our command, begun in a directory of a user's."""
-    command = [sys.executable, "-m", "orchestrator.cli", *arguments]
+    # What is started in the background may be told to ignore Ctrl-C, and so may all that it starts.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "orchestrator.cli", *arguments]
     environment = {**ENVIRONMENT, "PYTHONPATH": str(PROJECT), "TMPDIR": str(directory)}
     return subprocess.Popen(command, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
