@@ -27,8 +27,9 @@ OnTheCluster = Annotated[
 Passed = Annotated[
     list[str] | None,
     typer.Option(
-        help="Pass this variable of the environment on, by its name; repeatable. Ray keeps what is passed with the job, and its dashboard "
-        "shows it to everyone who may open it: API keys had better be set on the nodes, where jobs find them without --env."
+        help="Pass this variable of the environment on, by its name; repeatable. Ray keeps its value in the job's runtime_env, which the "
+        "dashboard's address tells to everyone who may ask it, though not to a browser: set API keys on the nodes where you can; jobs "
+        "find them there without --env."
     ),
 ]
 
