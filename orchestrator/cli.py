@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from orchestrator.commands import data, doctor, evaluating, export, methods, planning, report, rounds, scores, searching, training
+from orchestrator.commands import data, doctor, evaluating, export, jobs, methods, planning, report, rounds, scores, searching, training
 
 app = typer.Typer(
     name="daa",
@@ -29,6 +29,9 @@ for command in (
     rounds.rounds,
     rounds.generate,
     export.export,
+    jobs.submit,
+    jobs.status,
+    jobs.stop,
     evaluating.evaluate,
     scores.score,
     scores.compare,

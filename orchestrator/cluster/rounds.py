@@ -36,7 +36,7 @@ def play_rounds(settings: Settings, trial: Trial, directory: Path) -> list[Round
     directory = directory.expanduser().resolve()
     rounds = required_rounds(settings)
     with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
-        from orchestrator.cluster.search import prepared
+        from orchestrator.cluster.preparing import prepared
 
         require_gpus(
             held_gpus(settings), "workers, engines, scorers and judge", "lower workers, engines, scorer_actors or the models' gpus"

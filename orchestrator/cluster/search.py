@@ -1,11 +1,15 @@
 """The whole loop: warm actors, a world or the user's data, Tune, the winner on held-out prompts, the reports."""
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import Any
+
+import ray
 
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.capability_runs import suite_of
@@ -16,6 +20,7 @@ from orchestrator.cluster.hub import TrialHub
 from orchestrator.cluster.judges import within_budget
 from orchestrator.cluster.placement import held_gpus
 from orchestrator.cluster.planning import expected
+from orchestrator.cluster.preparing import checked_inputs, prepared, selected, tell_pairs
 from orchestrator.cluster.proxies import actor_name
 from orchestrator.cluster.searchers import check_installed
 from orchestrator.cluster.session import ray_session
@@ -25,7 +30,6 @@ from orchestrator.cluster.trial_rounds import begin_rounds
 from orchestrator.cluster.tuning import tune_trials
 from orchestrator.errors import ClusterError, UserError
 from orchestrator.estimates.checking import EVENT as ESTIMATE
-from orchestrator.objectives import method_named
 from orchestrator.report import words
 from orchestrator.report.files import write_reports
 from orchestrator.report.narration import Narrator, narrated
@@ -38,7 +42,7 @@ from orchestrator.search.leaderboard import Row, winner
 from orchestrator.search.ledger import read_ledger
 from orchestrator.search.origin import origin
 from orchestrator.search.plan import SearchPlan, make_plan
-from orchestrator.search.trial import searched_selections, shared_settings
+from orchestrator.search.trial import shared_settings
 from orchestrator.search.verdict import Answer, answer
 from orchestrator.settings import Settings
 from orchestrator.settings_file import check_settings
@@ -46,6 +50,7 @@ from orchestrator.training.tidying import keep_only
 from orchestrator.worlds import in_world
 
 HUB = "hub"
+_LOOK_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def _run(settings: Settings, directory: Path) -> Outcome:
         story.say_path("the libraries' own output goes to", directory / "logs")
         # Given pairs that are only asked for their prompts are not trained on.
         if settings.world is None and (settings.rounds is None or settings.rounds.first == "data"):
-            _check_inputs(settings)
+            checked_inputs(settings)
         if settings.finals.capability is not None:
             suite_of(settings.finals.capability)
         try:
@@ -116,6 +121,7 @@ def _run(settings: Settings, directory: Path) -> Outcome:
                 _search(settings, directory, story)
             _tidy(directory, settings.cluster.max_attempts)
         finally:
+            _unclaim(directory)
             rows = _reports(directory, story)
         return _conclude(rows, directory, story)
 
@@ -139,21 +145,19 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
             rounds, settings = begin_rounds(settings, directory, engine_names(settings.cluster), HUB)
         actors.others.append(rounds)
     settings, inputs = prepared(settings, story, directory)
-    count = _selected(settings, inputs)
+    count = selected(settings, inputs)
     if settings.rounds is not None or "selection" in settings.search.space:
         # Trials on different pairs take equally many steps, so that their checkpoints can be compared.
         steps = settings.training.total_steps(count)
         settings = settings.model_copy(update={"training": settings.training.model_copy(update={"steps": steps})})
     (directory / "settings.json").write_text(json.dumps(settings.json_ready(), indent=2) + "\n", encoding="utf-8")
-    _tell_pairs(settings, inputs, count, story)
+    tell_pairs(settings, inputs, count, story)
     plan = _plan(settings, count)
     with story.waiting("warming up engines and judge; trials begin meanwhile"):
         ask(actors.hub.begin, settings, plan)
         ask(actors.hub.note, ESTIMATE, expected(settings, inputs, plan).as_dict())
-    with story.following(directory, settings.search.trials), ThreadPoolExecutor(1) as beside:
-        base = beside.submit(_measure_base, actors.hub, story)
+    with story.following(directory, settings.search.trials), _base_measured_beside(actors.hub, story):
         tune_trials(settings, plan, HUB, directory)
-        base.result()
     _check_scored(actors.hub, directory, story)
     if settings.evaluation.held_out is not None or settings.finals.capability is not None:
         with story.following(directory, settings.search.trials):
@@ -179,16 +183,25 @@ def _check_scored(hub: Any, directory: Path, story: Narrator) -> None:
         )
 
 
-def _tell_pairs(settings: Settings, inputs: Any, count: int, story: Narrator) -> None:
-    story.say(
-        f"{len(inputs.pairs)} pairs to train on"
-        + (f", {len(inputs.validation)} held out" if inputs.validation else "")
-        + (f" ({inputs.identical} left out: both answers are the same)" if inputs.identical else "")
-        + (f"; {count} of them chosen by {settings.selection.metric}" if count < len(inputs.pairs) else "")
-    )
+@contextmanager
+def _base_measured_beside(hub: Any, story: Narrator) -> Iterator[None]:
+    """Tell the base model's score when it is known, at the end at the latest; no longer when the search is left before."""
+    is_left = Event()
+    with ThreadPoolExecutor(1) as beside:
+        base = beside.submit(_measure_base, hub, story, is_left)
+        try:
+            yield
+        except BaseException:
+            is_left.set()
+            raise
+        base.result()
 
 
-def _measure_base(hub: Any, story: Narrator) -> None:
+def _measure_base(hub: Any, story: Narrator, is_left: Event) -> None:
+    asked = hub.baseline.remote()
+    while not ray.wait([asked], timeout=_LOOK_S)[0]:
+        if is_left.is_set():
+            return
     card = ask(hub.baseline)["scorecard"]
     story.say(f"base model against itself: {card['win_rate']:.1f} ({card['low']:.1f}–{card['high']:.1f}) on {card['judged']} prompts")
 
@@ -225,6 +238,13 @@ def _claim(directory: Path) -> None:
         raise UserError(f"the directory cannot be written: {error}", str(directory), "give another one with --dir") from error
 
 
+def _unclaim(directory: Path) -> None:
+    """Let the next search use a directory in which this one was left before it began: there is nothing to resume."""
+    ledger = directory / "ledger.jsonl"
+    if ledger.exists() and not ledger.stat().st_size and not (directory / "settings.json").exists():
+        ledger.unlink()
+
+
 def _start_actors(settings: Settings, directory: Path) -> _Actors:
     """Start everything at once: imports overlap with each other and with the making of the world."""
     cluster, logs = settings.cluster, directory / "logs"
@@ -238,43 +258,6 @@ def _start_actors(settings: Settings, directory: Path) -> _Actors:
     for number in range(cluster.gangs):
         gangs.run.remote(Gang(f"gang-{number}", HUB, str(directory), cluster))
     return _Actors(hub, [*engines, *judges, ledger, gangs])
-
-
-def prepared(settings: Settings, story: Narrator, directory: Path) -> tuple[Settings, Any]:
-    """Make the settings' world, if they name one, and load the inputs as the workers will; rows without a pair go to `directory`."""
-    settings = in_world(settings, story.say)
-    inputs = _check_inputs(settings)
-    story.data_read(inputs.kinds, inputs.unused, directory)
-    return settings, inputs
-
-
-def _check_inputs(settings: Settings) -> Any:
-    """Load, tokenise and check the data, so that bad input is refused here and not by a worker."""
-    from evals.prompts import load_prompts
-    from orchestrator.training.inputs import check_needs, load_inputs
-
-    assert settings.model.base is not None and settings.data.sources and settings.evaluation.prompts is not None
-    for prompts in filter(None, (settings.evaluation.prompts, settings.evaluation.held_out)):
-        load_prompts(prompts)
-    inputs = load_inputs(settings.model.base, settings.data)
-    needs = {name: method_named(name)().needs for name in settings.search.arms}
-    check_needs(needs, [*inputs.pairs, *inputs.validation], settings.data.named, len(settings.model.references))
-    _selected(settings, inputs)
-    return inputs
-
-
-def _selected(settings: Settings, inputs: Any) -> int:
-    """How many pairs a trial is trained on, under the settings' selection.
-
-    Raises DataFormatError when any selection that is searched keeps too few.
-    """
-    from orchestrator.selection.choosing import count_selected, explicit_margins
-
-    margins = explicit_margins(inputs.pairs)
-    counts = [count_selected(selection, margins) for selection in (settings.selection, *searched_selections(settings))]
-    for count in counts:
-        settings.training.total_steps(count)
-    return counts[0] if len(counts) == 1 else len(margins)
 
 
 def _conclude(rows: list[Row], directory: Path, story: Narrator) -> Outcome:

@@ -4,8 +4,10 @@ import hashlib
 import logging
 import math
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +87,7 @@ def joined(address: str, namespace: str, cpus: int, files: Path | None = None) -
         raise ClusterError(
             f"Ray cannot be joined: {error}", f"RAY_ADDRESS={address}", "start the head node, or unset RAY_ADDRESS", code="DAA-0602"
         ) from error
+    _leave_when_told()
     try:
         yield
     finally:
@@ -99,6 +102,19 @@ def _knock(address: str) -> None:
             socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S).close()
         except OSError as error:
             raise ConnectionError(f"nobody answers at {address} ({error})") from error
+
+
+def _leave_when_told() -> None:
+    """Leave at SIGTERM, which stops a job, as at Ctrl-C: reports are written, and the cluster is left. Ray's own handler just exits."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def leave(number: int, frame: Any) -> None:
+        # Told again, it goes on leaving.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 def find_actor(name: str) -> Any:

@@ -62,7 +62,7 @@ def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
     """Train one trial with Ray Train; returns the Hugging Face directory of its last checkpoint. Called again, it resumes."""
     directory = directory.expanduser().resolve()
     with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
-        from orchestrator.cluster.search import prepared
+        from orchestrator.cluster.preparing import prepared
         from orchestrator.training.records import read_records, told
 
         story.say_path(f"training {trial.method}; everything goes to", directory)
@@ -99,7 +99,7 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
 
     directory = directory.expanduser().resolve()
     with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
-        from orchestrator.cluster.search import prepared
+        from orchestrator.cluster.preparing import prepared
 
         story.say_path("evaluating", model)
         settings, _ = prepared(settings, story, directory)

@@ -1,0 +1,47 @@
+"""What a cluster is asked to run, before anybody speaks to the cluster."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+KINDS = ("search", "train", "rounds", "reward", "generate", "evaluate")
+# These name their settings by an option; what they answer or score comes first.
+_BY_OPTION = {"generate", "evaluate"}
+
+
+@dataclass(frozen=True)
+class Order:
+    """A module of `jobs`, its arguments, where it writes, and variables of its environment."""
+
+    kind: str
+    name: str
+    arguments: Sequence[str]
+    directory: str
+    environment: Mapping[str, str]
+
+    @property
+    def command(self) -> str:
+        """The line that the head node's shell runs."""
+        return shlex.join(["python", "-m", f"jobs.{self.kind}", *self.arguments])
+
+
+def arguments_of(kind: str, file: str | None, given: Sequence[str], directory: str, is_resumed: bool) -> list[str]:
+    """The arguments of a module of `jobs`. A search that goes on has settings of its own; the others go on when they are given again."""
+    if kind == "search" and is_resumed:
+        return ["--resume", directory]
+    if kind in _BY_OPTION:
+        return [*given, "--settings", str(file), "--dir", directory]
+    return [str(file), *given, "--dir", directory]
+
+
+def named_paths(values: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """The strings of settings that may be local paths, each with the key that has it."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            yield from named_paths(value, f"{place}.{key}" if place else str(key))
+    elif isinstance(values, Sequence) and not isinstance(values, str):
+        for number, value in enumerate(values):
+            yield from named_paths(value, f"{place}[{number}]")
+    elif isinstance(values, str) and values and "\n" not in values and "://" not in values and "::" not in values:
+        yield place, values

@@ -1,0 +1,57 @@
+"""What a search trains on, made or read and checked before any worker sees it."""
+
+from pathlib import Path
+from typing import Any
+
+from orchestrator.objectives import method_named
+from orchestrator.report.narration import Narrator
+from orchestrator.search.trial import searched_selections
+from orchestrator.settings import Settings
+from orchestrator.worlds import in_world
+
+
+def prepared(settings: Settings, story: Narrator, directory: Path) -> tuple[Settings, Any]:
+    """Make the settings' world, if they name one, and load the inputs as the workers will; rows without a pair go to `directory`."""
+    settings = in_world(settings, story.say)
+    inputs = checked_inputs(settings)
+    story.data_read(inputs.kinds, inputs.unused, directory)
+    return settings, inputs
+
+
+def checked_inputs(settings: Settings) -> Any:
+    """Load, tokenise and check the data, so that bad input is refused here and not by a worker."""
+    from evals.prompts import load_prompts
+    from orchestrator.training.inputs import check_needs, load_inputs
+
+    assert settings.model.base is not None and settings.data.sources and settings.evaluation.prompts is not None
+    for prompts in filter(None, (settings.evaluation.prompts, settings.evaluation.held_out)):
+        load_prompts(prompts)
+    inputs = load_inputs(settings.model.base, settings.data)
+    needs = {name: method_named(name)().needs for name in settings.search.arms}
+    check_needs(needs, [*inputs.pairs, *inputs.validation], settings.data.named, len(settings.model.references))
+    selected(settings, inputs)
+    return inputs
+
+
+def selected(settings: Settings, inputs: Any) -> int:
+    """How many pairs a trial is trained on, under the settings' selection.
+
+    Raises DataFormatError when any selection that is searched keeps too few.
+    """
+    from orchestrator.selection.choosing import explicit_margins
+
+    margins = explicit_margins(inputs.pairs)
+    counts = [count_selected(selection, margins) for selection in (settings.selection, *searched_selections(settings))]
+    for count in counts:
+        settings.training.total_steps(count)
+    return counts[0] if len(counts) == 1 else len(margins)
+
+
+def tell_pairs(settings: Settings, inputs: Any, count: int, story: Narrator) -> None:
+    """Say how many pairs there are, and how many are trained on."""
+    story.say(
+        f"{len(inputs.pairs)} pairs to train on"
+        + (f", {len(inputs.validation)} held out" if inputs.validation else "")
+        + (f" ({inputs.identical} left out: both answers are the same)" if inputs.identical else "")
+        + (f"; {count} of them chosen by {settings.selection.metric}" if count < len(inputs.pairs) else "")
+    )

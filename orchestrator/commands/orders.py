@@ -1,0 +1,91 @@
+"""The words of `daa submit` to a job: checked here as far as they can be, before anything is sent."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cluster.order import KINDS, Order, arguments_of, named_paths
+from orchestrator.errors import UserError
+from orchestrator.nearest import nearest
+
+
+def order_of(kind: str, file: Path | None, arguments: Sequence[str], places: tuple[str | None, str | None]) -> tuple[Order, dict[str, str]]:
+    """The job, and the paths that it names, each by what names it; `places` are the directories of --dir and --resume.
+
+    Raises UserError for a kind that does not exist, a file or a directory that the cluster would not find, and settings that are wrong.
+    """
+    if kind not in KINDS:
+        raise UserError(f"there is no job {kind!r}", "--job", nearest(kind, KINDS))
+    directory, is_resumed = _directory(*places)
+    if file is None and not (is_resumed and kind == "search"):
+        raise UserError("no settings file is given", "daa submit", "daa submit FILE --dir DIR; only a search goes on without its file")
+    inside = None if file is None else _inside(file)
+    settings = _check(kind, inside) if inside is not None else None
+    values = _values(inside, Path(directory))
+    named = dict(named_paths(values)) | {f"argument {word}": word for word in arguments if not word.startswith("-")}
+    path = None if inside is None else str(inside)
+    if path is not None:
+        named["FILE"] = path
+    name = getattr(settings, "name", None) or values.get("name", kind)
+    return Order(kind, str(name), arguments_of(kind, path, arguments, directory, is_resumed), directory, {}), named
+
+
+def _directory(directory: str | None, resume: str | None) -> tuple[str, bool]:
+    """Where the run writes, and whether it goes on there."""
+    if (directory is None) == (resume is None):
+        raise UserError("give either --dir or --resume", "daa submit", "--dir DIR for a run that begins, --resume DIR for one that goes on")
+    chosen = directory if directory is not None else str(resume)
+    if not Path(chosen).is_absolute():
+        cure = "give an absolute path on a file system that all nodes of the cluster share, such as /shared/runs/first"
+        raise UserError(f"the cluster would not find {chosen}: it is relative, and a job's own directory goes with the job", "--dir", cure)
+    return chosen, resume is not None
+
+
+def _inside(file: Path) -> Path:
+    """The settings file, by its path in the working directory."""
+    here = Path.cwd().resolve()
+    real = file.resolve()
+    if not real.is_relative_to(here):
+        cure = f"copy it below {here}, or give the command in the directory that has it"
+        raise UserError("the settings file lies outside the working directory, which is all that is sent", str(file), cure)
+    return real.relative_to(here)
+
+
+def _check(kind: str, file: Path) -> Any:
+    """Read the settings as the job will, and look for the files that must be sent with it."""
+    from orchestrator.commands.benchmarks import benchmark_settings, is_of_a_search
+    from orchestrator.settings_file import load_reward_settings, load_settings
+
+    loaders: Mapping[str, Callable[[Path], Any]] = {"reward": load_reward_settings}
+    if kind == "evaluate" and not is_of_a_search(file):
+        return benchmark_settings(file, {})
+    settings = loaders.get(kind, load_settings)(file)
+    _check_relative(settings)
+    return settings
+
+
+def _check_relative(settings: Any) -> None:
+    """Refuse relative paths of data at which nothing lies; absolute ones are the cluster's, and may not be seen from here."""
+    from orchestrator.errors import DataFormatError
+    from orchestrator.preferences.sources import check_source
+
+    for part in settings.data.sources:
+        if not part.source.startswith(("/", "~")):
+            check_source(part.source, "data.mixture" if settings.data.mixture else "data.train")
+    evaluation, rounds = getattr(settings, "evaluation", None), getattr(settings, "rounds", None)
+    prompts = {"evaluation.prompts": getattr(evaluation, "prompts", None), "evaluation.held_out": getattr(evaluation, "held_out", None)}
+    prompts["rounds.prompts"] = getattr(rounds, "prompts", None)
+    for place, path in prompts.items():
+        if path is not None and not str(path).startswith(("/", "~")) and not path.is_file():
+            raise DataFormatError(f"there is no data file {path}", place, f"give the path of a file that exists, counted from {Path.cwd()}")
+
+
+def _values(file: Path | None, directory: Path) -> dict[str, Any]:
+    """The settings as they are written; of a search that goes on without its file, its own where they can be seen from here."""
+    from orchestrator.settings_file import read_toml
+
+    if file is not None:
+        return read_toml(file)[0]
+    own = directory / "settings.json"
+    return json.loads(own.read_text(encoding="utf-8")) if own.is_file() else {}

@@ -1,0 +1,77 @@
+"""A Ray head on this machine, with a job server, for tests of jobs."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from tests.cluster.small_search import wait_until
+
+PROJECT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "RAY_AUTH_MODE": "disabled"}
+
+
+@contextmanager
+def local_head(logs: Path) -> Iterator[str]:
+    """A Ray head of two CPUs with ports and files of its own; yields the dashboard's address."""
+    ports = free_ports(2)
+    # Ray puts sockets below its directory, and the path of a socket must be short.
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as files, (logs / "head.log").open("w") as log:
+        command = f"ray start --head --block --num-cpus 2 --port {ports[0]} --dashboard-port {ports[1]} --temp-dir {files}"
+        head = subprocess.Popen(command.split(), env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
+        try:
+            wait_until(lambda: is_listening(ports[1]), 180, "the dashboard listens")
+            # It listens before the agent that starts jobs is there.
+            wait_until(lambda: ray_job_submit(f"http://127.0.0.1:{ports[1]}", "true").returncode == 0, 180, "a job is taken")
+            yield f"http://127.0.0.1:{ports[1]}"
+        finally:
+            started = [head, *psutil.Process(head.pid).children(recursive=True)]
+            for process in started:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            head.wait(30)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens to."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody does."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def ray_job_submit(address: str, *command: str) -> subprocess.CompletedProcess[str]:
+    """Ray's own command."""
+    arguments = ["ray", "job", "submit", "--address", address, "--working-dir", ".", "--", *command]
+    return subprocess.run(arguments, cwd=PROJECT, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False)
+
+
+def started_daa(directory: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Our command, begun in a directory of a user's."""
+    # What is started in the background may be told to ignore Ctrl-C, and so may all that it starts.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "orchestrator.cli", *arguments]
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(PROJECT), "TMPDIR": str(directory)}
+    return subprocess.Popen(command, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def daa(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same, ended."""
+    process = started_daa(directory, *arguments)
+    out, err = process.communicate(timeout=700)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)

@@ -1,0 +1,105 @@
+"""What a cluster is asked to run is checked before anything is sent."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cluster.order import KINDS, named_paths
+from orchestrator.commands.orders import order_of
+from orchestrator.errors import DaaError, UserError
+
+SETTINGS = """
+name = "small"
+[model]
+base = "owner/model"
+[data]
+train = "pairs.jsonl"
+[evaluation]
+prompts = "prompts.jsonl"
+[judge]
+kind = "verifier"
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with settings and data."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "run.toml").write_text(SETTINGS)
+    (project / "pairs.jsonl").write_text("{}\n")
+    (project / "prompts.jsonl").write_text("{}\n")
+    monkeypatch.chdir(project)
+    return project
+
+
+def command(
+    kind: str, *arguments: str, places: tuple[str | None, str | None] = ("/shared/run", None), file: str | None = "run.toml"
+) -> str:
+    return order_of(kind, Path(file) if file else None, arguments, places)[0].command
+
+
+def test_each_kind_of_job_is_given_its_settings_and_its_directory(project: Path) -> None:
+    assert command("search") == "python -m jobs.search run.toml --dir /shared/run"
+    assert command("train", "simpo", "beta=2.5") == "python -m jobs.train run.toml simpo beta=2.5 --dir /shared/run"
+    wanted = "python -m jobs.generate models/a --prompts prompts.jsonl --settings run.toml --dir /shared/run"
+    assert command("generate", "models/a", "--prompts", "prompts.jsonl") == wanted
+    assert command("evaluate", "models/a") == "python -m jobs.evaluate models/a --settings run.toml --dir /shared/run"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_a_module_of_jobs(kind: str) -> None:
+    assert (Path(__file__).parents[2] / "jobs" / f"{kind}.py").is_file()
+
+
+def test_a_search_goes_on_with_its_own_settings_and_the_others_by_being_given_again(project: Path) -> None:
+    assert command("search", places=(None, "/shared/run"), file=None) == "python -m jobs.search --resume /shared/run"
+    assert command("search", places=(None, "/shared/run")) == "python -m jobs.search --resume /shared/run"
+    assert command("rounds", places=(None, "/shared/run")) == "python -m jobs.rounds run.toml --dir /shared/run"
+    with pytest.raises(UserError, match="no settings file is given"):
+        command("rounds", places=(None, "/shared/run"), file=None)
+
+
+def test_words_that_the_shell_would_take_apart_stay_whole(project: Path) -> None:
+    assert command("train", "simpo", "note=a b;c").endswith("'note=a b;c' --dir /shared/run")
+
+
+@pytest.mark.parametrize(
+    ("kind", "places", "file", "said", "cure"),
+    [
+        ("serach", ("/shared/run", None), "run.toml", "no job 'serach'", "did you mean 'search'"),
+        ("search", ("runs/a", None), "run.toml", "would not find runs/a", "absolute path"),
+        ("search", (None, None), "run.toml", "give either --dir or --resume", "--resume DIR"),
+        ("search", ("/shared/run", "/shared/run"), "run.toml", "give either --dir or --resume", "--dir DIR"),
+        ("search", ("/shared/run", None), "../other.toml", "outside the working directory", "copy it below"),
+        ("search", ("/shared/run", None), "missing.toml", "no settings file missing.toml", "did you mean run.toml"),
+    ],
+)
+def test_what_the_cluster_could_not_run_is_refused_with_a_cure(
+    project: Path, kind: str, places: tuple[str | None, str | None], file: str, said: str, cure: str
+) -> None:
+    (project.parent / "other.toml").write_text(SETTINGS)
+    with pytest.raises(DaaError) as refusal:
+        command(kind, places=places, file=file)
+    assert said in refusal.value.what
+    assert cure in refusal.value.cure
+
+
+@pytest.mark.parametrize(("file", "place"), [("pairs.jsonl", "data.train"), ("prompts.jsonl", "evaluation.prompts")])
+def test_a_relative_path_at_which_nothing_lies_is_refused_here(project: Path, file: str, place: str) -> None:
+    (project / file).unlink()
+    with pytest.raises(DaaError, match=f"no data file {file}") as refusal:
+        command("search")
+    assert refusal.value.where == place
+
+
+def test_an_absolute_path_is_left_to_the_cluster(project: Path) -> None:
+    (project / "run.toml").write_text(SETTINGS.replace('"pairs.jsonl"', '"/shared/pairs.jsonl"').replace('"prompts.', '"/shared/prompts.'))
+    _, named = order_of("search", Path("run.toml"), (), ("/shared/run", None))
+    assert named["data.train"] == "/shared/pairs.jsonl"
+    assert named["FILE"] == "run.toml"
+
+
+def test_paths_are_found_at_any_depth_and_addresses_and_texts_are_none() -> None:
+    values = {"data": {"mixture": [{"source": "a.jsonl"}, {"source": "s3://b/c.jsonl"}]}, "text": "two\nlines", "trials": 3}
+    assert dict(named_paths(values)) == {"data.mixture[0].source": "a.jsonl"}

@@ -1,0 +1,110 @@
+"""`daa submit`, `daa status` and `daa stop` against a local head with a job server."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from orchestrator.cluster.sending import LARGEST_ARCHIVE
+from tests.cluster.job_server import daa, local_head, started_daa
+from tests.cluster.small_search import read_events, wait_until, write_small_search
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A head for all tests of this file."""
+    with local_head(tmp_path_factory.mktemp("head")) as address:
+        yield address
+
+
+@pytest.fixture
+def project(tmp_path: Path, tiny_model: Path) -> Path:
+    """A user's directory with a small search whose data lie beside its settings, named by relative paths."""
+    project = tmp_path / "project"
+    settings = write_small_search(project, tiny_model, trials=2, steps=8)
+    settings.write_text(settings.read_text().replace(f"{project}/", "").replace('cache = "cache"', f'cache = "{tmp_path}/cache"'))
+    return project
+
+
+def jobs_of(project: Path, address: str) -> list[dict[str, Any]]:
+    return json.loads(daa(project, "status", "--address", address, "--json").stdout)
+
+
+def test_a_search_runs_on_the_cluster_and_its_exit_code_is_the_commands(head: str, project: Path, tmp_path: Path) -> None:
+    train = project / "train.jsonl"
+    pairs = train.read_text()
+    train.write_text('{"unknown": 1}\n')
+    refused = daa(project, "submit", "settings.toml", "--dir", str(tmp_path / "refused"), "--address", head)
+    assert refused.returncode == 2, refused.stdout + refused.stderr
+    assert "error:" in refused.stdout
+
+    train.write_text(pairs)
+    directory = tmp_path / "run"
+    done = daa(project, "submit", "settings.toml", "--dir", str(directory), "--address", head)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "winner:" in done.stdout
+    assert done.stdout.count("winner:") == 1, "the log is told once"
+    assert "sends 3 files" in done.stderr
+    assert (directory / "answer.json").is_file()
+    told = [(job["kind"], job["status"], job["exit_code"]) for job in jobs_of(project, head)]
+    assert told == [("search", "SUCCEEDED", 0), ("search", "FAILED", 2)]
+
+
+def test_a_search_that_is_stopped_frees_everything_and_goes_on_from_a_whole_ledger(head: str, project: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    settings = project / "settings.toml"
+    settings.write_text(settings.read_text().replace("steps = 8", "steps = 400").replace("trials = 2", "trials = 3"))
+    watched = started_daa(project, "submit", "settings.toml", "--dir", str(directory), "--address", head)
+    wait_until(lambda: any(event["event"] == "score" for event in read_events(directory)), 400, "a score")
+    watched.send_signal(signal.SIGINT)
+    assert watched.wait(60) == 130
+    assert "runs on: follow it with `daa status" in (watched.stderr.read() if watched.stderr else "")
+
+    [job] = [each for each in jobs_of(project, head) if each["status"] == "RUNNING"]
+    again = daa(project, "submit", "settings.toml", "--dir", str(directory), "--address", head)
+    assert again.returncode == 2
+    assert f"the job {job['name']} writes to this directory" in again.stderr
+    status = json.loads(daa(project, "status", job["name"], "--address", head, "--json").stdout)
+    assert status["progress"]["best"]["low"] <= status["progress"]["best"]["win_rate"] <= status["progress"]["best"]["high"]
+    assert status["progress"]["wanted"] == 3
+
+    stopped = daa(project, "stop", job["name"], "--address", head)
+    assert stopped.returncode == 0, stopped.stderr
+    assert "nothing of it is left on the cluster" in stopped.stderr
+    assert (directory / "ledger.jsonl").read_bytes().endswith(b"\n")
+    assert (directory / "leaderboard.json").is_file(), "the driver writes its reports before it leaves"
+    scored = [event["trial"] for event in read_events(directory) if event["event"] == "score"]
+
+    resumed = daa(project, "submit", "settings.toml", "--resume", str(directory), "--address", head)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert "winner:" in resumed.stdout
+    events = read_events(directory)
+    assert [event["trial"] for event in events if event["event"] == "score"][: len(scored)] == scored
+    assert sum(event["event"] == "baseline" for event in events) == 1
+
+
+def test_the_cluster_tells_the_progress_of_a_directory_that_only_it_sees(head: str, tmp_path: Path) -> None:
+    from orchestrator.cluster.job_client import connected
+    from orchestrator.cluster.submission import progress_of
+    from tests.search.events import began
+
+    (tmp_path / "ledger.jsonl").write_text(json.dumps(began()) + "\n")
+    found = progress_of(connected(head), str(tmp_path))
+    assert found is not None
+    assert found.spent.judgments == 0
+    assert progress_of(connected(head), str(tmp_path / "nothing")) is None
+
+
+def test_the_job_server_takes_an_archive_of_our_bound_and_no_larger_one(head: str) -> None:
+    def status(size: int) -> int:
+        package = f"{head}/api/packages/gcs/_ray_pkg_{size}.zip"
+        return requests.put(package, data=bytes(size), timeout=120).status_code
+
+    assert status(LARGEST_ARCHIVE) == 200
+    assert status(LARGEST_ARCHIVE + 1) != 200
