@@ -1,4 +1,4 @@
-"""Conversations to the tokens that a model answers, by the chat template of its tokenizer."""
+"""Conversations to the tokens that a model answers or values, by the chat template of its tokenizer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,18 +25,18 @@ def encode_conversation(tokenizer: Any, messages: Sequence[Message], context: in
     return tokens
 
 
+def encode_answered(tokenizer: Any, messages: Sequence[Message], where: str) -> list[int]:
+    """Render and encode a conversation that ends with its answer, as a reward model reads it. Raises as `prompt_text` does."""
+    (tokens,) = encode_texts(tokenizer, [_text(tokenizer, messages, where)])
+    return tokens
+
+
 def prompt_text(tokenizer: Any, messages: Sequence[Message], where: str, tools: Tools = ()) -> str:
     """Write a conversation as the chat template does, up to and including the opening of the assistant's turn.
 
     Raises ModelError for a tokenizer without a template, UserError at `where` for a conversation that the template refuses.
     """
-    from jinja2 import TemplateError
-
-    check_template(tokenizer)
-    try:
-        return str(_applied(tokenizer, [message.as_dict() for message in messages], tools))
-    except (TemplateError, TypeError) as error:
-        raise UserError(f"the chat template refuses the prompt: {error}", where, "change its roles") from error
+    return _text(tokenizer, messages, where, tools, opened=True)
 
 
 def prompt_texts(tokenizer: Any, conversations: Sequence[tuple[Sequence[Message], str]]) -> list[str | UserError]:
@@ -48,7 +48,7 @@ def prompt_texts(tokenizer: Any, conversations: Sequence[tuple[Sequence[Message]
 
     check_template(tokenizer)
     try:
-        return _applied(tokenizer, [[message.as_dict() for message in messages] for messages, _ in conversations], ())
+        return _applied(tokenizer, [[message.as_dict() for message in messages] for messages, _ in conversations], (), opened=True)
     except (TemplateError, TypeError):
         return [text_or_refusal(tokenizer, messages, where) for messages, where in conversations]
 
@@ -90,5 +90,16 @@ def single_tokens(tokenizer: Any, text: str) -> list[int]:
     return numbers
 
 
-def _applied(tokenizer: Any, turns: Any, tools: Tools) -> Any:
-    return tokenizer.apply_chat_template(turns, tools=list(tools) or None, tokenize=False, add_generation_prompt=True)
+def _text(tokenizer: Any, messages: Sequence[Message], where: str, tools: Tools = (), opened: bool = False) -> str:
+    """A conversation as the template writes it, `opened` for the assistant's turn or as it is."""
+    from jinja2 import TemplateError
+
+    check_template(tokenizer)
+    try:
+        return str(_applied(tokenizer, [message.as_dict() for message in messages], tools, opened))
+    except (TemplateError, TypeError) as error:
+        raise UserError(f"the chat template refuses the conversation: {error}", where, "change its roles") from error
+
+
+def _applied(tokenizer: Any, turns: Any, tools: Tools, opened: bool) -> Any:
+    return tokenizer.apply_chat_template(turns, tools=list(tools) or None, tokenize=False, add_generation_prompt=opened)

@@ -1,4 +1,4 @@
-"""What it means to score: a number for each response by itself, the higher the better, in the scorer's own unit."""
+"""What it means to score: a number for each response, the higher the better, in the scorer's own unit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,5 +22,8 @@ class Scorer(Protocol):
     def name(self) -> str: ...
 
     def score(self, items: Sequence[ScoredItem]) -> list[float | None]:
-        """One score per item, in order; None where it could not be had, which is never taken for a low score."""
+        """One score per item, in order; None where it could not be had, which is never taken for a low score.
+
+        All responses to a prompt come in one call: there are scorers that compare them.
+        """
         ...

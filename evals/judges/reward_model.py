@@ -7,10 +7,11 @@ from functools import cached_property
 from typing import Any
 
 from evals.asking import ChatModel, Keep, Question, Reply, forget
-from evals.errors import ModelError, UserError
+from evals.errors import ModelError
 from evals.judging import Match, Verdict
 from evals.model_files import fingerprint, local_model
 from evals.prompts import EvaluationPrompt, Message
+from evals.rendering import check_template, encode_answered
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,12 @@ class RewardModel:
     def ask(self, questions: Sequence[Question], keep: Keep = forget) -> list[Reply]:
         """One reply per question, in order; each is handed to `keep` with its batch.
 
-        Raises ModelError for a model that cannot be loaded or whose reward is not named, UserError for one without a chat template.
+        Raises ModelError for a model that cannot be loaded or whose reward is not named, or that has no chat template.
         """
         import torch
 
         tokenizer, model = self._loaded
-        encoded = [self._encode(tokenizer, question) for question in questions]
+        encoded = [encode_answered(tokenizer, question.messages, question.id) for question in questions]
         replies = [Reply(failure=f"longer than {self.max_length} tokens")] * len(encoded)
         order = sorted((n for n, tokens in enumerate(encoded) if len(tokens) <= self.max_length), key=lambda n: len(encoded[n]))
         for start in range(0, len(order), self.batch_size):
@@ -113,9 +114,6 @@ class RewardModel:
         what = f"the reward model has {count} outputs, not one" if self.output is None else f"{self.output} names none of {count} outputs"
         raise ModelError(what, self.model, 'say which is the reward with `output`: its number from 0, "mean", or a weight for each')
 
-    def _encode(self, tokenizer: Any, question: Question) -> list[int]:
-        return list(tokenizer.apply_chat_template([message.as_dict() for message in question.messages], return_dict=False))
-
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         import torch
@@ -128,8 +126,7 @@ class RewardModel:
             model = AutoModelForSequenceClassification.from_pretrained(directory, dtype="auto", **trusted)
         except (OSError, ValueError) as error:
             raise ModelError(f"the reward model cannot be loaded: {error}", self.model, "give a sequence classification model") from error
-        if not tokenizer.chat_template:
-            raise UserError("the reward model's tokenizer has no chat template", self.model, "save the tokenizer with its `chat_template`")
+        check_template(tokenizer)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         model.config.pad_token_id = tokenizer.pad_token_id

@@ -17,7 +17,7 @@ from orchestrator.settings import (
     Section,
     VllmJudgeSettings,
 )
-from orchestrator.settings.scoring import RatingSettings, ScorerSettings
+from orchestrator.settings.scoring import PairRankerSettings, RatingSettings, ScorerSettings
 
 # What these settings say about pairs is not the model's business.
 _OF_PAIRS = {"kind", "protocol", "order", "swap_sample", "seed"}
@@ -72,7 +72,7 @@ def judge_gpus(settings: Section) -> float:
     """GPUs that the actor of a judge or a scorer holds, once the cluster is joined."""
     if isinstance(settings, VllmJudgeSettings):
         return gpus_or_default(settings.gpus) * settings.tensor_parallel
-    return gpus_or_default(settings.gpus) if isinstance(settings, RewardModelSettings) else 0.0
+    return gpus_or_default(settings.gpus) if isinstance(settings, RewardModelSettings | PairRankerSettings) else 0.0
 
 
 def scorer_gpus(settings: ScorerSettings) -> float:

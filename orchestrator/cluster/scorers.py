@@ -7,12 +7,14 @@ from typing import Any
 
 import ray
 
+from evals.chat_models.remembering import remembered
+from evals.prompts import EvaluationPrompt
 from evals.scoring import ScoredItem, Scorer
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.judges import judge_model, replies_directory, reward_model, scorer_gpus
 from orchestrator.output import send_output_to
 from orchestrator.settings.evaluation import RewardModelSettings, VerifierSettings
-from orchestrator.settings.scoring import ClosenessSettings, RatingSettings, ScorerSettings
+from orchestrator.settings.scoring import ClosenessSettings, PairRankerSettings, RatingSettings, ScorerSettings
 
 
 def make_scorer(settings: ScorerSettings, replies: Path) -> Scorer:
@@ -21,6 +23,10 @@ def make_scorer(settings: ScorerSettings, replies: Path) -> Scorer:
         from evals.scorers.reward_model import RewardModelScorer
 
         return RewardModelScorer(reward_model(settings, replies))
+    if isinstance(settings, PairRankerSettings):
+        from evals.scorers.pair_ranker import PairRanker, PairRankerScorer
+
+        return PairRankerScorer(remembered(PairRanker(**settings.model_dump(exclude={"kind", "gpus"})), replies))
     if isinstance(settings, RatingSettings):
         from evals.scorers.rating import RatingScorer
 
@@ -62,11 +68,13 @@ def start_scorers(name: str, settings: ScorerSettings, count: int, cache: Path, 
 
 
 def score_with(actors: Sequence[Any], items: Sequence[ScoredItem]) -> list[float | None]:
-    """Scores in the order of the items, which are dealt out to the actors so that each has about as much text.
+    """Scores in the order of the items, which are dealt out to the actors prompt by prompt, so that each has about as much text.
 
     An actor that dies starts again, and is asked again. Raises what a scorer raises.
     """
-    shares = dealt([len(item.prompt.text) + len(item.text) for item in items], len(actors))
+    groups = by_prompt(items)
+    costs = [sum(len(items[number].prompt.text) + len(items[number].text) for number in group) for group in groups]
+    shares = [[number for group in share for number in groups[group]] for share in dealt(costs, len(actors))]
     with ThreadPoolExecutor(len(actors)) as callers:
         found = list(
             callers.map(lambda share: ask(share[0].score, [items[number] for number in share[1]]), zip(actors, shares, strict=False))
@@ -76,6 +84,14 @@ def score_with(actors: Sequence[Any], items: Sequence[ScoredItem]) -> list[float
         for number, score in zip(share, of_share, strict=True):
             scores[number] = score
     return scores
+
+
+def by_prompt(items: Sequence[ScoredItem]) -> list[list[int]]:
+    """The numbers of the items of each prompt."""
+    groups: dict[EvaluationPrompt, list[int]] = {}
+    for number, item in enumerate(items):
+        groups.setdefault(item.prompt, []).append(number)
+    return list(groups.values())
 
 
 def dealt(costs: Sequence[int], parts: int) -> list[list[int]]:

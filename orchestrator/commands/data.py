@@ -85,7 +85,7 @@ def select(  # noqa: PLR0913 (the options of the command)
     seed: Annotated[int | None, typer.Option(help="That of `random`. Default: 0.")] = None,
     context: Annotated[int, typer.Option(help="Prompt and response together, in tokens.")] = 2048,
     precision: Annotated[str, typer.Option(help="bf16 or fp32, as training will have it.")] = "bf16",
-    limit: Annotated[int | None, typer.Option(help="Only the first so many rows.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many pairs.")] = None,
     cache: Annotated[Path, typer.Option(help="Where scores are kept for a search's trials.")] = Path("~/.cache/daa-orchestrator"),
 ) -> None:
     """Keep the pairs that are worth training on, and tell what was kept.

@@ -4,10 +4,13 @@ from pathlib import Path
 
 from evals.whole_files import save_rows
 from orchestrator.errors import DataFormatError, SettingsError
-from orchestrator.preferences.reading import load_pairs
+from orchestrator.preferences.reading import read_pairs
+from orchestrator.preferences.rows import write_quarantine
 from orchestrator.preferences.tokenization import Lengths
 from orchestrator.preferences.writing import row_of
+from orchestrator.report.data_checks import shown_rows
 from orchestrator.report.selections import selection_page
+from orchestrator.report.terminal import show
 from orchestrator.selection.rejection_sampling import all_accepted
 from orchestrator.settings import SelectionSettings, TrainingSettings
 
@@ -15,27 +18,33 @@ from orchestrator.settings import SelectionSettings, TrainingSettings
 def select_file(
     file: str, out: Path, settings: SelectionSettings, training: TrainingSettings, of: tuple[str | None, int, int | None], cache: Path
 ) -> None:
-    """Write the kept pairs to `out` and the page beside it; `of` are the model, the context in tokens and the limit of rows.
+    """Write the kept pairs to `out` and the page beside it; `of` are the model, the context in tokens and the limit of pairs.
 
-    Raises SettingsError without a model, and what reading and choosing refuse.
+    Rows that give no pair are listed beside them too. Raises SettingsError without a model, and what reading and choosing refuse.
     """
     from orchestrator.training.selection_run import choose
 
     model, context, limit = of
     if model is None:
         raise SettingsError("no model is given", "daa data select", "name the one that training will start from: --model DIR")
-    pairs = load_pairs(file, limit)
-    read = len(pairs)
+    reading = read_pairs(file, limit)
+    print(*reading.kinds, sep="\n")
+    pairs = reading.pairs
     if settings.metric == "rejection_sampling":
         pairs = all_accepted(pairs, settings.tau, settings.eta)
     if not pairs:
-        what = f"none of {read} rows has two responses whose rewards are far enough apart"
+        what = f"none of {len(reading.pairs)} pairs has two responses whose rewards are far enough apart"
         raise DataFormatError(what, file, "lower --eta or --tau, or choose another metric")
     chosen = choose(model, pairs, Lengths(context), settings, training, str(cache.expanduser() / "reference"))
-    save_rows(out, (row_of(pairs[place]) for place in chosen.kept))
+    save_rows(out, (row_of(chosen.texts[place]) for place in chosen.kept))
     margins = {"reward margin": chosen.margins.explicit, "implicit margin, nats a token": chosen.margins.known_implicit()}
     page = out.with_suffix(".md")
-    page.write_text(selection_page(settings, pairs, chosen.pairs, margins, chosen.kept), encoding="utf-8")
+    page.write_text(selection_page(settings, chosen.texts, chosen.pairs, margins, chosen.kept), encoding="utf-8")
     left_out = f"; {len(chosen.identical)} have the same response twice after truncation" if chosen.identical else ""
-    print(f"{read} rows read, {len(pairs)} pairs, {len(chosen.kept)} kept by {settings.metric}{left_out}")
+    unused = (*reading.bad, *reading.set_aside, *chosen.unfit)
+    if unused:
+        quarantine = out.with_suffix(".quarantine.jsonl")
+        write_quarantine(quarantine, unused)
+        show(shown_rows(unused, quarantine))
+    print(f"{len(chosen.kept)} of {len(chosen.texts)} pairs kept by {settings.metric}{left_out}")
     print(f"the pairs: {out}\nwhat was kept: {page}")

@@ -6,7 +6,7 @@ from itertools import takewhile
 from typing import Any
 
 from evals.prompts import Message
-from evals.rendering import check_template
+from evals.rendering import check_template, encode_answered
 from orchestrator.errors import DataFormatError
 from orchestrator.preferences.holding_out import USUAL_SHARE, held_numbers
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
@@ -51,10 +51,9 @@ def tokenize_conversations(
     return RewardData(train, validation, len(found) - len(different))
 
 
-def conversation_ids(tokenizer: Any, prompt: Sequence[Message], response: str, context: int) -> tuple[int, ...]:
-    """Token ids of a conversation that ends with the response, up to the last one that is no padding."""
-    turns = [message.as_dict() for message in (*prompt, Message("assistant", response))]
-    ids = list(tokenizer.apply_chat_template(turns, return_dict=False))[:context]
+def _conversation(tokenizer: Any, pair: PreferencePair, response: str, length: int) -> tuple[int, ...]:
+    """The first tokens of the conversation that ends with the response, up to the last one that is no padding."""
+    ids = encode_answered(tokenizer, (*pair.prompt, Message("assistant", response)), pair.origin)[:length]
     while ids and ids[-1] == tokenizer.pad_token_id:
         ids.pop()
     return tuple(ids)
@@ -62,7 +61,7 @@ def conversation_ids(tokenizer: Any, prompt: Sequence[Message], response: str, c
 
 def _tokenized(tokenizer: Any, pair: PreferencePair, context: int) -> TokenizedPair:
     """Both conversations behind what they have in common; each has room for the token that is not read."""
-    chosen, rejected = (conversation_ids(tokenizer, pair.prompt, text, context - 1) for text in (pair.chosen, pair.rejected))
+    chosen, rejected = (_conversation(tokenizer, pair, text, context - 1) for text in (pair.chosen, pair.rejected))
     alike = len(list(takewhile(lambda both: both[0] == both[1], zip(chosen, rejected, strict=False))))
     if not alike:
         raise DataFormatError("the chat template leaves nothing of the conversation", pair.origin, "choose another model or template")

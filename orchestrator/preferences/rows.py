@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import DataFormatError
+from orchestrator.errors import DataFormatError, UserError
 
 PAIR_HELP = 'each row needs "prompt", "chosen" and "rejected" (text, or lists of {"role", "content"} messages)'
 
@@ -42,6 +42,11 @@ class BadRow:
     def error(self) -> DataFormatError:
         """The refusal of the data for this row."""
         return DataFormatError(self.reason, self.origin, self.cure)
+
+
+def unfit(errors: Iterable[UserError]) -> tuple[BadRow, ...]:
+    """The rows whose pairs cannot be used, each once, however many pairs it gave."""
+    return tuple({error.where: BadRow("", error.where, error.what, error.cure) for error in errors}.values())
 
 
 @dataclass(frozen=True)

@@ -63,16 +63,6 @@ def tokenize(
     return TokenizedData(kept, len(tokenized) - len(different), validation, tuple(left_out))
 
 
-def tokenize_each(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths) -> list[TokenizedPair]:
-    """Every pair, in order, those that truncation made identical too, without mismatched responses. Raises as `tokenize` does."""
-    made = []
-    for found in fitted(tokenizer, pairs, lengths):
-        if isinstance(found, UserError):
-            raise found
-        made.append(found)
-    return made
-
-
 def fitted(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths) -> Iterator[TokenizedPair | UserError]:
     """The pairs as tokens, in order, their responses cut; or why one cannot be: the template refuses it, or its prompt leaves no room.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from orchestrator.settings.scoring import ScorerSettings
+from orchestrator.settings.scoring import PairRankerSettings, ScorerSettings
 from orchestrator.settings.section import Section
 
 
@@ -92,4 +92,7 @@ class RoundsSettings(Section):
             raise ValueError('revision is given and pairing is not "pareto": set it, or remove the section')
         if self.pairing == "pareto" and len(self.scorers) < 2:
             raise ValueError('pairing "pareto" compares by several scorers, and one is given: add another [[rounds.scorers]]')
+        if self.revision is not None and any(isinstance(scorer, PairRankerSettings) for scorer in self.scorers):
+            what = "a pair_ranker scores responses against each other, and revisions are scored without the responses that they revise"
+            raise ValueError(f"{what}: use other scorers, or remove `revision`")
         return self

@@ -1,10 +1,10 @@
-"""How responses are scored, each by itself."""
+"""How responses are scored."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from orchestrator.settings.evaluation import OpenAISettings, RewardModelSettings, VerifierSettings, VllmJudgeSettings
 from orchestrator.settings.section import Section
@@ -15,6 +15,22 @@ class RatingSettings(Section):
 
     kind: Literal["judge"]
     model: Annotated[OpenAISettings | VllmJudgeSettings, Field(discriminator="kind")]
+
+
+class PairRankerSettings(Section):
+    """A model of PairRM's architecture compares each two responses to a prompt in both orders; the score is how far one leads the others.
+
+    Prompts are cut at `source_length` tokens, and responses where both together take what the prompt leaves of that and twice
+    `candidate_length`; `batch_size` comparisons are read at a time. Each actor is on a GPU where the cluster has any.
+    """
+
+    kind: Literal["pair_ranker"]
+    model: str
+    gpus: NonNegativeFloat | None = None
+    batch_size: PositiveInt = 16
+    source_length: Annotated[int, Field(ge=16)] = 1224
+    candidate_length: Annotated[int, Field(ge=16)] = 412
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
 
 
 class ClosenessSettings(Section):
@@ -31,5 +47,6 @@ class LengthSettings(Section):
 
 
 ScorerSettings = Annotated[
-    RewardModelSettings | RatingSettings | VerifierSettings | ClosenessSettings | LengthSettings, Field(discriminator="kind")
+    RewardModelSettings | PairRankerSettings | RatingSettings | VerifierSettings | ClosenessSettings | LengthSettings,
+    Field(discriminator="kind"),
 ]

@@ -11,7 +11,7 @@ from orchestrator.policy.scores import Needs
 from orchestrator.preferences.mixing import mixed
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.preferences.reading import Reading, read_pairs
-from orchestrator.preferences.rows import BadRow, SetAside
+from orchestrator.preferences.rows import BadRow, SetAside, unfit
 from orchestrator.preferences.tokenization import Lengths, tokenize
 from orchestrator.settings import DataSettings
 
@@ -45,8 +45,8 @@ def _loaded(model: str, settings: str) -> Inputs:
     read = read_sources(data)
     tokenizer = load_tokenizer(model)
     made = tokenize(tokenizer, read.pairs, Lengths(data.context), data.validation_pairs, leave_out=data.bad_rows != "refuse")
-    unfit = {error.where: BadRow("", error.where, error.what, error.cure) for error in made.left_out}
-    return Inputs(tokenizer, made.pairs, made.identical, made.validation, read.kinds, (*read.bad, *read.set_aside, *unfit.values()))
+    unused = (*read.bad, *read.set_aside, *unfit(made.left_out))
+    return Inputs(tokenizer, made.pairs, made.identical, made.validation, read.kinds, unused)
 
 
 def read_sources(data: DataSettings) -> Reading:

@@ -10,11 +10,13 @@ from pydantic import TypeAdapter
 from evals.errors import UserError
 from evals.prompts import EvaluationPrompt, Message
 from evals.scoring import ScoredItem
-from orchestrator.cluster.scorers import dealt, make_scorer, score_with, start_scorers
+from orchestrator.cluster.judges import scorer_gpus
+from orchestrator.cluster.scorers import by_prompt, dealt, make_scorer, score_with, start_scorers
 from orchestrator.cluster.session import ray_session
 from orchestrator.settings import ClusterSettings
 from orchestrator.settings.scoring import ScorerSettings
 from tests.evals.test_reward_model import make_reward_model
+from tests.evals.tiny_pair_ranker import make_pair_ranker
 
 ITEMS = [
     ScoredItem(EvaluationPrompt(f"{n}", (Message("user", f"say {n}"),), reference="fox", answer="fox"), "fox " * (n % 5 + 1))
@@ -49,6 +51,19 @@ def test_what_a_reward_models_settings_say_reaches_it(tiny_model: Path, tmp_path
     assert len(names) == 3
 
 
+def test_what_a_pair_rankers_settings_say_reaches_it_and_it_holds_a_gpu_where_there_is_one(tmp_path: Path) -> None:
+    directory = str(make_pair_ranker(tmp_path / "ranker"))
+    settings = settings_of(kind="pair_ranker", model=directory, source_length=100, candidate_length=50, precision="bf16", gpus=0.5)
+    name = make_scorer(settings, tmp_path).name
+    assert name.startswith(f"pair ranker {directory} (") and name.endswith("cut at 100 + 2 x 50 tokens, bf16")
+    assert scorer_gpus(settings) == 0.5
+
+
+def test_responses_to_a_prompt_stay_together() -> None:
+    items = [ITEMS[0], ITEMS[1], ScoredItem(ITEMS[0].prompt, "another"), ITEMS[2]]
+    assert by_prompt(items) == [[0, 2], [1], [3]]
+
+
 def test_items_are_dealt_out_by_their_lengths_each_once() -> None:
     shares = dealt([100, 1, 1, 1, 97], 2)
     assert sorted(number for share in shares for number in share) == list(range(5))
@@ -72,5 +87,10 @@ def test_two_actors_score_as_one_does_in_order_also_after_one_was_killed(tiny_mo
         (refusing,) = start_scorers("verifier", settings_of(kind="verifier"), 1, tmp_path / "cache", tmp_path)
         with pytest.raises(UserError, match="neither `answer` nor `pattern`"):
             score_with([refusing], [ScoredItem(EvaluationPrompt("q", ITEMS[0].prompt.messages), "fox")])
+        ranking = settings_of(kind="pair_ranker", model=str(make_pair_ranker(tmp_path / "ranker")))
+        several = [ScoredItem(item.prompt, f"{item.text}{word}") for word in ("one", "two", "three") for item in ITEMS]
+        rankers = start_scorers("ranker", ranking, 2, tmp_path / "ranked", tmp_path)
+        ranked = make_scorer(ranking, tmp_path / "alone").score(several)
+        assert score_with(rankers, several) == pytest.approx(ranked, abs=1e-5) and None not in ranked
     replies = list((tmp_path / "cache" / "replies").glob("*.jsonl"))
     assert len(replies) == 1 and len(replies[0].read_text().splitlines()) == len(ITEMS)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from evals.comparison import compare_verdicts
 from evals.prompts import Message
@@ -60,6 +61,14 @@ def test_rounds_that_cannot_be_are_refused() -> None:
         required_rounds(settings(rounds=None))
     with pytest.raises(SettingsError, match="adapters"):
         required_rounds(settings(training={"lora": {}}))
+
+
+def test_revisions_are_refused_beside_a_scorer_that_would_have_to_see_what_they_revise() -> None:
+    ranker = {"kind": "pair_ranker", "model": "m"}
+    given = {"scorers": [ranker, {"kind": "length"}], "pairing": "pareto"}
+    assert rounds(**given).scorers[0].kind == "pair_ranker"
+    with pytest.raises(ValidationError, match="scored without the responses that they revise"):
+        rounds(**given, revision={})
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, [72]), (2, [48, 72]), (3, [24, 48, 72]), (5, [24, 48, 72])], ids=str)

@@ -1,0 +1,65 @@
+"""`daa data select` says what it read, keeps what is worth training on, and sets aside every row without a pair."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator import cli
+
+ROWS = [
+    {"prompt": "say fox", "chosen": "fox", "rejected": "the dog", "chosen_reward": 2, "rejected_reward": 1},
+    {"prompt": "say cat", "chosen": "cat"},
+    {"prompt": "say " + "word " * 200, "chosen": "word", "rejected": "dog", "chosen_reward": 9, "rejected_reward": 1},
+    {"prompt": "say ox", "chosen": "ox", "rejected": "a dog", "chosen_reward": 5, "rejected_reward": 1},
+]
+
+
+def select(data: Path, model: Path, *more: object) -> tuple[int, Path]:
+    """The exit code, and the file of selected pairs."""
+    out = data.parent / "chosen.jsonl"
+    words = [data, "--model", model, "--out", out, "--metric", "reward_margin", "--precision", "fp32", "--cache", data.parent, *more]
+    try:
+        cli.main(["data", "select", *map(str, words)])
+    except SystemExit as ended:
+        return int(ended.code or 0), out
+    return 0, out
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Four rows: two are good, one lacks a response, the prompt of one is too long for a context of 100."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return file
+
+
+def test_rows_without_a_pair_and_prompts_without_room_are_set_aside_and_the_others_chosen_from(
+    data: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out = select(data, tiny_model, "--fraction", 0.5, "--context", 100)
+    screen = capsys.readouterr().out.replace("\n", " ")
+    assert code == 0
+    assert [json.loads(line)["chosen"] for line in out.read_text().splitlines()] == ["ox"]
+    assert "rows.jsonl: prompt/chosen/rejected" in screen and "1 of 2 pairs kept by reward_margin" in screen
+    aside = [json.loads(line) for line in out.with_suffix(".quarantine.jsonl").read_text().splitlines()]
+    assert [row["where"] for row in aside] == [f"{data}:2", f"{data}:3"]
+    assert "no `rejected`" in aside[0]["reason"] and aside[0]["row"] == ROWS[1]
+    assert "leaves no room" in aside[1]["reason"]
+    assert f"2 rows gave no pair; all are in {out.with_suffix('.quarantine.jsonl')}" in screen
+
+
+def test_without_a_bad_row_nothing_is_set_aside(data: Path, tiny_model: Path) -> None:
+    data.write_text("".join(json.dumps(row) + "\n" for row in (ROWS[0], ROWS[3])))
+    code, out = select(data, tiny_model, "--fraction", 1.0)
+    assert code == 0 and len(out.read_text().splitlines()) == 2
+    assert not out.with_suffix(".quarantine.jsonl").exists()
+
+
+def test_data_of_which_no_pair_fits_are_refused_with_the_first_reason(
+    data: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out = select(data, tiny_model, "--context", 2)
+    told = capsys.readouterr().err
+    assert code == 2 and not out.exists()
+    assert "none of 3 pairs fits" in told and f"{data}:1" in told.replace("\n", "")
