@@ -38,7 +38,7 @@ def selected(settings: Settings, inputs: Any) -> int:
 
     Raises DataFormatError when any selection that is searched keeps too few.
     """
-    from orchestrator.selection.choosing import explicit_margins
+    from orchestrator.selection.choosing import count_selected, explicit_margins
 
     margins = explicit_margins(inputs.pairs)
     counts = [count_selected(selection, margins) for selection in (settings.selection, *searched_selections(settings))]

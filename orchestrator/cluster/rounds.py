@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from evals.prompts import load_prompts
 from evals.whole_files import save_json
+from orchestrator.cluster.asking import ask
 from orchestrator.cluster.evaluation_actors import start_judge
 from orchestrator.cluster.generating import Generation, start_engines
 from orchestrator.cluster.judges import replies_directory
@@ -17,8 +20,9 @@ from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.single_runs import replace_methods, train_model
 from orchestrator.cluster.workshop import Made, Scoring, Workshop
 from orchestrator.errors import UserError
+from orchestrator.policy.merging import merge_adapters
 from orchestrator.report.narration import Narrator, narrated
-from orchestrator.rounds.plan import required_rounds, round_settings
+from orchestrator.rounds.plan import merges_adapters, required_rounds, round_settings
 from orchestrator.rounds.results import RoundResult, gains, table
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
@@ -75,13 +79,21 @@ class _Rounds:
         models = [base, *(result.model for result in before)]
         made = self._data(number, models, place)
         own = round_settings(self._settings, models, made and made.pairs)
-        model = str(train_model(own, self._trial, place))
+        model = str(self._whole(train_model(own, self._trial, place), place))
         result = RoundResult(number, model, *self._score(model, place), made.told if made else {})
         card = result.scorecard
         self._story.say(f"round {number}: win rate {card['win_rate']:.1f} ({card['low']:.1f}–{card['high']:.1f}), {card['judged']} judged")
         if (gain := gains([*before[-1:], result])[-1]) is not None:
             self._story.say(f"round {number}: {gain.difference:+.1f} points over the round before ({gain.low:+.1f} to {gain.high:+.1f})")
         return result
+
+    def _whole(self, model: Path, place: Path) -> Path:
+        """The round's model as later rounds load it. Merging has a process of its own, whose memory goes with it."""
+        if not merges_adapters(self._settings):
+            return model
+        whole = place / "merged"
+        ask(ray.remote(num_cpus=0)(merge_adapters), model, whole, self._settings.training.dtype)
+        return whole
 
     def _data(self, number: int, models: Sequence[str], place: Path) -> Made | None:
         """The round's own data; None for a first round on the given pairs."""

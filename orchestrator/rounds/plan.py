@@ -8,13 +8,17 @@ from orchestrator.settings import DataSettings, RoundsSettings, Settings
 
 
 def required_rounds(settings: Settings) -> RoundsSettings:
-    """The settings' rounds. Raises SettingsError for settings that have none, or that rounds cannot be trained with."""
+    """The settings' rounds. Raises SettingsError for settings that have none."""
     if settings.rounds is None:
         raise SettingsError("there is no [rounds] in the settings", "rounds", "add the section; jobs/examples has some")
-    if settings.training.lora is not None and settings.rounds.start == "previous" and settings.rounds.count > 1:
-        what = "a round of adapters would start from the adapters of the round before"
-        raise SettingsError(what, "training.lora", 'train all weights, or set rounds.start = "base"')
     return settings.rounds
+
+
+def merges_adapters(settings: Settings) -> bool:
+    """Whether a round's adapters are merged into their base: later rounds start from the model, or compare the policy with it."""
+    rounds = required_rounds(settings)
+    is_loaded = rounds.start == "previous" or rounds.reference == "extrapolated" or rounds.past_references
+    return settings.training.lora is not None and rounds.count > 1 and is_loaded
 
 
 def round_settings(settings: Settings, models: Sequence[str], data: Path | None) -> Settings:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from evals.comparison import compare_verdicts
 from evals.prompts import Message
 from orchestrator.errors import SettingsError
-from orchestrator.rounds.plan import boundaries, reference, required_rounds, round_settings
+from orchestrator.rounds.plan import boundaries, merges_adapters, reference, required_rounds, round_settings
 from orchestrator.rounds.results import RoundResult, gains, table
 from orchestrator.rounds.rewriting import INSTRUCTIONS, evolved, evolving, revising
 from orchestrator.rounds.sampling import prompt_of
@@ -59,8 +59,22 @@ def test_past_models_are_further_references_and_the_base_stands_in_for_them_at_f
 def test_rounds_that_cannot_be_are_refused() -> None:
     with pytest.raises(SettingsError, match="there is no"):
         required_rounds(settings(rounds=None))
-    with pytest.raises(SettingsError, match="adapters"):
-        required_rounds(settings(training={"lora": {}}))
+
+
+@pytest.mark.parametrize(
+    ("given", "is_merged"),
+    [
+        ({}, True),
+        ({"count": 1}, False),
+        ({"start": "base"}, False),
+        ({"start": "base", "past_references": True}, True),
+        ({"start": "base", "reference": "extrapolated"}, True),
+    ],
+)
+def test_adapters_are_merged_where_a_later_round_loads_the_model(given: dict[str, Any], is_merged: bool) -> None:
+    own = rounds(**given).model_dump()
+    assert merges_adapters(settings(rounds=own, training={"lora": {}})) is is_merged
+    assert not merges_adapters(settings(rounds=own))
 
 
 def test_revisions_are_refused_beside_a_scorer_that_would_have_to_see_what_they_revise() -> None:
