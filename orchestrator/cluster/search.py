@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.capability_runs import suite_of
 from orchestrator.cluster.evaluation_actors import LedgerActor, start_judge
@@ -17,7 +19,8 @@ from orchestrator.cluster.placement import held_gpus
 from orchestrator.cluster.proxies import actor_name
 from orchestrator.cluster.searchers import check_installed
 from orchestrator.cluster.session import ray_session
-from orchestrator.cluster.training_workers import Gang, GangsActor
+from orchestrator.cluster.streaming import stream_inputs
+from orchestrator.cluster.training_workers import Gang, GangsActor, inputs_of
 from orchestrator.cluster.trial_rounds import begin_rounds
 from orchestrator.cluster.tuning import tune_trials
 from orchestrator.errors import ClusterError, UserError
@@ -93,8 +96,8 @@ def _run(settings: Settings, directory: Path) -> Outcome:
         story.say_path("everything goes to", directory)
         story.say_path("the libraries' own output goes to", directory / "logs")
         # Given pairs that are only asked for their prompts are not trained on.
-        if settings.world is None and (settings.rounds is None or settings.rounds.first == "data"):
-            _check_inputs(settings)
+        if settings.world is None and not settings.data.streaming and (settings.rounds is None or settings.rounds.first == "data"):
+            _check_inputs(settings, directory)
         if settings.finals.capability is not None:
             suite_of(settings.finals.capability)
         try:
@@ -118,25 +121,26 @@ def _announce(settings: Settings, story: Narrator) -> None:
 
 
 def _search(settings: Settings, directory: Path, story: Narrator) -> None:
+    inputs = None
+    if settings.data.streaming:
+        # While the whole cluster is free for it, and before a GPU waits for data that are refused.
+        settings, inputs = prepared(settings, story, directory)
     actors = _start_actors(settings, directory)
     settings = in_world(settings, story.say)
     if settings.rounds is not None:
         with story.waiting("making the first round's data"):
             rounds, settings = begin_rounds(settings, directory, engine_names(settings.cluster), HUB)
         actors.others.append(rounds)
-    settings, inputs = prepared(settings, story, directory)
+    if inputs is None:
+        settings, inputs = prepared(settings, story, directory)
     count = _selected(settings, inputs)
     if settings.rounds is not None or "selection" in settings.search.space:
         # Trials on different pairs take equally many steps, so that their checkpoints can be compared.
         steps = settings.training.total_steps(count)
         settings = settings.model_copy(update={"training": settings.training.model_copy(update={"steps": steps})})
     (directory / "settings.json").write_text(json.dumps(settings.json_ready(), indent=2) + "\n", encoding="utf-8")
-    story.say(
-        f"{len(inputs.pairs)} pairs to train on"
-        + (f", {len(inputs.validation)} held out" if inputs.validation else "")
-        + (f" ({inputs.identical} left out: both answers are the same)" if inputs.identical else "")
-        + (f"; {count} of them chosen by {settings.selection.metric}" if count < len(inputs.pairs) else "")
-    )
+    chosen = f"; {count} of them chosen by {settings.selection.metric}" if count < len(inputs.pairs) else ""
+    story.say(_told(inputs) + chosen)
     plan = _plan(settings, count)
     with story.waiting("warming up engines and judge; trials begin meanwhile"):
         ask(actors.hub.begin, settings, plan)
@@ -156,6 +160,15 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     if settings.evaluation.held_out is not None or settings.finals.capability is not None:
         play_finals(settings, actors.hub, directory, story)
     ask(actors.hub.close)
+
+
+def _told(inputs: Any) -> str:
+    """How many pairs there are."""
+    return (
+        f"{len(inputs.pairs)} pairs to train on"
+        + (f", {len(inputs.validation)} held out" if inputs.validation else "")
+        + (f" ({inputs.identical} left out: both answers are the same)" if inputs.identical else "")
+    )
 
 
 def _measure_base(hub: Any, story: Narrator) -> None:
@@ -213,22 +226,25 @@ def _start_actors(settings: Settings, directory: Path) -> _Actors:
 def prepared(settings: Settings, story: Narrator, directory: Path) -> tuple[Settings, Any]:
     """Make the settings' world, if they name one, and load the inputs as the workers will; rows without a pair go to `directory`."""
     settings = in_world(settings, story.say)
-    inputs = _check_inputs(settings)
+    if settings.data.streaming:
+        with story.waiting("streaming the pairs into the cache"):
+            stream_inputs(settings, directory, lambda line: story.say(escape(line)))
+    inputs = _check_inputs(settings, directory)
     story.data_read(inputs.kinds, inputs.unused, directory)
     return settings, inputs
 
 
-def _check_inputs(settings: Settings) -> Any:
+def _check_inputs(settings: Settings, directory: Path) -> Any:
     """Load, tokenise and check the data, so that bad input is refused here and not by a worker."""
     from evals.prompts import load_prompts
-    from orchestrator.training.inputs import check_needs, load_inputs
+    from orchestrator.training.inputs import check_needs
 
     assert settings.model.base is not None and settings.data.sources and settings.evaluation.prompts is not None
     for prompts in filter(None, (settings.evaluation.prompts, settings.evaluation.held_out)):
         load_prompts(prompts)
-    inputs = load_inputs(settings.model.base, settings.data)
+    inputs = inputs_of(settings, directory)
     needs = {name: method_named(name)().needs for name in settings.search.arms}
-    check_needs(needs, [*inputs.pairs, *inputs.validation], settings.data.named, len(settings.model.references))
+    check_needs(needs, inputs, settings.data.named, len(settings.model.references))
     _selected(settings, inputs)
     return inputs
 

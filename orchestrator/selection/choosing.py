@@ -56,10 +56,10 @@ METRICS: Mapping[str, Callable[[SelectionSettings, Margins], np.ndarray]] = {
 }
 
 
-def selected(settings: SelectionSettings, margins: Margins) -> list[int]:
+def selected(settings: SelectionSettings, margins: Margins) -> Sequence[int]:
     """Which of N pairs are kept, in the order of the data. Raises DataFormatError for rewards that are absent, or when no pair is left."""
     if settings.metric == "all":
-        return list(range(len(margins)))
+        return range(len(margins))
     pool = _pool(settings, margins)
     if settings.metric == "rejection_sampling":
         return pool.tolist()
