@@ -183,6 +183,8 @@ def _tokenize(model: str, recipe: Recipe, shards: Path, batch: Any) -> Any:
             name, was_there = make_shard(_tokenizer(model), recipe, bytes(chunk), shards)
         except DaaError as refusal:
             error = _told(refusal)
+        except OSError as failure:
+            error = _told(ClusterError(f"the tokens cannot be written: {failure}", str(shards), "make room there, or set another `cache`"))
     return {"name": [name], "was_there": [was_there], "error": [error]}
 
 

@@ -44,15 +44,17 @@ class _Opened:
 
     def __init__(self, source: ShardedSource, shards: Path) -> None:
         files = [shard_file(shards, name) for name in source.shards]
-        opened = [Shard(file) for file in files]
-        self.counts = [len(shard) for shard in opened]
+        self.told = Told()
+        columns: list[tuple[np.ndarray, np.ndarray]] = []
+        for file in files:
+            shard = Shard(file)
+            self.told.add(shard.told["kinds"])
+            columns.append((shard.column("state"), shard.column("prompt_key")))
+        self.states, self.prompt_keys = (_joined([column[part] for column in columns]) for part in (0, 1))
+        self.counts = [len(states) for states, _ in columns]
         before = [0, *accumulate(self.counts)][:-1]
         rooms = [None if source.limit is None else source.limit - start for start in before]
         self.source, self.rows = source, ShardedRows(files, before, rooms)
-        self.states, self.prompt_keys = (_joined([shard.column(name) for shard in opened]) for name in ("state", "prompt_key"))
-        self.told = Told()
-        for shard in opened:
-            self.told.add(shard.told["kinds"])
 
     def taken(self) -> np.ndarray:
         """Which of the source's pairs are taken, those that are taken twice twice."""

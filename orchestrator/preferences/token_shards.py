@@ -89,7 +89,7 @@ class Shard:
 
     def pair(self, number: int) -> TokenizedPair:
         """One pair, without a mismatched response."""
-        prompt, chosen, rejected = (self._tokens(side, number) for side in _SIDES)
+        prompt, chosen, rejected = (self.side(name, number) for name in _SIDES)
         start, end = self._others[0][number : number + 2]
         inner, values = self._others[1:]
         others = tuple(MappedTokens(values[inner[place] : inner[place + 1]]) for place in range(start, end))
@@ -97,13 +97,14 @@ class Shard:
         return TokenizedPair(prompt, chosen, rejected, better, worse, others, tuple(self._other_rewards[start:end].tolist()))
 
     def side(self, name: str, number: int) -> MappedTokens:
-        """The "chosen" or the "rejected" response of one pair."""
-        return self._tokens(name, number)
+        """The "prompt", the "chosen" or the "rejected" response of one pair."""
+        ends, values = self._sides[name]
+        return MappedTokens(values[ends[number] : ends[number + 1]])
 
     def column(self, name: str) -> np.ndarray:
-        """A column of the pairs, (N,): `state`, `prompt_key` or `content_key`."""
+        """A column of the pairs, (N,), in memory: `state`, `prompt_key` or `content_key`."""
         found = self._batch.column(name)
-        return found.to_numpy() if name == "state" else np.array(found.to_pylist(), f"S{found.type.byte_width}")
+        return found.to_numpy().copy() if name == "state" else np.array(found.to_pylist(), f"S{found.type.byte_width}")
 
     @cached_property
     def told(self) -> Mapping[str, Any]:
@@ -119,10 +120,6 @@ class Shard:
     def unfit(self) -> Mapping[int, BadRow]:
         """Why pairs cannot be tokenised, by their number."""
         return {int(number): BadRow(**row) for number, row in json.loads(self._batch.schema.metadata[b"unfit"]).items()}
-
-    def _tokens(self, side: str, number: int) -> MappedTokens:
-        ends, values = self._sides[side]
-        return MappedTokens(values[ends[number] : ends[number + 1]])
 
     @cached_property
     def _sides(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -144,7 +141,7 @@ class Shard:
         return chosen, rejected
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def open_shard(file: Path) -> Shard:
     """The shard of a file, which stays open for a while."""
     return Shard(file)
