@@ -15,8 +15,8 @@ import torch
 
 from orchestrator.policy.reference_tables import ReferenceTable, is_laid_out, lay_out, mapped_table
 from orchestrator.policy.scoring import ReferenceScores
-from orchestrator.preferences.joining import digest_of
 from orchestrator.preferences.pairs import TokenizedPair
+from orchestrator.preferences.sequences import digest_of
 
 # Raised when batches are laid out or scored otherwise, so that scores of another code path are never mixed in.
 _CODE = "tokens-1"

@@ -31,11 +31,16 @@ class ShardedSource:
 
 @dataclass(frozen=True)
 class Plan:
-    """The places of the pairs that are trained on, of those that are held out and of those that do not fit, among all pairs."""
+    """The places of the pairs that are trained on, of those that are held out and of those that do not fit, among all pairs.
+
+    Rewards (2, N) are those of the chosen and the rejected responses.
+    """
 
     train: np.ndarray
     validation: np.ndarray
     unfit: np.ndarray
+    train_rewards: np.ndarray
+    validation_rewards: np.ndarray
     identical: int
 
 
@@ -45,13 +50,14 @@ class _Opened:
     def __init__(self, source: ShardedSource, shards: Path) -> None:
         files = [shard_file(shards, name) for name in source.shards]
         self.told = Told()
-        columns: list[tuple[np.ndarray, np.ndarray]] = []
+        columns: list[list[np.ndarray]] = []
         for file in files:
             shard = Shard(file)
             self.told.add(shard.told["kinds"])
-            columns.append((shard.column("state"), shard.column("prompt_key")))
-        self.states, self.prompt_keys = (_joined([column[part] for column in columns]) for part in (0, 1))
-        self.counts = [len(states) for states, _ in columns]
+            columns.append([shard.column(name) for name in ("state", "prompt_key", "chosen_reward", "rejected_reward")])
+        self.states, self.prompt_keys, *rewards = (_joined([column[part] for column in columns]) for part in range(4))
+        self.rewards = np.stack(rewards)
+        self.counts = [len(states) for states, *_ in columns]
         before = [0, *accumulate(self.counts)][:-1]
         rooms = [None if source.limit is None else source.limit - start for start in before]
         self.source, self.rows = source, ShardedRows(files, before, rooms)
@@ -75,7 +81,7 @@ def plan_set(directory: Path, shards: Path, sources: Sequence[ShardedSource], co
     """
     opened = [_Opened(source, shards) for source in sources]
     plan = _planned(opened, held_out)
-    for name in ("train", "validation", "unfit"):
+    for name in ("train", "validation", "unfit", "train_rewards", "validation_rewards"):
         with written_beside(directory / f"{name}.npy") as partial, partial.open("wb") as content:
             np.save(content, getattr(plan, name))
     names = [name for source in sources for name in source.shards]
@@ -105,7 +111,9 @@ def _planned(opened: Sequence[_Opened], held_out: int) -> Plan:
     held = np.zeros(len(usable), dtype=bool)
     held[list(held_by_key(keys, min(held_out, int(USUAL_SHARE * len(usable)))))] = True
     unfit, first = np.unique(places[states == UNFIT], return_index=True)
-    return Plan(usable[~held], usable[held], unfit[np.argsort(first)], int((states == IDENTICAL).sum()))
+    rewards = np.concatenate([source.rewards for source in opened], axis=1)
+    train, validation = usable[~held], usable[held]
+    return Plan(train, validation, unfit[np.argsort(first)], rewards[:, train], rewards[:, validation], int((states == IDENTICAL).sum()))
 
 
 def _joined(columns: Sequence[np.ndarray]) -> np.ndarray:

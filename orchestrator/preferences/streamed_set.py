@@ -45,11 +45,13 @@ class ShardedRows:
 class StreamedPairs(Sequence[TokenizedPair]):
     """Pairs by their `places` (N,) among those of all shards; their tokens are read when they are looked at.
 
-    `digest` is a name for their content. Each has the response of the pair after it as its mismatched one, as `tokenize` gives it.
+    Each has the response of the pair after it as its mismatched one, as `tokenize` gives it. `rewards` (2, N) are the chosen and the
+    rejected responses', NaN where there are none; `digest` is a name for the content.
     """
 
     rows: ShardedRows
     places: np.ndarray
+    rewards: np.ndarray
     context: int
     digest: str
 
@@ -111,10 +113,11 @@ class StreamedSet:
     @property
     def unused(self) -> UnusedRows:
         """The rows that gave no pair to train on."""
-        return UnusedRows(self._rows, self._places("unfit"))
+        return UnusedRows(self._rows, self._array("unfit"))
 
     def _pairs(self, name: str) -> StreamedPairs:
-        return StreamedPairs(self._rows, self._places(name), self._context, f"{self._digest} {name}")
+        rewards = self._array(f"{name}_rewards")
+        return StreamedPairs(self._rows, self._array(name), rewards, self._context, f"{self._digest} {name}")
 
-    def _places(self, name: str) -> np.ndarray:
-        return np.load(self._directory / f"{name}.npy", mmap_mode="r" if name == "train" else None)
+    def _array(self, name: str) -> np.ndarray:
+        return np.load(self._directory / f"{name}.npy", mmap_mode="r" if name.startswith("train") else None)

@@ -102,9 +102,11 @@ class Shard:
         return MappedTokens(values[ends[number] : ends[number + 1]])
 
     def column(self, name: str) -> np.ndarray:
-        """A column of the pairs, (N,), in memory: `state`, `prompt_key` or `content_key`."""
+        """A column of the pairs, (N,), in memory: `state`, a reward or a key."""
         found = self._batch.column(name)
-        return found.to_numpy().copy() if name == "state" else np.array(found.to_pylist(), f"S{found.type.byte_width}")
+        if name.endswith("_key"):
+            return np.array(found.to_pylist(), f"S{found.type.byte_width}")
+        return found.to_numpy(zero_copy_only=False).copy()
 
     @cached_property
     def told(self) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from orchestrator.errors import DataFormatError
 from orchestrator.preferences.pairs import TokenizedPair
+from orchestrator.preferences.sequences import rewards_of
 from orchestrator.selection.alignment_potential import alignment_potential, top_pairs
 from orchestrator.selection.rejection_sampling import is_accepted
 from orchestrator.selection.rewards import standardised
@@ -38,8 +39,7 @@ class Margins:
 
 def explicit_margins(pairs: Sequence[TokenizedPair]) -> np.ndarray:
     """How far apart the rewards of each pair are, (N,) float64; NaN where the data has none."""
-    sides = [[pair.chosen_reward for pair in pairs], [pair.rejected_reward for pair in pairs]]
-    chosen, rejected = np.array(sides, dtype=np.float64)
+    chosen, rejected = rewards_of(pairs)
     return np.abs(chosen - rejected)
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.policy.loading import load_tokenizer
@@ -14,6 +15,7 @@ from orchestrator.preferences.mixing import mixed
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.preferences.reading import Reading, read_pairs
 from orchestrator.preferences.rows import BadRow, SetAside
+from orchestrator.preferences.sequences import rewards_of
 from orchestrator.preferences.streamed_set import StreamedSet
 from orchestrator.preferences.tokenization import Lengths, tokenize
 from orchestrator.settings import DataSettings
@@ -72,9 +74,9 @@ def check_needs(needs: Mapping[str, Needs], inputs: Inputs, origin: str, referen
     """Refuse methods that need rewards when the data has none, or further references when there are too few."""
     check_references(needs, references)
     hungry = [method for method, need in needs.items() if need.reward]
-    every_pair = enumerate(chain(inputs.pairs, inputs.validation) if hungry else (), 1)
-    without = next((number for number, pair in every_pair if pair.chosen_reward is None), None)
-    if without is not None:
+    unknown = np.isnan(np.concatenate([rewards_of(pairs)[0] for pairs in (inputs.pairs, inputs.validation)]))
+    if hungry and unknown.any():
+        without = int(unknown.argmax()) + 1
         raise DataFormatError(
             f"{', '.join(hungry)} need rewards, and pair {without} of the data has none",
             origin,

@@ -12,8 +12,8 @@ from orchestrator.objectives.contract import Objective
 from orchestrator.policy.loading import load_policy
 from orchestrator.policy.reward_model import load_reward_policy
 from orchestrator.policy.scoring_model import ScoringModel
-from orchestrator.preferences.joining import JoinedPairs
 from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate, tokens_of
+from orchestrator.preferences.sequences import JoinedPairs
 from orchestrator.selection.choosing import count_selected, explicit_margins
 from orchestrator.settings import SelectionSettings, TrainingSettings
 

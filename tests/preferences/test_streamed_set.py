@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair, collate, tokens_of
 from orchestrator.preferences.rows import Row
+from orchestrator.preferences.sequences import rewards_of
 from orchestrator.preferences.set_planning import ShardedSource, plan_set
 from orchestrator.preferences.sharding import Recipe, chunks, fingerprint, make_shard
 from orchestrator.preferences.streamed_set import StreamedPairs, StreamedSet
@@ -60,6 +62,13 @@ def test_batches_are_planned_without_reading_a_token(tokenizer: Any, tmp_path: P
     found = streamed(pairs, tokenizer, tmp_path).pairs
     monkeypatch.setattr(MappedTokens, "__iter__", lambda tokens: pytest.fail("tokens were read"))
     assert [tokens_of(pair, others=True, mismatched=True) for pair in found] == expected
+
+
+def test_rewards_are_known_without_reading_pairs(tokenizer: Any, tmp_path: Path) -> None:
+    pairs = [*make_pairs(30), *(replace(pair, chosen_reward=None, rejected_reward=None, others=()) for pair in make_pairs(30, 1))]
+    found, expected = streamed(pairs, tokenizer, tmp_path, 2), tokenize(tokenizer, pairs, Lengths(CONTEXT), 2)
+    for side in ("pairs", "validation"):
+        np.testing.assert_array_equal(getattr(found, side).rewards, rewards_of(getattr(expected, side)))
 
 
 def test_tokens_are_views_of_the_file(tokenizer: Any, tmp_path: Path) -> None:

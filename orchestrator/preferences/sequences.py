@@ -1,8 +1,10 @@
-"""Sequences of pairs one behind the other, none of which is copied."""
+"""Sequences of pairs as wholes: one behind the other, and what some of them know without being read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import overload
+
+import numpy as np
 
 from orchestrator.preferences.pairs import TokenizedPair
 
@@ -37,3 +39,11 @@ class JoinedPairs(Sequence[TokenizedPair]):
 def digest_of(pairs: Sequence[TokenizedPair]) -> str | None:
     """The name that a sequence of pairs has for its content; None for one that has to be read to know."""
     return getattr(pairs, "digest", None)
+
+
+def rewards_of(pairs: Sequence[TokenizedPair]) -> np.ndarray:
+    """The rewards of the chosen and of the rejected responses, (2, N) float64; NaN where the data has none."""
+    known: np.ndarray | None = getattr(pairs, "rewards", None)
+    if known is not None:
+        return known
+    return np.array([(pair.chosen_reward, pair.rejected_reward) for pair in pairs], dtype=np.float64).reshape(-1, 2).T
