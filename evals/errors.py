@@ -2,15 +2,21 @@
 
 
 class DaaError(Exception):
-    """Root of all errors of the project. `exit_code` is what the command line returns for it."""
+    """Root of all errors of the project. `exit_code` is what the command line returns for it.
+
+    `code` names the kind of mistake and never changes: docs/errors.md has a chapter for each. A place that raises may give one of its own.
+    """
 
     exit_code = 1
+    code = "DAA-0001"
 
-    def __init__(self, what: str, where: str = "", cure: str = "") -> None:
+    def __init__(self, what: str, where: str = "", cure: str = "", code: str = "") -> None:
         super().__init__(what, where, cure)
         self.what = what
         self.where = where
         self.cure = cure
+        if code:
+            self.code = code
 
     def __str__(self) -> str:
         lines = [self.what]
@@ -25,33 +31,47 @@ class UserError(DaaError):
     """The settings, the data or the command cannot be used as they are."""
 
     exit_code = 2
+    code = "DAA-0002"
 
 
 class MachineError(DaaError):
     """The machine, the cluster or a service failed; the same command may succeed elsewhere or later."""
 
     exit_code = 1
+    code = "DAA-0003"
 
 
 class BudgetSpentError(UserError):
     """A bound on requests or money is reached; what was bought with it is remembered."""
 
+    code = "DAA-0401"
+
 
 class SettingsError(UserError):
     """A settings file has an unknown key, a wrong type or an impossible combination."""
+
+    code = "DAA-0100"
 
 
 class DataFormatError(UserError):
     """A row of a data file cannot be read; `where` names the file and the line."""
 
+    code = "DAA-0200"
+
 
 class ModelError(UserError):
     """A model directory or identifier cannot be loaded."""
+
+    code = "DAA-0300"
 
 
 class JudgeUnavailableError(MachineError):
     """A judge did not answer after all retries."""
 
+    code = "DAA-0400"
+
 
 class UnreadableVerdictsError(MachineError):
     """No verdict, or too few of them, could be read: there is no score to report."""
+
+    code = "DAA-0402"

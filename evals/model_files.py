@@ -38,7 +38,7 @@ def local_model(model: str) -> Path:
         return Path(snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         cure = "give a directory, or a hub identifier that this machine can download (a gated model needs HF_TOKEN)"
-        raise ModelError(f"the model cannot be downloaded: {str(error).splitlines()[0]}", model, cure) from error
+        raise ModelError(f"the model cannot be downloaded: {str(error).splitlines()[0]}", model, cure, code="DAA-0302") from error
 
 
 def model_stamp(directory: Path) -> Stamp:
@@ -47,7 +47,7 @@ def model_stamp(directory: Path) -> Stamp:
     Raises ModelError when the directory holds no model.
     """
     if not directory.is_dir():
-        raise ModelError("there is no such model directory", str(directory), CURE)
+        raise ModelError("there is no such model directory", str(directory), CURE, code="DAA-0301")
     if not (directory / "config.json").is_file():
         raise ModelError("this directory is no model: it has no config.json", str(directory), CURE)
     if not any(directory.glob("*.safetensors")) and not any(directory.glob("*.bin")):

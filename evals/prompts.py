@@ -71,7 +71,7 @@ def load_prompts(path: str | Path) -> PromptSet:
     """
     file = Path(path)
     if not file.is_file():
-        raise DataFormatError(f"there is no prompt file {file}", cure="give the path of a JSONL file, one prompt a line")
+        raise DataFormatError(f"there is no prompt file {file}", cure="give the path of a JSONL file, one prompt a line", code="DAA-0220")
     content = file.read_bytes()
     prompts = tuple(_prompt(line, f"{file}:{number}", number) for number, line in enumerate(content.splitlines(), 1) if line.strip())
     if not prompts:

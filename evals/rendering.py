@@ -77,7 +77,7 @@ def check_template(tokenizer: Any) -> None:
     """Refuse a tokenizer without a chat template. Raises ModelError."""
     if not getattr(tokenizer, "chat_template", None):
         cure = "add `chat_template` to its tokenizer_config.json"
-        raise ModelError("the tokenizer has no chat template", str(tokenizer.name_or_path), cure)
+        raise ModelError("the tokenizer has no chat template", str(tokenizer.name_or_path), cure, code="DAA-0303")
 
 
 def single_tokens(tokenizer: Any, text: str) -> list[int]:

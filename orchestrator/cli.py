@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from orchestrator.commands import data, evaluating, methods, rounds, scores, searching, training
+from orchestrator.commands import data, doctor, evaluating, methods, planning, rounds, scores, searching, training
 
 app = typer.Typer(
     name="daa",
@@ -18,7 +18,9 @@ app = typer.Typer(
 # In the order of the work.
 for command in (
     searching.demo,
+    doctor.doctor,
     methods.methods,
+    planning.plan,
     searching.search,
     searching.replay,
     training.train,

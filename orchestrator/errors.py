@@ -15,13 +15,19 @@ from evals.errors import (
 class TrainingDivergedError(UserError):
     """A loss or a gradient stopped being a finite number: the configuration cannot be trained as it is."""
 
+    code = "DAA-0500"
+
 
 class ClusterError(MachineError):
     """The cluster cannot give what the run needs, or lost it."""
 
+    code = "DAA-0600"
+
 
 class CheckpointError(MachineError):
     """A checkpoint cannot be written, or is not whole."""
+
+    code = "DAA-0510"
 
 
 __all__ = [

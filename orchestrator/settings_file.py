@@ -41,13 +41,15 @@ def read_toml(file: Path) -> tuple[dict[str, Any], str]:
         others = [str(example) for example in sorted(file.parent.glob("*.toml"))] if file.parent.is_dir() else []
         close = difflib.get_close_matches(str(file), others, n=1)
         raise SettingsError(
-            f"there is no settings file {file}", cure=f"did you mean {close[0]}?" if close else "give the path of a TOML file"
+            f"there is no settings file {file}",
+            cure=f"did you mean {close[0]}?" if close else "give the path of a TOML file",
+            code="DAA-0101",
         )
     text = file.read_text(encoding="utf-8", errors="replace")
     try:
         return tomllib.loads(text), text
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"this is not TOML: {error}", str(file), "correct the line") from error
+        raise SettingsError(f"this is not TOML: {error}", str(file), "correct the line", code="DAA-0102") from error
 
 
 def check_settings(values: Mapping[str, Any], where: str, text: str = "") -> Settings:
@@ -65,9 +67,11 @@ def validated(kind: type[Kind], values: Mapping[str, Any], where: str, text: str
         problems = [_problem(kind, details, values, text) for details in error.errors()]
         shown = "\n".join(f"  {problem}" for problem in problems[:_SHOWN])
         more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise SettingsError(f"the settings cannot be used:\n{shown}{more}", where, "correct the keys named above") from error
+        raise SettingsError(
+            f"the settings cannot be used:\n{shown}{more}", where, "correct the keys named above", code="DAA-0103"
+        ) from error
     except SettingsError as error:
-        raise SettingsError(error.what, _place(error.where.split("."), where, text), error.cure) from error
+        raise SettingsError(error.what, _place(error.where.split("."), where, text), error.cure, error.code) from error
 
 
 def check_methods(settings: Settings, where: str, text: str = "") -> None:
@@ -78,7 +82,7 @@ def check_methods(settings: Settings, where: str, text: str = "") -> None:
         try:
             make_objective(settings.method, settings.hyperparameters)
         except SettingsError as error:
-            raise SettingsError(error.what, _place(("method",), where, text), error.cure) from error
+            raise SettingsError(error.what, _place(("method",), where, text), error.cure, error.code) from error
     for name in settings.search.methods:
         method_named(name, _place(("search", "methods"), where, text))
     for owner, ranges in settings.search.space.items():
@@ -114,7 +118,7 @@ def _check_ranges(method: str, ranges: Mapping[str, RangeSettings], where: str, 
                 make_objective(method, {key: value})
             except SettingsError as error:
                 place = _place(("search", "space", method, key), where, text)
-                raise SettingsError(f"the search may not choose it: {error.what}", place, error.cure) from error
+                raise SettingsError(f"the search may not choose it: {error.what}", place, error.cure, error.code) from error
 
 
 def check_files(settings: Settings) -> None:
@@ -128,7 +132,7 @@ def check_files(settings: Settings) -> None:
     prompts = settings.evaluation.prompts
     if prompts is not None and not prompts.is_file():
         cure = f"give the path of a file that exists, counted from {Path.cwd()}"
-        raise DataFormatError(f"there is no data file {prompts}", "evaluation.prompts", cure)
+        raise DataFormatError(f"there is no data file {prompts}", "evaluation.prompts", cure, code="DAA-0201")
     for model in (settings.model.base or "", *settings.model.references):
         check_model(model)
 

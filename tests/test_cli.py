@@ -48,7 +48,7 @@ def settings_file(directory: Path, model: Path, train: Path) -> Path:
 
 def explained(screen: str) -> str:
     """The log that a refusal names, after checking that it has what, where and cure, and nothing else."""
-    shown = re.fullmatch(r"error: \S.*\n  where: \S.*\n  cure:  \S.*\n  log:   (\S+)\n", screen)
+    shown = re.fullmatch(r"error DAA-\d{4}: \S.*\n  where: \S.*\n  cure:  \S.*\n  log:   (\S+)\n", screen)
     assert shown is not None, screen
     return Path(shown.group(1)).read_text()
 
@@ -64,7 +64,7 @@ def test_help_is_quick_and_lists_the_commands(tmp_path: Path) -> None:
     quick, done = is_quick(lambda: daa(tmp_path, "--help"))
     assert quick
     assert done.returncode == 0
-    assert all(command in done.stdout for command in ("demo", "search", "train", "eval", "methods"))
+    assert all(command in done.stdout for command in ("demo", "doctor", "search", "train", "eval", "methods"))
 
 
 def test_methods_lists_every_method_with_its_paper() -> None:
@@ -176,7 +176,7 @@ def test_a_fault_of_our_own_ends_with_code_one_and_its_place_in_the_log(
 @pytest.mark.parametrize("error", [UserError, DataFormatError])
 def test_a_message_with_square_brackets_is_shown_as_it_is(error: type[UserError], here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     explain(error("[world] is [/odd]", "[red]here", "see [search]"), ValueError())
-    assert capsys.readouterr().err.startswith("error: [world] is [/odd]\n  where: [red]here\n  cure:  see [search]\n")
+    assert capsys.readouterr().err.startswith(f"error {error.code}: [world] is [/odd]\n  where: [red]here\n  cure:  see [search]\n")
 
 
 def _unless_a_table(plain: object, broken: object) -> object:

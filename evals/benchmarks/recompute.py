@@ -26,7 +26,7 @@ def scores_of(benchmark: str, file: Path) -> list[BenchmarkScore]:
         return BENCHMARKS[benchmark](read_rows(file))
     except DataFormatError as error:
         where = error.where if str(file) in error.where else f"{file}: {error.where}"
-        raise DataFormatError(error.what, where, error.cure) from error
+        raise DataFormatError(error.what, where, error.cure, error.code) from error
 
 
 def compare_files(benchmark: str, first: Path, second: Path) -> list[dict[str, Any]]:

@@ -163,7 +163,7 @@ class OpenAIModel:
         key = os.environ.get(self.settings.api_key_env)
         if not key and self.settings.base_url is None:
             where = f"environment variable {self.settings.api_key_env}"
-            raise UserError("the judge has no API key", where, "export it, or give `base_url` of a server that needs none")
+            raise UserError("the judge has no API key", where, "export it, or give `base_url` of a server that needs none", code="DAA-0403")
         return AsyncOpenAI(api_key=key or "none", base_url=self._url(), timeout=self.settings.timeout_s, max_retries=0)
 
     def _url(self) -> str:
@@ -175,7 +175,7 @@ class OpenAIModel:
 
     def _refuse(self, error: "APIError") -> NoReturn:
         cure = CURES.get(getattr(error, "status_code", 0), "correct the judge's settings").format(key=self.settings.api_key_env)
-        raise UserError(f"the model {self.settings.model} refuses the request: {error}", self._url(), cure) from error
+        raise UserError(f"the model {self.settings.model} refuses the request: {error}", self._url(), cure, code="DAA-0404") from error
 
 
 def _read(completion: "ChatCompletion", question: Question, cost: float) -> Reply:

@@ -55,9 +55,10 @@ def require(settings: ClusterSettings, nodes: Nodes) -> None:
                 f"the run needs {amount:g} {resource}s and the cluster has {there:g}",
                 "[cluster]",
                 f"lower workers, gangs, engines or {key}, or add nodes to the cluster",
+                code="DAA-0601",
             )
     if (short := unplaced(bundles(settings), nodes)) is not None:
-        raise ClusterError(short, "[cluster]", "ask for less per worker or engine, or add nodes that have room for them")
+        raise ClusterError(short, "[cluster]", "ask for less per worker or engine, or add nodes that have room for them", code="DAA-0601")
 
 
 def bundles(cluster: ClusterSettings) -> Sequence[Resources]:
@@ -93,7 +94,7 @@ def waiting_places() -> str | None:
     from ray._private.state import available_resources_per_node
 
     pending = [group for group in placement_group_table().values() if group["state"] == "PENDING" and not _is_limited(group)]
-    names: dict[str | None, str] = {node["NodeID"]: _name(node) for node in ray.nodes()}
+    names: dict[str | None, str] = {node["NodeID"]: name_of(node) for node in ray.nodes()}
     free = {names.get(node, str(node)): resources for node, resources in available_resources_per_node().items()}
     return unplaced([bundle for group in pending for bundle in group["bundles"].values()], free) if pending else None
 
@@ -105,10 +106,10 @@ def _is_limited(group: Mapping[str, Any]) -> bool:
 
 def nodes_of_cluster() -> Nodes:
     """The living nodes' resources, by name."""
-    return {_name(node): node["Resources"] for node in ray.nodes() if node["Alive"]}
+    return {name_of(node): node["Resources"] for node in ray.nodes() if node["Alive"]}
 
 
-def _name(node: Mapping[str, Any]) -> str:
+def name_of(node: Mapping[str, Any]) -> str:
     """A node's address, and what tells it from others at the same one."""
     return f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})"
 
@@ -127,4 +128,6 @@ def require_gpus(amount: float, who: str, cure: str) -> None:
     """Raise ClusterError when the joined cluster has fewer GPUs than actors hold, which would wait for ever."""
     there = ray.cluster_resources().get("GPU", 0.0)
     if amount > there + 1e-6:
-        raise ClusterError(f"{who} need {amount:g} GPUs and the cluster has {there:g}", "the cluster", f"{cure}, or add nodes")
+        raise ClusterError(
+            f"{who} need {amount:g} GPUs and the cluster has {there:g}", "the cluster", f"{cure}, or add nodes", code="DAA-0601"
+        )

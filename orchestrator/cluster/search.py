@@ -16,6 +16,7 @@ from orchestrator.cluster.generating import engine_names, start_engines
 from orchestrator.cluster.hub import TrialHub
 from orchestrator.cluster.judges import within_budget
 from orchestrator.cluster.placement import held_gpus
+from orchestrator.cluster.planning import expected
 from orchestrator.cluster.proxies import actor_name
 from orchestrator.cluster.searchers import check_installed
 from orchestrator.cluster.session import ray_session
@@ -24,6 +25,7 @@ from orchestrator.cluster.training_workers import Gang, GangsActor, inputs_of
 from orchestrator.cluster.trial_rounds import begin_rounds
 from orchestrator.cluster.tuning import tune_trials
 from orchestrator.errors import ClusterError, UserError
+from orchestrator.estimates.checking import EVENT as ESTIMATE
 from orchestrator.objectives import method_named
 from orchestrator.report import words
 from orchestrator.report.files import write_reports
@@ -75,6 +77,7 @@ def search(settings: Settings, directory: Path) -> Outcome:
             "this directory already holds a search",
             str(directory),
             "continue it with `daa search --resume DIR`, or choose another --dir",
+            code="DAA-0710",
         )
     return _run(settings, directory)
 
@@ -84,7 +87,12 @@ def resume(directory: Path) -> Outcome:
     directory = directory.expanduser().resolve()
     file = directory / "settings.json"
     if not file.is_file():
-        raise UserError("there is no search to resume: no settings.json", str(directory), "give the directory of a search that was started")
+        raise UserError(
+            "there is no search to resume: no settings.json",
+            str(directory),
+            "give the directory of a search that was started",
+            code="DAA-0711",
+        )
     return _run(check_settings(json.loads(file.read_text(encoding="utf-8")), str(file)), directory)
 
 
@@ -135,15 +143,13 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
         settings, inputs = prepared(settings, story, directory)
     count = _selected(settings, inputs)
     if settings.rounds is not None or "selection" in settings.search.space:
-        # Trials on different pairs take equally many steps, so that their checkpoints can be compared.
-        steps = settings.training.total_steps(count)
-        settings = settings.model_copy(update={"training": settings.training.model_copy(update={"steps": steps})})
+        settings = _with_equal_steps(settings, count)
     (directory / "settings.json").write_text(json.dumps(settings.json_ready(), indent=2) + "\n", encoding="utf-8")
-    chosen = f"; {count} of them chosen by {settings.selection.metric}" if count < len(inputs.pairs) else ""
-    story.say(_told(inputs) + chosen)
+    _tell_pairs(settings, inputs, count, story)
     plan = _plan(settings, count)
     with story.waiting("warming up engines and judge; trials begin meanwhile"):
         ask(actors.hub.begin, settings, plan)
+        ask(actors.hub.note, ESTIMATE, expected(settings, inputs, plan).as_dict())
     with ThreadPoolExecutor(1) as beside:
         base = beside.submit(_measure_base, actors.hub, story)
         tune_trials(settings, plan, HUB, directory)
@@ -156,18 +162,29 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     if (reason := ask(actors.hub.spent_out)) is not None:
         story.say(f"[yellow]{reason}[/yellow]: the search ends with what is known")
     if winner(write_reports(directory)) is None:
-        raise ClusterError("no trial was scored", str(directory / "logs"), "read the reasons in leaderboard.json and the logs, then resume")
+        raise ClusterError(
+            "no trial was scored",
+            str(directory / "logs"),
+            "read the reasons in leaderboard.json and the logs, then resume",
+            code="DAA-0610",
+        )
     if settings.evaluation.held_out is not None or settings.finals.capability is not None:
         play_finals(settings, actors.hub, directory, story)
     ask(actors.hub.close)
 
 
-def _told(inputs: Any) -> str:
-    """How many pairs there are."""
-    return (
+def _with_equal_steps(settings: Settings, count: int) -> Settings:
+    """Trials on different pairs take equally many steps, so that their checkpoints can be compared."""
+    steps = settings.training.total_steps(count)
+    return settings.model_copy(update={"training": settings.training.model_copy(update={"steps": steps})})
+
+
+def _tell_pairs(settings: Settings, inputs: Any, count: int, story: Narrator) -> None:
+    story.say(
         f"{len(inputs.pairs)} pairs to train on"
         + (f", {len(inputs.validation)} held out" if inputs.validation else "")
         + (f" ({inputs.identical} left out: both answers are the same)" if inputs.identical else "")
+        + (f"; {count} of them chosen by {settings.selection.metric}" if count < len(inputs.pairs) else "")
     )
 
 

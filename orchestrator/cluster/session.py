@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import AuthenticationError
 
 from orchestrator.cluster.placement import HEAD_MARK, needed, nodes_of_cluster, require
 from orchestrator.errors import ClusterError
 from orchestrator.settings import ClusterSettings
 
 HEAD = {HEAD_MARK: 0.001}
+_TOKEN_CURE = "set RAY_AUTH_MODE alike on both sides: `token`, with the head node's ~/.ray/auth_token here too, or `disabled`"
 _QUIET = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
@@ -45,24 +47,42 @@ def ray_session(cluster: ClusterSettings, directory: Path) -> Iterator[None]:
 
     Raises ClusterError when the cluster is out of reach or lacks what the run needs.
     """
+    with joined(usual_address(), namespace_of(directory), math.ceil(needed(cluster, cluster.gangs)["CPU"])):
+        require(cluster, nodes_of_cluster())
+        yield
+
+
+def usual_address() -> str:
+    """Where runs go: RAY_ADDRESS, or a Ray of their own on this machine."""
+    return os.environ.get("RAY_ADDRESS", "local")
+
+
+@contextmanager
+def joined(address: str, namespace: str, cpus: int, files: Path | None = None) -> Iterator[None]:
+    """Join the cluster at an address, or for "local" start Ray here, with so many CPUs at least; leave it when done.
+
+    A local one keeps its files in `files`, by default where Ray does. Raises ClusterError when the cluster is out of reach.
+    """
     os.environ.update({key: value for key, value in _QUIET.items() if key not in os.environ})
-    address = os.environ.get("RAY_ADDRESS", "local")
-    local = {"num_cpus": max(os.cpu_count() or 1, math.ceil(needed(cluster, cluster.gangs)["CPU"])), "include_dashboard": False}
+    local: dict[str, Any] = {"num_cpus": max(os.cpu_count() or 1, cpus), "include_dashboard": False}
+    if files is not None:
+        local["_temp_dir"] = str(files)
     try:
         ray.init(
             address=address,
-            namespace=namespace_of(directory),
+            namespace=namespace,
             log_to_driver=False,
             logging_level=logging.ERROR,
             runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}} if address == "local" else None,
             **(local if address == "local" else {}),
         )
+    except AuthenticationError as error:
+        raise ClusterError(f"Ray refuses this machine: {error}"[:400], f"RAY_ADDRESS={address}", _TOKEN_CURE) from error
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(
-            f"Ray cannot be joined: {error}", f"RAY_ADDRESS={address}", "start the head node, or unset RAY_ADDRESS"
+            f"Ray cannot be joined: {error}", f"RAY_ADDRESS={address}", "start the head node, or unset RAY_ADDRESS", code="DAA-0602"
         ) from error
     try:
-        require(cluster, nodes_of_cluster())
         yield
     finally:
         ray.shutdown()

@@ -196,7 +196,7 @@ def _tokenizer(model: str) -> Any:
 
 
 def _told(error: DaaError) -> str:
-    return json.dumps([type(error).__name__, error.what, error.where, error.cure])
+    return json.dumps([type(error).__name__, error.what, error.where, error.cure, error.code])
 
 
 def _error(told: Sequence[str]) -> DaaError:

@@ -63,7 +63,10 @@ def method_named(name: str, where: str = "method") -> type[Objective]:
         return _own_method(name, where)
     if name not in METHODS:
         raise SettingsError(
-            f"there is no method {name!r}", where, f"{nearest(name, METHODS)}; a method is {_FORMS}. Names: {', '.join(METHODS)}"
+            f"there is no method {name!r}",
+            where,
+            f"{nearest(name, METHODS)}; a method is {_FORMS}. Names: {', '.join(METHODS)}",
+            code="DAA-0110",
         )
     return METHODS[name]
 
@@ -78,7 +81,10 @@ def make_objective(name: str, hyperparameters: Mapping[str, Any]) -> Objective:
     for key in hyperparameters:
         if key not in known:
             raise SettingsError(
-                f"{name} has no hyperparameter {key!r}", f"{name}.{key}", f"{nearest(key, known)}; it has: {', '.join(known)}"
+                f"{name} has no hyperparameter {key!r}",
+                f"{name}.{key}",
+                f"{nearest(key, known)}; it has: {', '.join(known)}",
+                code="DAA-0111",
             )
     return method(**hyperparameters)
 

@@ -30,7 +30,7 @@ class Combination(Objective):
         try:
             _ = self.parts
         except SettingsError as error:
-            raise SettingsError(error.what, f"{self.name}, {error.where}", error.cure) from error
+            raise SettingsError(error.what, f"{self.name}, {error.where}", error.cure, error.code) from error
 
     @cached_property
     def parts(self) -> dict[str, tuple[float, Objective]]:

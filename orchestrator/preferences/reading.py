@@ -101,7 +101,8 @@ def outcomes_by_row(found: Iterable[Row | BadRow], told: Told) -> Iterator[Outco
             continue
         if (known := told.format_of(row)).together is not None:
             what = f"rows of the format {known.name} make pairs together, from everywhere in the data, and cannot be streamed"
-            raise DataFormatError(what, row.origin, "leave out `data.streaming`, or write the pairs to a file, one in each row")
+            cure = "leave out `data.streaming`, or write the pairs to a file, one in each row"
+            raise DataFormatError(what, row.origin, cure, code="DAA-0213")
         yield read_row(row)
 
 

@@ -106,7 +106,7 @@ def _planned(opened: Sequence[_Opened], held_out: int) -> Plan:
     usable = places[states == USABLE]
     if not len(usable):
         cure = "look at the data, or raise `data.context`"
-        raise DataFormatError("chosen and rejected are the same in every pair", opened[0].source.name, cure)
+        raise DataFormatError("chosen and rejected are the same in every pair", opened[0].source.name, cure, code="DAA-0211")
     keys = np.concatenate([source.prompt_keys for source in opened])[usable]
     held = np.zeros(len(usable), dtype=bool)
     held[list(held_by_key(keys, min(held_out, int(USUAL_SHARE * len(usable)))))] = True

@@ -33,7 +33,7 @@ def check_source(source: str, where: str) -> None:
         cure = "pip install 'daa-orchestrator[data]', or give a file of the set, hf://datasets/OWNER/NAME/PATH"
         raise SettingsError(f"reading {source} needs a package that is not installed", where, cure)
     if not (_is_address(source) or _is_pattern(source) or Path(source).expanduser().exists() or is_hub_name(source)):
-        raise DataFormatError(f"there is no data file {source}", where, f"{_CURE}; paths count from {Path.cwd()}")
+        raise DataFormatError(f"there is no data file {source}", where, f"{_CURE}; paths count from {Path.cwd()}", code="DAA-0201")
 
 
 def is_hub_name(source: str) -> bool:
@@ -110,7 +110,7 @@ def _hub_split(name: str, split: str) -> Iterable[Any]:
         return load_dataset(name, split=split)
     except (OSError, ValueError) as error:
         cure = f"is there such a data set, with a split {split!r}, and does this machine reach it (a gated one needs HF_TOKEN)? {_CURE}"
-        raise DataFormatError(f"the data set cannot be loaded: {str(error).splitlines()[0]}", name, cure) from error
+        raise DataFormatError(f"the data set cannot be loaded: {str(error).splitlines()[0]}", name, cure, code="DAA-0202") from error
 
 
 def _files(source: str) -> list[tuple[str, Any, str]]:
@@ -128,7 +128,7 @@ def _files(source: str) -> list[tuple[str, Any, str]]:
         else:
             paths = []
     except (ImportError, OSError, ValueError) as error:
-        raise DataFormatError(f"the data cannot be reached: {error}", source, _CURE) from error
+        raise DataFormatError(f"the data cannot be reached: {error}", source, _CURE, code="DAA-0202") from error
     if not paths:
         raise DataFormatError(f"there is no data file {source}", "data.train", _CURE)
     root = source.rstrip("/")

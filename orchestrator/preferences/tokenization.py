@@ -56,7 +56,7 @@ def tokenize(
     different = [pair for pair in tokenized if pair.chosen != pair.rejected]
     if not different:
         raise DataFormatError(
-            "chosen and rejected are the same in every pair", pairs[0].origin, "look at the data, or raise `data.context`"
+            "chosen and rejected are the same in every pair", pairs[0].origin, "look at the data, or raise `data.context`", code="DAA-0211"
         )
     # Mismatched responses come from the same side, so that nothing of a pair that is held out is trained on.
     kept, validation = (tuple(_with_mismatched(side, lengths)) for side in hold_out(different, held_out))

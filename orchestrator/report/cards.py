@@ -22,7 +22,7 @@ _NEEDS: Mapping[str, str] = {
     "extra_references": "further references",
     "whole_batch": "whole batch",
 }
-_SYMBOLS = (
+SYMBOLS = (
     "lw, ll: log-probabilities of the chosen and the rejected response; Lw, Ll: their lengths in tokens; m = l/L; lw0, ll0: under the "
     "reference; d = l - l0; D = dw - dl; s: sigmoid; sg: no gradient; dr = r(yw) - r(yl) of rewards r; k: over all responses to a prompt"
 )
@@ -64,7 +64,7 @@ def method_card(name: str) -> RenderableType:
         "loss": method.formula(),
         "needs": needs_in_words(method().needs),
         "paper": method.paper or "none given",
-        "status": _STATUS[method.status],
+        "status": STATUS[method.status],
         "in a file": f'method = "{name}", or "{name}" among search.methods; its ranges under [search.space.{_key(name)}]',
     }
     lines = [
@@ -73,7 +73,7 @@ def method_card(name: str) -> RenderableType:
         "",
         *(f"[bold]{key}[/bold]  {escape(facts[key])}" for key in facts),
     ]
-    return Group("\n".join(lines), "", table, "", f"[dim]{escape(_SYMBOLS)}[/dim]")
+    return Group("\n".join(lines), "", table, "", f"[dim]{escape(SYMBOLS)}[/dim]")
 
 
 def _hyperparameters(method: type[Objective]) -> list[str]:
@@ -89,7 +89,7 @@ def _key(name: str) -> str:
     return name if name.replace("_", "").isalnum() else f'"{name}"'
 
 
-_STATUS: Mapping[str, str] = {
+STATUS: Mapping[str, str] = {
     "code-checked": "code-checked: losses and gradients equal those of the authors' or a peer's code that was run",
     "paper text": "paper text: written from the paper or from a third party's reading of it; no authors' code was run",
     "derived": "derived: worked out from the paper's abstract or objective; unconfirmed",

@@ -43,7 +43,9 @@ class LedgerWriter:
         except OSError as error:
             with suppress(OSError):
                 self._file.truncate(before)
-            raise MachineError(f"the ledger cannot be written: {error}", str(self._path), "free some disk space, then resume") from error
+            raise MachineError(
+                f"the ledger cannot be written: {error}", str(self._path), "free some disk space, then resume", code="DAA-0701"
+            ) from error
 
 
 class SharedWriter:
@@ -117,7 +119,9 @@ def _events(path: Path) -> Iterator[Event]:
             try:
                 yield _sharing_prompts(json.loads(line))
             except ValueError as error:
-                raise MachineError("the ledger is damaged", f"{path}:{number}", "restore the file, or remove this line") from error
+                raise MachineError(
+                    "the ledger is damaged", f"{path}:{number}", "restore the file, or remove this line", code="DAA-0702"
+                ) from error
 
 
 def _sharing_prompts(event: Event) -> Event:

@@ -94,6 +94,7 @@ class TrainingSettings(Section):
                 f"{pairs} pairs are fewer than one batch of {self.batch_size}",
                 "training.batch_size",
                 "use more data, a smaller batch_size, or hold out fewer with data.validation_pairs",
+                code="DAA-0210",
             )
         return self.steps or max(1, math.floor(self.epochs * (pairs // self.batch_size)))
 

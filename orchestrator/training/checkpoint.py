@@ -83,6 +83,7 @@ def restore(engine: Engine, checkpoint: Checkpoint, method: str) -> Progress:
             f"the checkpoint was trained with {checkpoint.progress.method}, not with {method}",
             str(checkpoint.directory),
             "choose another directory",
+            code="DAA-0512",
         )
     engine.load(checkpoint.directory / "engine")
     torch.set_rng_state(torch.load(checkpoint.directory / f"random-{engine.rank}.pt", weights_only=True))
@@ -105,6 +106,7 @@ def _together(engine: Engine, place: Path, action: Callable[[], None]) -> None:
             f"a checkpoint could not be written: {problem or 'another worker failed to write'}",
             f"{place.parent} ({free} MiB free)",
             "free some disk space, or give another directory with --dir; the run resumes from its last whole checkpoint",
+            code="DAA-0511",
         )
 
 

@@ -81,6 +81,7 @@ def check_needs(needs: Mapping[str, Needs], inputs: Inputs, origin: str, referen
             f"{', '.join(hungry)} need rewards, and pair {without} of the data has none",
             origin,
             "add `chosen_reward` and `rejected_reward` to every row, or leave these methods out of search.methods",
+            code="DAA-0212",
         )
 
 

@@ -1,0 +1,64 @@
+"""`daa plan`: what a search will take, before it takes it."""
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.commands.places import Directory, SettingsFile
+
+
+def plan(
+    settings_file: SettingsFile,
+    gpu: Annotated[str | None, typer.Option(help="The GPUs it will run on, such as H100. Default: the cluster's at RAY_ADDRESS.")] = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Take three real steps, answer some prompts, and reckon with those.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+    directory: Directory = None,
+) -> None:
+    """Tell what a search will take: trials, memory, GPU-hours, judge calls, money, disk and wall time; refuse what cannot be.
+
+    Example: daa plan jobs/examples/llama3_8b.toml --gpu H100
+    """
+    from orchestrator.settings_file import check_files, load_settings
+
+    settings = load_settings(settings_file)
+    check_files(settings)
+    from orchestrator.cluster.planning import planned
+    from orchestrator.cluster.surveying import gpu_of_cluster
+    from orchestrator.errors import SettingsError
+    from orchestrator.estimates.estimate import estimated
+    from orchestrator.estimates.obstacles import obstacles
+    from orchestrator.report import plans
+    from orchestrator.report.terminal import show
+    from orchestrator.worlds import in_world
+
+    settings = in_world(settings, _to_stderr)
+    with tempfile.TemporaryDirectory(prefix="daa-plan-") as scratch:
+        work = planned(settings, gpu or gpu_of_cluster(), Path(scratch) if measure else None)
+    found = estimated(work)
+    # Without --dir nobody knows the disk: a plan is often made elsewhere than the run.
+    against = obstacles(work, found, _free_gib(directory) if directory is not None else None)
+    if as_json:
+        print(json.dumps(plans.as_json(work, found, against), indent=2))
+    else:
+        show(plans.plan_shown(work, found, against))
+    if impossible := [each for each in against if each.is_certain]:
+        first = impossible[0]
+        raise SettingsError(first.what, first.where, first.cure)
+
+
+def _to_stderr(text: str) -> None:
+    """What happens on the way, beside the figures."""
+    print(text, file=sys.stderr)
+
+
+def _free_gib(directory: Path) -> float:
+    """What is free where the run will write; its directory may not be there yet."""
+    place = directory.expanduser().absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free / 2**30

@@ -1,0 +1,63 @@
+"""How long the texts are: pairs to train on, prompts to answer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from orchestrator.settings import EvaluationSettings, Settings
+
+if TYPE_CHECKING:
+    # Who only reckons needs no torch.
+    from orchestrator.preferences.pairs import TokenizedPair
+
+# A mean over so many is sure to a few percent; tokenising all of a large set takes a minute.
+_SAMPLE = 400
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """Pairs to train on, the tokens of one on average (its prompt once) and those of its two responses; prompts of the search and the
+    finals, and an average prompt's tokens.
+    """
+
+    pairs: int
+    pair_tokens: float
+    response_tokens: float
+    prompts: int
+    held_out: int
+    prompt_tokens: float
+
+    @property
+    def answer_tokens(self) -> float:
+        """What an answer is long if it is as long as the responses that were trained on."""
+        return self.response_tokens / 2
+
+
+def amounts_of(settings: Settings) -> Amounts:
+    """Counted in the settings' files, lengths by a sample. Raises DataFormatError and ModelError as training does."""
+    from orchestrator.policy.loading import load_tokenizer
+    from orchestrator.preferences.tokenization import Lengths, tokenize
+    from orchestrator.training.inputs import read_sources
+
+    assert settings.model.base is not None
+    pairs = read_sources(settings.data).pairs
+    some = random.Random(0).sample(pairs, min(_SAMPLE, len(pairs)))
+    tokenizer = load_tokenizer(settings.model.base, alone=True)
+    tokens = tokenize(tokenizer, some, Lengths(settings.data.context), 0, leave_out=True).pairs
+    # Pairs that are alike after truncation are left out of training.
+    kept = round(len(pairs) * len(tokens) / len(some)) - settings.data.validation_pairs
+    return measured_amounts(settings.evaluation, tokens, max(0, kept))
+
+
+def measured_amounts(evaluation: EvaluationSettings, sample: Sequence[TokenizedPair], pairs: int) -> Amounts:
+    """Of so many pairs, of which these are a sample, and of the evaluation's prompts. Raises DataFormatError for a bad file of these."""
+    from evals.prompts import load_prompts
+
+    counts = [0 if file is None else len(load_prompts(file).prompts) for file in (evaluation.prompts, evaluation.held_out)]
+    responses = fmean(len(pair.chosen) + len(pair.rejected) for pair in sample)
+    prompt = fmean(len(pair.prompt) for pair in sample)
+    return Amounts(pairs, prompt + responses, responses, *counts, prompt_tokens=prompt)

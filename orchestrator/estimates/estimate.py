@@ -1,0 +1,166 @@
+"""The estimate of a whole search: what it will take, and what of it cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from orchestrator.estimates.amounts import Amounts
+from orchestrator.estimates.effort import Effort, effort
+from orchestrator.estimates.gpus import Gpu
+from orchestrator.estimates.memory import GIB, EngineMemory, TrainingMemory, engine_memory, training_memory
+from orchestrator.estimates.pace import Pace
+from orchestrator.estimates.ranges import Range
+from orchestrator.estimates.shape import Shape
+from orchestrator.objectives import method_named
+from orchestrator.search.plan import SearchPlan
+from orchestrator.settings import OpenAISettings, Settings, VllmJudgeSettings
+
+# What a judge is told besides the prompt and the two answers, in tokens.
+_JUDGE_PROMPT = 700
+_VERDICT = 300  # Tokens of a verdict with its reason.
+_LATENCY = Range(0.7, 2.0, 6.0)  # Seconds of a judge's reply.
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is known before: the model, the data and the rungs of the settings, how many trials; GPUs and speed where they are known."""
+
+    settings: Settings
+    shape: Shape
+    amounts: Amounts
+    plan: SearchPlan
+    trials: int
+    gpu: Gpu | None = None
+    pace: Pace | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a search will take. Memory in GiB, None without GPUs; time in hours, None where no speed is known; disk in GiB.
+
+    `steps` are those of a whole trial, `checkpoints` those that all trials train to before the finals; `judgments` are all verdicts and
+    `calls` what a language model is asked for them; `cost` is in the currency of the judge's prices, None for a judge without any.
+    """
+
+    steps: int
+    checkpoints: Range
+    judgments: Range
+    calls: Range
+    cost: Range | None
+    disk: Range
+    memory: TrainingMemory | None
+    engine: EngineMemory | None
+    hours: Range | None
+    gpu_hours: Range | None
+    parts: Mapping[str, Range] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON-ready form."""
+        plain = asdict(self)
+        return plain | {"memory": self.memory.as_dict() if self.memory else None}
+
+
+def estimated(work: Work) -> Estimate:
+    """The estimate of a search."""
+    settings, plan = work.settings, work.plan
+    toil = effort(settings, plan, work.trials)
+    judgments = toil.judgments + toil.finals_judgments + Range.exactly(toil.base_judgments)
+    calls = _calls(settings, judgments, toil.checkpoints + toil.finals_checkpoints)
+    parts = _hours(work, toil, judgments, calls) if work.pace is not None else {}
+    hours = _wall(settings, parts) if parts else None
+    return Estimate(
+        steps=settings.training.total_steps(work.amounts.pairs),
+        checkpoints=toil.checkpoints,
+        judgments=judgments,
+        calls=calls,
+        cost=_cost(settings, work.amounts, calls),
+        disk=_disk(work, plan),
+        memory=_memory(work),
+        engine=engine_of(work),
+        hours=hours,
+        gpu_hours=hours * plan.gpus if hours is not None and plan.gpus else None,
+        parts=parts,
+    )
+
+
+def _memory(work: Work) -> TrainingMemory | None:
+    settings = work.settings
+    if not settings.cluster.gpus_per_worker:
+        return None
+    holds = any(method_named(name)().needs.reference_logits for name in settings.search.arms)
+    return training_memory(work.shape, settings.training, settings.cluster.workers, holds)
+
+
+def engine_of(work: Work) -> EngineMemory | None:
+    """What an engine has room for; None without GPUs, or where it is not known which."""
+    evaluation = work.settings.evaluation
+    if work.gpu is None or not work.settings.cluster.gpus_per_engine:
+        return None
+    longest = evaluation.max_model_len or work.shape.positions or evaluation.max_tokens
+    return engine_memory(work.shape, work.gpu.memory, evaluation.gpu_memory_utilization, longest)
+
+
+def _calls(settings: Settings, judgments: Range, scored: Range) -> Range:
+    """Some pairs of each checkpoint are asked about in both orders."""
+    judge = settings.judge
+    if not isinstance(judge, OpenAISettings | VllmJudgeSettings):
+        return Range.exactly(0)
+    swapped = judge.swapped
+    return judgments * 2 if swapped is None else judgments + scored * swapped
+
+
+def _cost(settings: Settings, amounts: Amounts, calls: Range) -> Range | None:
+    judge = settings.judge
+    if not isinstance(judge, OpenAISettings) or not (judge.input_price or judge.output_price):
+        return None
+    answer = min(amounts.answer_tokens, settings.evaluation.max_tokens)
+    answers = Range(answer, 2 * answer, answer + settings.evaluation.max_tokens)
+    asked = answers + Range.exactly(amounts.prompt_tokens + _JUDGE_PROMPT)
+    replied = Range.exactly(1) if judge.protocol == "logprobs" else Range(_VERDICT / 3, _VERDICT, 2 * _VERDICT)
+    return calls * (asked * (judge.input_price / 1e6) + replied * (judge.output_price / 1e6))
+
+
+def _disk(work: Work, plan: SearchPlan) -> Range:
+    """The most that lies on it: models that ended trials keep, whole checkpoints of those that train, scores of the reference."""
+    settings, shape = work.settings, work.shape
+    size = 2 if settings.training.precision == "bf16" else 4
+    model = size * shape.trained
+    count, most = plan.rungs[-1].checkpoint, work.trials + plan.final_runs
+    state = (size + (12 if size == 2 else 8)) * shape.trained
+    training = settings.cluster.gangs * (count * model + 2 * state)
+    cache = 4 * work.amounts.response_tokens * work.amounts.pairs
+    ended = Range(most, most * min(2, count) * 0.9, most * min(2, count))
+    return (ended * model + Range.exactly(training + cache)) * (1 / GIB)
+
+
+def _hours(work: Work, toil: Effort, judgments: Range, calls: Range) -> dict[str, Range]:
+    """Of training, answering and judging, each over all that works side by side."""
+    settings, pace = work.settings, work.pace
+    assert pace is not None
+    steps = settings.training.total_steps(work.amounts.pairs) / work.plan.rungs[-1].checkpoint
+    begun = work.trials + work.plan.final_runs
+    training = (toil.checkpoints + toil.finals_checkpoints) * (pace.step * steps + pace.checkpoint) + pace.trial * begun
+    answering = pace.answer * judgments
+    judging = Range.exactly(0)
+    if isinstance(settings.judge, OpenAISettings):
+        judging = calls * _LATENCY * (1 / settings.judge.max_concurrency)
+    return {
+        "training": training * (1 / (settings.cluster.gangs * _HOUR)),
+        "answering": answering * (1 / (settings.cluster.engines * _HOUR)),
+        "judging": judging * (1 / _HOUR),
+        "starting": pace.starting * (1 / _HOUR),
+    }
+
+
+def _wall(settings: Settings, parts: Mapping[str, Range]) -> Range:
+    """Training, answering and judging go on side by side; on shared GPUs training and answering take turns."""
+    training, answering, judging, starting = (parts[name] for name in ("training", "answering", "judging", "starting"))
+    if settings.cluster.turns:
+        return starting + (training + answering).largest(judging)
+    beside = training.largest(answering, judging)
+    together = training + answering + judging
+    # What is left to score when the last trial is trained, and finals that wait for scores, are not side by side.
+    return starting + Range(beside.low, (beside.expected + together.expected) / 2, together.high)

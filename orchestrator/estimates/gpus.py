@@ -1,0 +1,41 @@
+"""What GPUs hold and do, as their makers state it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.errors import SettingsError
+from orchestrator.nearest import nearest
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """Memory in GiB, dense 16-bit products in operations a second, and memory traffic in bytes a second."""
+
+    memory: float
+    flops: float
+    bandwidth: float
+
+
+GPUS = {
+    "B200": Gpu(179, 2250e12, 8.0e12),
+    "H200": Gpu(139, 989e12, 4.8e12),
+    "H100": Gpu(79, 989e12, 3.35e12),
+    "A100-80G": Gpu(79, 312e12, 2.0e12),
+    "A100-40G": Gpu(39, 312e12, 1.55e12),
+    "L40S": Gpu(44, 362e12, 0.86e12),
+    "A10G": Gpu(22, 70e12, 0.6e12),
+    "L4": Gpu(22, 121e12, 0.3e12),
+    "RTX4090": Gpu(23, 165e12, 1.0e12),
+}
+
+
+def gpu_named(name: str) -> Gpu:
+    """The GPU of a name as users write it, or as Ray or CUDA names it. Raises SettingsError for one that nobody here knows."""
+    plain = name.upper().replace(" ", "").replace("_", "-")
+    found = [key for key in GPUS if key.replace("-", "") in plain.replace("-", "")]
+    if found:
+        return GPUS[max(found, key=len)]
+    if "A100" in plain:
+        return GPUS["A100-80G" if "80G" in plain else "A100-40G"]
+    raise SettingsError(f"there is no GPU {name!r} in the table", "--gpu", f"{nearest(name, list(GPUS))}; one of {', '.join(GPUS)}")

@@ -1,0 +1,91 @@
+"""What a GPU must hold: of a training worker by ZeRO stage and token budget, of an engine by its weights and its cache.
+
+Bytes by weight are those of mixed precision with Adam (Rajbhandari et al. 2020, arXiv:1910.02054, 3.1): 2 for the weight, 2 for its
+gradient, 4 for the master weight and 8 for the two moments, of which ZeRO spreads some over the workers. Activations are counted
+layer by layer for a decoder with gated feed-forward layers and attention that keeps no matrix of scores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from orchestrator.estimates.ranges import Range
+from orchestrator.estimates.shape import Shape
+from orchestrator.settings import TrainingSettings
+
+GIB = float(2**30)
+_QUANTIZED = 0.56  # Bytes a weight in four bits, with its constants.
+_BUCKET = 5e8  # Gradients that DeepSpeed gathers before it sends them, and about as many weights that stage 3 keeps ready.
+_LOGITS = 3 * (64 << 20)  # Logits, their gradients and their 16-bit copy, as the head holds them at once.
+_LIBRARIES = Range(0.8, 1.5, 3.0)  # GiB of the CUDA context, NCCL and the allocator's waste.
+_ENGINE_WORK = 2.0  # GiB that an engine needs beside weights and cache.
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """GiB on each worker's GPU, by what they are for."""
+
+    weights: float
+    gradients: float
+    optimiser: float
+    activations: float
+    head: float
+    reference: float
+
+    @property
+    def total(self) -> Range:
+        """All of it, with what libraries take."""
+        return Range.exactly(sum(asdict(self).values())) * Range(0.85, 1.0, 1.15) + _LIBRARIES
+
+    def as_dict(self) -> dict[str, object]:
+        """A JSON-ready form."""
+        return {**asdict(self), "total": self.total.as_dict()}
+
+
+@dataclass(frozen=True)
+class EngineMemory:
+    """GiB of an engine's share of a GPU: `weights`, and the `cache` that is left for tokens; how many whole sequences that holds."""
+
+    weights: float
+    cache: float
+    sequences: float
+
+    def as_dict(self) -> dict[str, float]:
+        """A JSON-ready form."""
+        return asdict(self)
+
+
+def training_memory(shape: Shape, training: TrainingSettings, workers: int, holds_reference: bool) -> TrainingMemory:
+    """What each of `workers` holds at most; methods that compare logits hold the reference model too."""
+    stage = training.zero_stage
+    size = 2 if training.precision == "bf16" else 4
+    weights = (_QUANTIZED if training.lora and training.lora.quantization else size) * shape.total
+    gathered = 2 * size * min(shape.total, _BUCKET) if stage == 3 and workers > 1 else 0.0
+    gradients = size * shape.trained / (workers if stage >= 2 else 1)
+    bucket = size * min(shape.trained, _BUCKET) if workers > 1 else 0.0
+    optimiser = (12 if training.precision == "bf16" else 8) * shape.trained / (workers if stage >= 1 else 1)
+    spread = workers if stage == 3 else 1
+    # The frozen reference is not ZeRO's to spread; an adapter's is the policy without it.
+    reference = size * shape.total if holds_reference and training.lora is None else 0.0
+    parts = (weights / spread + gathered, gradients + bucket, optimiser, _activations(shape, training), _head(shape, training), reference)
+    return TrainingMemory(*(part / GIB for part in parts))
+
+
+def engine_memory(shape: Shape, gpu: float, share: float, longest: int) -> EngineMemory:
+    """What an engine that may use `share` of a GPU of `gpu` GiB has for sequences of `longest` tokens."""
+    weights = 2 * shape.total / GIB
+    cache = gpu * share - weights - _ENGINE_WORK
+    return EngineMemory(weights, cache, max(0.0, cache) * GIB / (shape.cache_bytes * longest))
+
+
+def _activations(shape: Shape, training: TrainingSettings) -> float:
+    size = 2 if training.precision == "bf16" else 4
+    # Inputs of the linear layers and what lies between them; norms keep their inputs in 32 bits.
+    layer = size * (6 * shape.hidden + 2 * shape.key_values + 4 * shape.intermediate) + 16 * shape.hidden
+    kept = size * shape.hidden * shape.layers + layer if training.gradient_checkpointing else layer * shape.layers
+    return training.micro_batch_tokens / training.sequence_parallel * kept
+
+
+def _head(shape: Shape, training: TrainingSettings) -> float:
+    """The logits of one piece, and the gradients by the head's weights in 32 bits where they are trained."""
+    return _LOGITS + (0 if training.lora else 4 * shape.head)

@@ -1,0 +1,66 @@
+"""What stands against a plan: memory, disk and bounds that are too small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.estimates.estimate import Estimate, Work
+from orchestrator.settings import OpenAISettings, Settings
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Something that cannot be, or with `is_certain` false will probably not."""
+
+    what: str
+    where: str
+    cure: str
+    is_certain: bool = True
+
+
+def obstacles(work: Work, found: Estimate, free_disk: float | None = None) -> Sequence[Obstacle]:
+    """What stands against the plan on these GPUs, on a disk with so many GiB free, and within the settings' own bounds."""
+    return [each for each in (*_too_large(work, found), *_too_dear(work.settings, found), _no_room(found, free_disk)) if each is not None]
+
+
+def _too_large(work: Work, found: Estimate) -> list[Obstacle]:
+    cluster, listed = work.settings.cluster, []
+    if work.gpu is None:
+        return []
+    if found.memory is not None and found.memory.total.expected > work.gpu.memory:
+        total, certain = found.memory.total, found.memory.total.low > work.gpu.memory
+        what = f"a worker needs about {total.expected:.0f} GiB ({total.low:.0f}-{total.high:.0f}) and a GPU has {work.gpu.memory:.0f}"
+        cure = "a higher zero_stage, more workers, gradient_checkpointing, fewer micro_batch_tokens, or [training.lora]"
+        listed.append(Obstacle(what, "[training]", cure, certain))
+    if found.engine is not None and found.engine.sequences < 1:
+        what = f"beside {found.engine.weights:.0f} GiB of weights an engine's cache has no room for one whole sequence"
+        cure = "set evaluation.max_model_len lower or evaluation.gpu_memory_utilization higher"
+        listed.append(Obstacle(what, "[evaluation]", cure))
+    if cluster.turns and found.memory is not None and found.engine is not None:
+        both = found.memory.total.low + found.engine.weights
+        if both > work.gpu.memory and not listed:
+            what = f"a worker and an engine share a GPU, and together they need more than {both:.0f} GiB at times"
+            listed.append(Obstacle(what, "cluster.turns", "set turns = false, with GPUs of their own for engines", False))
+    return listed
+
+
+def _too_dear(settings: Settings, found: Estimate) -> list[Obstacle]:
+    """Bounds that are below what is expected: the search would end early."""
+    judge = settings.judge
+    names = ("hours", "gpu_hours", "judgments", "cost")
+    bounds = [(f"budget.{name}", getattr(settings.budget, name), getattr(found, name)) for name in names]
+    if isinstance(judge, OpenAISettings):
+        bounds += [("judge.max_requests", judge.max_requests, found.calls), ("judge.max_cost", judge.max_cost, found.cost)]
+    return [
+        Obstacle(f"{where} is {bound:g} and about {need.expected:,.4g} are needed: the search would end early", where, "raise it", False)
+        for where, bound, need in bounds
+        if bound is not None and need is not None and need.expected > bound
+    ]
+
+
+def _no_room(found: Estimate, free: float | None) -> Obstacle | None:
+    if free is None or found.disk.expected <= free:
+        return None
+    what = f"checkpoints take about {found.disk.expected:.1f} GiB at the most and {free:.1f} are free"
+    return Obstacle(what, "--dir", "give a directory on a larger disk, or fewer checkpoints or trials", found.disk.low > free)

@@ -1,0 +1,37 @@
+"""What `daa plan` foretells is what a search then takes, on the machine where it was measured."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.estimates.checking import checked
+from orchestrator.search.ledger import read_ledger
+from tests.cluster.small_search import RunningCommand, write_small_search
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+WITHIN = 0.3
+
+
+def test_steps_that_were_measured_foretell_the_training_and_the_judging_of_a_search(tiny_model: Path, tmp_path: Path) -> None:
+    settings = write_small_search(tmp_path, tiny_model, trials=3, steps=60, methods=("dpo", "simpo"))
+    planned = RunningCommand("plan", str(settings), "--measure", "--json", directory=tmp_path).wait(300)
+    foretold = json.loads(planned[planned.index("{") :])
+    assert foretold["speed"].startswith("3 steps")
+    assert sum(row["trials"] for row in foretold["trials"]) == 3
+    assert list(tmp_path.glob("daa-*")) == []
+
+    RunningCommand("search", str(settings), "--dir", str(tmp_path / "run"), directory=tmp_path).wait(600)
+    events = read_ledger(tmp_path / "run" / "ledger.jsonl")
+    real = {each.name: each for each in checked(events)}
+    for each in real.values():
+        assert each.real == pytest.approx(each.expected.expected, rel=WITHIN), each.name
+    assert real["judgments"].expected.as_dict() == pytest.approx(foretold["estimate"]["judgments"])
+    training = 3600 * foretold["estimate"]["parts"]["training"]["expected"]
+    assert trained_seconds(events) == pytest.approx(training, rel=WITHIN)
+
+
+def trained_seconds(events: list[dict]) -> float:
+    """How long the worker group was busy with trials."""
+    handed = {event["trial"]: event["time"] for event in events if event["event"] == "attempt"}
+    return sum(event["time"] - handed[event["trial"]] for event in events if event["event"] == "trained")

@@ -1,0 +1,155 @@
+"""What a search will take: against published figures where there are any, and against its own rules."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import SettingsError
+from orchestrator.estimates.amounts import Amounts
+from orchestrator.estimates.checking import checked
+from orchestrator.estimates.effort import effort
+from orchestrator.estimates.estimate import Work, estimated
+from orchestrator.estimates.gpus import gpu_named
+from orchestrator.estimates.memory import GIB, engine_memory, training_memory
+from orchestrator.estimates.obstacles import obstacles
+from orchestrator.estimates.pace import Measured, measured
+from orchestrator.estimates.ranges import Range
+from orchestrator.estimates.shape import Shape
+from orchestrator.search.plan import make_plan
+from orchestrator.settings import Settings
+
+# Llama-3-8B, by its configuration.
+EIGHT = Shape(8_030_261_248, 8_030_261_248, 6_979_588_096, 525_336_576, 32, 4096, 14336, 1024, 128_256, 8192)
+AMOUNTS = Amounts(pairs=60_000, pair_tokens=900, response_tokens=600, prompts=400, held_out=405, prompt_tokens=300)
+
+
+def settings(**sections: Any) -> Settings:
+    """A search on GPUs, with these sections changed."""
+    given: dict[str, Any] = {
+        "model": {"base": "m"},
+        "data": {"train": "t.jsonl"},
+        "evaluation": {"prompts": "p.jsonl", "held_out": "h.jsonl", "max_tokens": 1024, "max_model_len": 4096},
+        "training": {"zero_stage": 3, "gradient_checkpointing": True},
+        "judge": {"kind": "openai", "model": "j", "input_price": 2.0, "output_price": 8.0},
+        "search": {"trials": 12},
+        "cluster": {"workers": 8, "gpus_per_worker": 1, "gpus_per_engine": 1},
+    }
+    for name, values in sections.items():
+        given[name] = given.get(name, {}) | values
+    return Settings.model_validate(given)
+
+
+def work(given: Settings, gpu: str | None = "H100", **changes: Any) -> Work:
+    """What is known of a search over pairs of a usual length."""
+    plan = make_plan(given, AMOUNTS.pairs, 9.0, AMOUNTS.prompts, AMOUNTS.held_out)
+    return Work(given, EIGHT, AMOUNTS, plan, given.search.trials, gpu_named(gpu) if gpu else None, **changes)
+
+
+@pytest.mark.parametrize(("stage", "gigabytes"), [(0, 120.0), (1, 31.4), (2, 16.6), (3, 1.88)])
+def test_weights_gradients_and_optimiser_take_what_the_paper_says(stage: int, gigabytes: float) -> None:
+    # Rajbhandari et al. 2020, Figure 1: 7.5 billion weights on 64 GPUs.
+    shape = replace(EIGHT, total=7_500_000_000, trained=7_500_000_000)
+    found = training_memory(shape, settings(training={"zero_stage": stage}).training, 64, holds_reference=False)
+    buffers = 2 * 5e8 * (3 if stage == 3 else 1)  # What it gathers and sends at a time is not in the figure.
+    assert (found.weights + found.gradients + found.optimiser) * GIB == pytest.approx(1e9 * gigabytes + buffers, rel=0.01)
+
+
+def test_a_reference_whose_logits_are_compared_is_held_whole_and_one_whose_scores_are_cached_is_not() -> None:
+    training = settings().training
+    assert training_memory(EIGHT, training, 8, holds_reference=True).reference == pytest.approx(2 * EIGHT.total / GIB)
+    assert training_memory(EIGHT, training, 8, holds_reference=False).reference == 0
+    assert estimated(work(settings(search={"methods": ["dpo"]}))).memory == training_memory(EIGHT, training, 8, False)
+    assert estimated(work(settings(search={"methods": ["epsilon_dpo"]}))).memory == training_memory(EIGHT, training, 8, True)
+
+
+def test_an_engine_has_room_for_as_many_sequences_as_its_cache_has_bytes() -> None:
+    # 128 KiB a token: 2 (keys, values) x 2 bytes x 32 layers x 1024.
+    assert EIGHT.cache_bytes == 131_072
+    found = engine_memory(EIGHT, gpu=79.0, share=0.6, longest=4096)
+    assert found.sequences == pytest.approx((79 * 0.6 - 2 * EIGHT.total / GIB - 2) * 2 / 1.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("scheduler", ["racing", "asha", "median"])
+def test_a_search_that_stops_early_is_expected_to_train_and_judge_less_than_a_whole_one(scheduler: str) -> None:
+    stopping, whole = (settings(search={"scheduler": name, "trials": 24}) for name in (scheduler, "none"))
+    found, all_of_it = (effort(each, make_plan(each, 60_000, 0, 400, 405), 24) for each in (stopping, whole))
+    assert found.checkpoints.low < found.checkpoints.expected < all_of_it.checkpoints.expected == found.whole_checkpoints
+    assert found.judgments.low < found.judgments.expected < all_of_it.judgments.expected
+
+
+def test_without_stops_the_judgments_are_counted_exactly() -> None:
+    given = settings(search={"scheduler": "none", "trials": 7}, finals={"finalists": 2, "seeds": 3})
+    plan = make_plan(given, 60_000, 0, 400, 405)
+    found = estimated(work(given))
+    by_checkpoint = sum(rung.prompts for rung in plan.rungs)
+    assert found.judgments.expected == 7 * by_checkpoint + 400 + 3 * 3 * 405
+    assert found.calls.expected > found.judgments.expected  # Some pairs are asked about in both orders.
+
+
+def test_money_is_calls_times_what_a_call_costs() -> None:
+    once, both = (estimated(work(settings(judge={"order": order}))) for order in ("seeded", "both"))
+    assert once.cost is not None and both.cost is not None
+    assert both.calls.expected == 2 * both.judgments.expected
+    assert both.cost.expected / once.cost.expected == pytest.approx(both.calls.expected / once.calls.expected)
+    assert estimated(work(settings(judge={"input_price": 0, "output_price": 0}))).cost is None
+
+
+def test_a_model_that_has_no_room_is_refused_and_one_that_has_is_not() -> None:
+    crowded = work(settings(training={"zero_stage": 0}))
+    (refused, *_) = obstacles(crowded, estimated(crowded))
+    assert refused.is_certain
+    assert "GPU has 79" in refused.what
+    assert "zero_stage" in refused.cure
+    roomy = work(settings())
+    assert [each for each in obstacles(roomy, estimated(roomy)) if each.is_certain] == []
+
+
+def test_an_engine_without_room_for_one_sequence_and_a_full_disk_are_refused() -> None:
+    small = work(settings(), gpu="L4")
+    assert any(each.where == "[evaluation]" for each in obstacles(small, estimated(small)))
+    roomy = work(settings())
+    assert [each.where for each in obstacles(roomy, estimated(roomy), free_disk=1.0) if each.is_certain] == ["--dir"]
+
+
+def test_a_budget_below_what_is_expected_is_told_before_it_is_spent() -> None:
+    tight = work(settings(budget={"judgments": 10}))
+    (told,) = [each for each in obstacles(tight, estimated(tight)) if each.where == "budget.judgments"]
+    assert not told.is_certain
+
+
+def test_no_time_is_guessed_where_no_speed_is_known() -> None:
+    found = estimated(work(settings(), gpu=None))
+    assert found.hours is None
+    assert found.gpu_hours is None
+
+
+def test_twice_the_steps_take_twice_the_training_and_two_gangs_half_of_it() -> None:
+    pace = measured(Measured((9.0, 2.0, 2.0), 1.0, 5.0, 1000, 64, 6.4, 30.0), settings())
+    assert pace.step.expected == 2.0  # The first step warms up.
+    assert pace.answer.expected == pytest.approx(0.1)
+    one, twice, two = (
+        estimated(work(settings(**changed), pace=pace)).parts["training"].expected
+        for changed in ({"training": {"steps": 400}}, {"training": {"steps": 800}}, {"training": {"steps": 400}, "cluster": {"gangs": 2}})
+    )
+    assert twice / one == pytest.approx(2, rel=0.05)
+    assert two == pytest.approx(one / 2)
+
+
+def test_a_gpu_is_found_by_the_name_that_its_driver_gives_it() -> None:
+    assert gpu_named("NVIDIA H100 80GB HBM3") == gpu_named("h100")
+    assert gpu_named("NVIDIA A100-SXM4-80GB").memory > gpu_named("A100").memory
+    with pytest.raises(SettingsError, match=r"no GPU 'H20'.*\n.*\n.*did you mean 'H200'"):
+        gpu_named("H20")
+
+
+def test_a_ledger_tells_which_figures_lay_where_they_were_expected() -> None:
+    told = {"judgments": Range(90, 100, 110).as_dict(), "checkpoints": Range(1, 1, 1).as_dict(), "cost": None, "hours": None}
+    score = {"event": "score", "time": 2.0, "trial": "a", "step": 1, "verdicts": {str(n): 1.0 for n in range(95)}}
+    card = {"scorecard": {"judged": 95, "unreadable": 0, "cost": 0.0}}
+    events = [{"event": "begin", "time": 1.0, "gpus": 0.0}, {"event": "estimate", "time": 1.0, **told}, score | card]
+    found = {each.name: each for each in checked(events)}
+    assert set(found) == {"judgments", "checkpoints trained"}
+    assert (found["judgments"].real, found["judgments"].held) == (95, True)
+    assert (found["checkpoints trained"].real, found["checkpoints trained"].held) == (0, False)
+    assert checked(events[:1]) == []
