@@ -129,21 +129,17 @@ def _announce(settings: Settings, story: Narrator) -> None:
 
 
 def _search(settings: Settings, directory: Path, story: Narrator) -> None:
-    inputs = None
-    if settings.data.streaming:
-        # While the whole cluster is free for it, and before a GPU waits for data that are refused.
-        settings, inputs = prepared(settings, story, directory)
+    # Streamed while the whole cluster is free for it, and before a GPU waits for data that are refused.
+    ready = prepared(settings, story, directory) if settings.data.streaming else None
     actors = _start_actors(settings, directory)
     settings = in_world(settings, story.say)
     if settings.rounds is not None:
         with story.waiting("making the first round's data"):
             rounds, settings = begin_rounds(settings, directory, engine_names(settings.cluster), HUB)
         actors.others.append(rounds)
-    if inputs is None:
-        settings, inputs = prepared(settings, story, directory)
+    settings, inputs = ready or prepared(settings, story, directory)
     count = _selected(settings, inputs)
-    if settings.rounds is not None or "selection" in settings.search.space:
-        settings = _with_equal_steps(settings, count)
+    settings = _with_equal_steps(settings, count)
     (directory / "settings.json").write_text(json.dumps(settings.json_ready(), indent=2) + "\n", encoding="utf-8")
     _tell_pairs(settings, inputs, count, story)
     plan = _plan(settings, count)
@@ -175,6 +171,8 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
 
 def _with_equal_steps(settings: Settings, count: int) -> Settings:
     """Trials on different pairs take equally many steps, so that their checkpoints can be compared."""
+    if settings.rounds is None and "selection" not in settings.search.space:
+        return settings
     steps = settings.training.total_steps(count)
     return settings.model_copy(update={"training": settings.training.model_copy(update={"steps": steps})})
 
