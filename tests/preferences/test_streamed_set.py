@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evals.prompts import Message
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair, collate, tokens_of
 from orchestrator.preferences.rows import Row
 from orchestrator.preferences.sequences import rewards_of
@@ -39,11 +40,11 @@ def streamed(pairs: Sequence[PreferencePair], tokenizer: Any, root: Path, held_o
 
 
 def test_pairs_come_out_as_they_are_tokenised_with_their_mismatched_responses(tokenizer: Any, tmp_path: Path) -> None:
-    pairs = make_pairs(70)
+    pairs = [replace(pair, prompt=(Message("user", f"say {pair.chosen} {number}"),)) for number, pair in enumerate(make_pairs(70))]
     found, expected = streamed(pairs, tokenizer, tmp_path, 3), tokenize(tokenizer, pairs, Lengths(CONTEXT), 3)
     assert list(found.pairs) == list(expected.pairs) and list(found.validation) == list(expected.validation)
     assert found.pairs[-1] == expected.pairs[-1] and found.pairs[2:4] == list(expected.pairs[2:4])
-    assert any(pair.others for pair in found.pairs)
+    assert len(found.validation) == 3 and any(pair.others for pair in found.pairs)
 
 
 def test_batches_of_both_are_the_same_tensors(tokenizer: Any, tmp_path: Path) -> None:
