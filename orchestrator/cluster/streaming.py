@@ -20,7 +20,7 @@ from orchestrator.preferences.rows import BadRow
 from orchestrator.preferences.set_planning import ShardedSource, plan_set
 from orchestrator.preferences.sharding import Recipe, chunks, fingerprint, make_shard
 from orchestrator.preferences.sources import DataFile, HubSplit, parts_of
-from orchestrator.preferences.streamed_set import COMPLETE
+from orchestrator.preferences.streamed_set import is_complete
 from orchestrator.preferences.token_shards import Shard, shard_file
 from orchestrator.settings import DataSettings, MixtureSettings, Settings
 
@@ -64,7 +64,7 @@ def stream_inputs(settings: Settings, directory: Path, say: Callable[[str], None
     versions = [[part.version() for part in of_source] for of_source in parts]
     key = hashlib.sha256(json.dumps([tokenizer, data.model_dump(mode="json"), versions]).encode()).hexdigest()[:32]
     made = place.set_directory(key)
-    if not (made / COMPLETE).is_file():
+    if not is_complete(made, place.shards):
         streams = [
             _Stream(settings.model.base, place, source, of_source, data, tokenizer)
             for source, of_source in zip(data.sources, parts, strict=True)

@@ -121,3 +121,9 @@ class StreamedSet:
 
     def _array(self, name: str) -> np.ndarray:
         return np.load(self._directory / f"{name}.npy", mmap_mode="r" if name.startswith("train") else None)
+
+
+def is_complete(directory: Path, shards: Path) -> bool:
+    """Whether a whole set lies in `directory`, and each of its shards below `shards`: a cache may have been tidied."""
+    file = directory / COMPLETE
+    return file.is_file() and all(shard_file(shards, name).is_file() for name in json.loads(file.read_text(encoding="utf-8"))["shards"])

@@ -164,6 +164,10 @@ def test_a_set_is_made_once_and_rows_that_are_known_are_not_tokenised_again(tiny
     assert said == [f"{data}: 40 pairs in 1 shards"]
     streamed(settings, tmp_path, said)
     assert len(said) == 1
+    (lost,) = (tmp_path / "cache" / "tokens" / "shards").rglob("*.arrow")
+    lost.unlink()
+    streamed(settings, tmp_path, said)
+    assert said.pop() == said[0] and lost.is_file()
     write_lines(data / "b.jsonl", rows(30, 1))
     found = streamed(settings, tmp_path, said)
     assert said[1:] == [f"{data}: 70 pairs in 2 shards, 1 of them from before"]
