@@ -19,7 +19,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 MIB = 1 << 20
 CONTEXT, VOCABULARY, STEPS = 512, 8000, 3
@@ -38,17 +37,16 @@ def main(
         console.print(f"{_make_data(root, pairs) / MIB:.0f} MiB of JSONL, {pairs} pairs")
         console.print(f"streamed into the cache in {_stream(root):.0f} s: {_size(root / 'cache' / 'tokens') / MIB:.0f} MiB of shards")
         bare = _worker(root, "none", method, None)
-        table = Table("data", "limit", *(f"{name}, MiB" for name in MEASURES), "seconds", "losses")
-        table.add_row("400 pairs", "", *_cells(bare))
+        console.print("data | limit, MiB | resident, MiB | own, MiB | counted, MiB | seconds | losses")
+        console.print(f"400 pairs | | {_cells(bare)}", soft_wrap=True)
         for way in ("streaming", "memory"):
             for limit in (None, int(bare["counted"]) + headroom):
-                table.add_row(way, f"{limit} MiB counted" if limit else "", *_cells(_worker(root, way, method, limit)))
-        console.print(table)
+                console.print(f"{way} | {limit or ''} | {_cells(_worker(root, way, method, limit))}", soft_wrap=True)
 
 
-def _cells(told: Mapping[str, Any]) -> list[str]:
+def _cells(told: Mapping[str, Any]) -> str:
     numbers = [f"{told[name]:.0f}" if name in told else "" for name in (*MEASURES, "seconds")]
-    return [*numbers, str(told.get("losses", told.get("error")))]
+    return " | ".join([*numbers, str(told.get("losses", told.get("error")))])
 
 
 def _make_data(root: Path, pairs: int) -> int:
