@@ -1,6 +1,6 @@
 """What a training worker holds of its preference data, in memory and streamed: peak memory, and the least limit under which it trains.
 
-`python benchmarks/streaming.py --pairs 120000 --headroom 400`. A synthetic set in JSONL; each way is trained for a few steps in a process
+`python benchmarks/streaming.py --pairs 150000 --headroom 400`. A synthetic set in JSONL; each way is trained for a few steps in a process
 of its own, once as it likes and once with no more than `headroom` MiB above what a worker needs without data (`RLIMIT_DATA`: all memory
 that is the process's own, pages of files that are mapped left out). Losses must be equal.
 """
@@ -26,11 +26,13 @@ MEASURES = ("resident", "own", "counted")
 
 
 def main(
-    pairs: Annotated[int, typer.Option(help="Pairs of the set; about 420 tokens each.")] = 120_000,
+    pairs: Annotated[int, typer.Option(help="Pairs of the set; about 370 tokens each.")] = 150_000,
     headroom: Annotated[int, typer.Option(help="MiB that a worker may have besides what it needs without data.")] = 400,
     method: Annotated[str, typer.Option(help="dpo also computes and reads reference scores of all pairs.")] = "simpo",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Where to write the figures.")] = None,
 ) -> None:
     """Measure and print a table."""
+    figures: list[Mapping[str, Any]] = []
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         console = Console()
@@ -41,7 +43,10 @@ def main(
         console.print(f"400 pairs | | {_cells(bare)}", soft_wrap=True)
         for way in ("streaming", "memory"):
             for limit in (None, int(bare["counted"]) + headroom):
-                console.print(f"{way} | {limit or ''} | {_cells(_worker(root, way, method, limit))}", soft_wrap=True)
+                figures.append({"data": way, "limit": limit, **_worker(root, way, method, limit)})
+                console.print(f"{way} | {limit or ''} | {_cells(figures[-1])}", soft_wrap=True)
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def _cells(told: Mapping[str, Any]) -> str:
