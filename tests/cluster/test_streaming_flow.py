@@ -23,13 +23,13 @@ def trained(root: Path, model: Path, streaming: bool) -> tuple[list[Any], list[s
     RunningCommand("train", str(settings), "dpo", "--dir", str(root / "run"), directory=root).wait(400)
     (records,) = (root / "run" / "checkpoints").iterdir()
     quarantine = [json.loads(line)["where"] for line in (root / "run" / "quarantine.jsonl").read_text().splitlines()]
-    return [(step["loss"], step.get("validation_margin")) for step in read_records(records)], quarantine
+    return [step["loss"] for step in read_records(records)], quarantine
 
 
 def test_two_workers_train_on_a_streamed_set_as_on_one_in_memory(tiny_model: Path, tmp_path: Path) -> None:
     found, quarantine = trained(tmp_path / "streamed", tiny_model, streaming=True)
     expected, _ = trained(tmp_path / "memory", tiny_model, streaming=False)
     assert found == expected
-    assert len(found) == 6 and found[-1][1] is not None
+    assert len(set(found)) == 6
     assert quarantine == [f"{tmp_path / 'streamed' / 'train.jsonl'}:129"]
     assert list((tmp_path / "streamed" / "cache" / "tokens" / "shards").rglob("*.arrow"))
