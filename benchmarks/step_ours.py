@@ -87,7 +87,7 @@ def largest_difference(model: ScoringModel, plain: Any, raw: Sequence[Pair]) -> 
         expected = []
         for pair in pairs:
             for response in (pair.chosen, pair.rejected):
-                logits = plain(torch.tensor([pair.prompt + response], device=device)).logits[0, len(pair.prompt) - 1 : -1]
+                logits = plain(torch.tensor([[*pair.prompt, *response]], device=device)).logits[0, len(pair.prompt) - 1 : -1]
                 labels = torch.tensor(response, device=device)[:, None]
                 expected.append(logits.float().log_softmax(-1).gather(1, labels).squeeze(1))
     return float((found - torch.cat(expected)).abs().max())

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,17 @@ from typing import IO, Any
 @contextmanager
 def replacing(file: Path) -> Iterator[IO[str]]:
     """The file's next content, which takes its place when it is whole."""
+    with written_beside(file) as partial, partial.open("w", encoding="utf-8", newline="") as lines:
+        yield lines
+
+
+@contextmanager
+def written_beside(file: Path) -> Iterator[Path]:
+    """Where to write the file's next content, of whatever kind; it takes the file's place when the block ends without an error."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial = file.with_name(f".{file.name}.{uuid.uuid4().hex}.partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as lines:
-            yield lines
+        yield partial
         os.replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)

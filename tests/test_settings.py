@@ -35,6 +35,7 @@ OWN = "from dataclasses import dataclass\nfrom orchestrator.objectives.dpo impor
 OWN += "@dataclass(frozen=True)\nclass MyPO(DPO):\n    name = 'my_po'\n"
 VERIFIER = '[judge]\nkind = "verifier"\n'
 PLAIN = OWN_INPUTS + VERIFIER
+STREAMING = PLAIN.replace("[data]", "[data]\nstreaming = true")
 WORLD = '[world]\nkind = "tasks"\n' + VERIFIER
 
 
@@ -128,6 +129,10 @@ def test_every_problem_is_told_at_once_up_to_eight(file: Path) -> None:
         (PLAIN + "[search.space.dpo]\nbeta = { low = 0, high = 1, log = true }\n", "a logarithmic range needs low above 0"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 1 }\n", "a range is either low and high, or options"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 1, high = 2, options = [1] }\n", "a range is either low and high, or options"),
+        (
+            STREAMING + '[[rounds.scorers]]\nkind = "length"\n',
+            "rounds take prompts and pairs from data in memory: leave data.streaming out",
+        ),
     ],
 )
 def test_what_cannot_be_together_is_refused_with_what_to_change(text: str, message: str, file: Path) -> None:
@@ -292,6 +297,7 @@ def test_every_example_of_a_reward_model_loads_and_loads_again_as_the_same(examp
         ('[world]\nkind = "tasks"\n[model]\nbase = "model"\n', "[world] makes model.base itself"),
         ('[world]\nkind = "tasks"\n[training.lora]\nrank = 4\n', "leave training.lora out"),
         ('[world]\nkind = "tasks"\n[model]\nreferences = ["other"]\n', "leave model.references out"),
+        ('[world]\nkind = "tasks"\n[data]\nstreaming = true\n', "a reward model is trained on data in memory: leave data.streaming out"),
         ('margn = 1.0\n[world]\nkind = "tasks"\n', "margn (line 1): unknown key; did you mean 'margin'?"),
         ('[world]\nkind = "tasks"\n[judge]\nkind = "verifier"\n', "judge (line 3): unknown key"),
     ],

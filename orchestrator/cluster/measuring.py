@@ -45,7 +45,8 @@ def _train(config: dict[str, Any]) -> None:
     settings: Settings = config["settings"]
     directory = Path(config["directory"])
     rank = warm_up(config["directory"], "measure")
-    few = settings.model_copy(update={"training": settings.training.model_copy(update={"steps": STEPS, "checkpoints": 1})})
+    training = settings.training.model_copy(update={"steps": STEPS, "checkpoints": 1})
+    few = settings.model_copy(update={"training": training, "data": settings.data.model_copy(update={"streaming": False})})
     for attempt in ("cold", "warm"):
         place = directory / attempt
         started = time.perf_counter()
@@ -61,7 +62,7 @@ def _train(config: dict[str, Any]) -> None:
 def _on_some(run: Any, cache: str) -> Any:
     """The run on as many pairs as its steps take, drawn from all of them: a reference is not asked about the others."""
     count = min(len(run.pairs), STEPS * run.settings.batch_size)
-    pairs = random.Random(0).sample(list(run.pairs), count)
+    pairs = [run.pairs[number] for number in random.Random(0).sample(range(len(run.pairs)), count)]
     return replace(run, pairs=pairs, validation=(), reference_cache=cache)
 
 

@@ -7,7 +7,7 @@ from orchestrator.cluster.measuring import measure
 from orchestrator.cluster.placement import held_gpus
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.surveying import seen_gpu
-from orchestrator.estimates.amounts import Amounts, amounts_of, measured_amounts
+from orchestrator.estimates.amounts import Amounts, amounts_of, measured_amounts, sampled
 from orchestrator.estimates.estimate import Estimate, Work, engine_of, estimated
 from orchestrator.estimates.gpus import gpu_named
 from orchestrator.estimates.pace import Pace, measured, stated
@@ -49,7 +49,7 @@ def work_of(settings: Settings, shape: Shape, amounts: Amounts, plan: SearchPlan
 def expected(settings: Settings, inputs: Any, plan: SearchPlan) -> Estimate:
     """The estimate of a search that is about to begin on the joined cluster, with these inputs."""
     assert settings.model.base is not None
-    amounts = measured_amounts(settings.evaluation, inputs.pairs, plan.pairs)
+    amounts = measured_amounts(settings.evaluation, sampled(inputs.pairs), plan.pairs)
     shape = shape_of(settings.model.base, settings.training)
     return estimated(work_of(settings, shape, amounts, plan, seen_gpu()))
 

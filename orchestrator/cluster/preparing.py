@@ -3,6 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
+from orchestrator.cluster.streaming import stream_inputs
+from orchestrator.cluster.training_workers import inputs_of
 from orchestrator.objectives import method_named
 from orchestrator.report.narration import Narrator
 from orchestrator.search.trial import searched_selections
@@ -13,22 +17,25 @@ from orchestrator.worlds import in_world
 def prepared(settings: Settings, story: Narrator, directory: Path) -> tuple[Settings, Any]:
     """Make the settings' world, if they name one, and load the inputs as the workers will; rows without a pair go to `directory`."""
     settings = in_world(settings, story.say)
-    inputs = checked_inputs(settings)
+    if settings.data.streaming:
+        with story.waiting("streaming the pairs into the cache"):
+            stream_inputs(settings, directory, lambda line: story.say(escape(line)))
+    inputs = checked_inputs(settings, directory)
     story.data_read(inputs.kinds, inputs.unused, directory)
     return settings, inputs
 
 
-def checked_inputs(settings: Settings) -> Any:
+def checked_inputs(settings: Settings, directory: Path) -> Any:
     """Load, tokenise and check the data, so that bad input is refused here and not by a worker."""
     from evals.prompts import load_prompts
-    from orchestrator.training.inputs import check_needs, load_inputs
+    from orchestrator.training.inputs import check_needs
 
     assert settings.model.base is not None and settings.data.sources and settings.evaluation.prompts is not None
     for prompts in filter(None, (settings.evaluation.prompts, settings.evaluation.held_out)):
         load_prompts(prompts)
-    inputs = load_inputs(settings.model.base, settings.data)
+    inputs = inputs_of(settings, directory)
     needs = {name: method_named(name)().needs for name in settings.search.arms}
-    check_needs(needs, [*inputs.pairs, *inputs.validation], settings.data.named, len(settings.model.references))
+    check_needs(needs, inputs, settings.data.named, len(settings.model.references))
     selected(settings, inputs)
     return inputs
 

@@ -110,8 +110,8 @@ def _run(settings: Settings, directory: Path) -> Outcome:
         story.say_path("everything goes to", directory)
         story.say_path("the libraries' own output goes to", directory / "logs")
         # Given pairs that are only asked for their prompts are not trained on.
-        if settings.world is None and (settings.rounds is None or settings.rounds.first == "data"):
-            checked_inputs(settings)
+        if settings.world is None and not settings.data.streaming and (settings.rounds is None or settings.rounds.first == "data"):
+            checked_inputs(settings, directory)
         if settings.finals.capability is not None:
             suite_of(settings.finals.capability)
         try:
@@ -138,18 +138,17 @@ def _announce(settings: Settings, story: Narrator) -> None:
 
 
 def _search(settings: Settings, directory: Path, story: Narrator) -> None:
+    # Streamed while the whole cluster is free for it, and before a GPU waits for data that are refused.
+    ready = prepared(settings, story, directory) if settings.data.streaming else None
     actors = _start_actors(settings, directory)
     settings = in_world(settings, story.say)
     if settings.rounds is not None:
         with story.waiting("making the first round's data"):
             rounds, settings = begin_rounds(settings, directory, engine_names(settings.cluster), HUB)
         actors.others.append(rounds)
-    settings, inputs = prepared(settings, story, directory)
+    settings, inputs = ready or prepared(settings, story, directory)
     count = selected(settings, inputs)
-    if settings.rounds is not None or "selection" in settings.search.space:
-        # Trials on different pairs take equally many steps, so that their checkpoints can be compared.
-        steps = settings.training.total_steps(count)
-        settings = settings.model_copy(update={"training": settings.training.model_copy(update={"steps": steps})})
+    settings = _with_equal_steps(settings, count)
     (directory / "settings.json").write_text(json.dumps(settings.json_ready(), indent=2) + "\n", encoding="utf-8")
     tell_pairs(settings, inputs, count, story)
     plan = _plan(settings, count)
@@ -181,6 +180,14 @@ def _check_scored(hub: Any, directory: Path, story: Narrator) -> None:
             "read the reasons in leaderboard.json and the logs, then resume",
             code="DAA-0610",
         )
+
+
+def _with_equal_steps(settings: Settings, count: int) -> Settings:
+    """Trials on different pairs take equally many steps, so that their checkpoints can be compared."""
+    if settings.rounds is None and "selection" not in settings.search.space:
+        return settings
+    steps = settings.training.total_steps(count)
+    return settings.model_copy(update={"training": settings.training.model_copy(update={"steps": steps})})
 
 
 @contextmanager

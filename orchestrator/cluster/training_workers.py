@@ -16,6 +16,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.messages import Assignment
 from orchestrator.cluster.session import HEAD, find_actor
+from orchestrator.cluster.streaming import streamed_inputs
 from orchestrator.errors import ClusterError, DaaError
 from orchestrator.output import send_output_to
 from orchestrator.search.board import Status
@@ -115,13 +116,20 @@ def warm_up(directory: str, name: str) -> int:
     return rank
 
 
+def inputs_of(settings: Settings, directory: Path) -> Any:
+    """What the run in `directory` trains on: pairs in memory, or those that were streamed into the cache."""
+    from orchestrator.training.inputs import load_inputs
+
+    assert settings.model.base is not None
+    return streamed_inputs(settings, directory) if settings.data.streaming else load_inputs(settings.model.base, settings.data)
+
+
 def training_run(settings: Settings, trial: Trial, directory: Path) -> Any:
     """The trial as the training loop wants it."""
-    from orchestrator.training.inputs import load_inputs
     from orchestrator.training.run import TrainingRun
 
     assert settings.model.base is not None
-    inputs = load_inputs(settings.model.base, settings.data)
+    inputs = inputs_of(settings, directory)
     return TrainingRun(
         objective=trial.objective(),
         settings=trial.training_settings(settings.training),

@@ -6,13 +6,15 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.settings import EvaluationSettings, Settings
 
 if TYPE_CHECKING:
     # Who only reckons needs no torch.
     from orchestrator.preferences.pairs import TokenizedPair
+
+Item = TypeVar("Item")
 
 # A mean over so many is sure to a few percent; tokenising all of a large set takes a minute.
 _SAMPLE = 400
@@ -45,12 +47,17 @@ def amounts_of(settings: Settings) -> Amounts:
 
     assert settings.model.base is not None
     pairs = read_sources(settings.data).pairs
-    some = random.Random(0).sample(pairs, min(_SAMPLE, len(pairs)))
+    some = sampled(pairs)
     tokenizer = load_tokenizer(settings.model.base, alone=True)
     tokens = tokenize(tokenizer, some, Lengths(settings.data.context), 0, leave_out=True).pairs
     # Pairs that are alike after truncation are left out of training.
     kept = round(len(pairs) * len(tokens) / len(some)) - settings.data.validation_pairs
     return measured_amounts(settings.evaluation, tokens, max(0, kept))
+
+
+def sampled(pairs: Sequence[Item]) -> list[Item]:
+    """As many as lengths need to be known by, always the same ones."""
+    return [pairs[number] for number in random.Random(0).sample(range(len(pairs)), min(_SAMPLE, len(pairs)))]
 
 
 def measured_amounts(evaluation: EvaluationSettings, sample: Sequence[TokenizedPair], pairs: int) -> Amounts:

@@ -2,52 +2,25 @@
 
 import hashlib
 import json
-import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from orchestrator.policy.reference_tables import ReferenceTable, is_laid_out, lay_out, mapped_table
 from orchestrator.policy.scoring import ReferenceScores
 from orchestrator.preferences.pairs import TokenizedPair
+from orchestrator.preferences.sequences import digest_of
 
 # Raised when batches are laid out or scored otherwise, so that scores of another code path are never mixed in.
 _CODE = "tokens-1"
 _COMPLETE = "complete.json"
-
-
-@dataclass(frozen=True, eq=False)
-class ReferenceTable:
-    """Log-probabilities of all response tokens of N pairs, end to end: pair n's are `tokens[ends[n - 1] : ends[n]]`, response by response.
-
-    `mismatched` (N,) sums over each pair's mismatched response, where it was asked for.
-    """
-
-    tokens: Tensor
-    ends: Sequence[int]
-    mismatched: Tensor | None = None
-
-    def mean_margins(self, pairs: Sequence[TokenizedPair]) -> np.ndarray:
-        """| lw/Lw - ll/Ll | of the first `pairs`, (N,) float64: how far apart the model holds chosen and rejected, in nats a token."""
-        sums = np.concatenate([[0.0], np.cumsum(self.tokens.double().numpy())])
-        starts = np.array([0, *self.ends[:-1]])[: len(pairs)]
-        middles = starts + np.array([len(pair.chosen) for pair in pairs])
-        stops = middles + np.array([len(pair.rejected) for pair in pairs])
-        chosen, rejected = ((sums[end] - sums[begin]) / (end - begin) for begin, end in ((starts, middles), (middles, stops)))
-        return np.abs(chosen - rejected)
-
-    def of(self, pairs: Sequence[int]) -> ReferenceScores:
-        """The scores of some pairs, as a batch of them has them."""
-        starts = [self.ends[pair - 1] if pair else 0 for pair in pairs]
-        found = [self.tokens[start : self.ends[pair]] for start, pair in zip(starts, pairs, strict=True)]
-        return ReferenceScores(torch.cat(found), None if self.mismatched is None else self.mismatched[list(pairs)])
 
 
 def reference_key(
@@ -58,6 +31,9 @@ def reference_key(
     `computed` says in what precision and how; `others` and `mismatched` whether these responses are scored too.
     """
     digest = hashlib.sha256(f"{_CODE} {layout} {computed} {model_fingerprint(model)}".encode())
+    if (known := digest_of(pairs)) is not None:
+        digest.update(json.dumps([known, others, mismatched]).encode())
+        return digest.hexdigest()[:32]
     for pair in pairs:
         further = (pair.others if others else (), pair.mismatched if mismatched else ())
         digest.update(json.dumps((pair.prompt, pair.chosen, pair.rejected, *(part for part in further if part))).encode())
@@ -91,8 +67,9 @@ def writing_alone(cache: str, key: str) -> Iterator[None]:
         return
     from filelock import FileLock
 
-    os.makedirs(root, exist_ok=True)
-    with FileLock(f"{root}/{key}.lock"):
+    lock = Path(f"{root}/{key}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
         yield
 
 
@@ -103,12 +80,14 @@ def keep_share(cache: str, key: str, scores: Mapping[int, ReferenceScores]) -> s
 
     files, root = _opened(cache)
     files.makedirs(f"{root}/{key}", exist_ok=True)
+    tokens = [found.tokens.double().numpy() for found in scores.values()]
+    ends = np.cumsum([0, *map(len, tokens)], dtype=np.int32)
+    mismatched = [None if found.mismatched is None else float(found.mismatched) for found in scores.values()]
     columns: dict[str, Any] = {
         "pair": list(scores),
-        "logps": pa.array([found.tokens.tolist() for found in scores.values()], pa.list_(pa.float64())),
+        "logps": pa.ListArray.from_arrays(pa.array(ends), pa.array(np.concatenate(tokens))),
+        "mismatched": pa.array(mismatched, pa.float64()),
     }
-    mismatched = [None if found.mismatched is None else float(found.mismatched) for found in scores.values()]
-    columns["mismatched"] = pa.array(mismatched, pa.float64())
     name = f"{uuid.uuid4().hex}.parquet"
     with files.open(f"{root}/{key}/{name}", "wb") as content:
         pq.write_table(pa.table(columns), content)
@@ -124,19 +103,22 @@ def complete(cache: str, key: str, names: Sequence[str]) -> None:
 
 
 def read_reference(cache: str, key: str, dtype: torch.dtype = torch.float32) -> ReferenceTable | None:
-    """The scores kept under `key`, or None."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    """The scores kept under `key`, or None; they stay in a file, and what is asked for is read."""
     files, root = _opened(cache)
     if not files.exists(f"{root}/{key}/{_COMPLETE}"):
         return None
     names = json.loads(files.cat_file(f"{root}/{key}/{_COMPLETE}"))
-    table = pa.concat_tables(pq.read_table(f"{root}/{key}/{name}", filesystem=files, memory_map=True) for name in names)
-    table = table.take(pa.array(np.argsort(table["pair"].to_numpy()))).combine_chunks()
-    column = table["logps"].combine_chunks()
-    mismatched = None if table["mismatched"].null_count else torch.tensor(table["mismatched"].to_numpy(), dtype=dtype)
-    return ReferenceTable(torch.tensor(column.flatten().to_numpy(), dtype=dtype), column.offsets.to_numpy()[1:].tolist(), mismatched)
+    shares = [f"{root}/{key}/{name}" for name in names]
+    if "://" in cache:
+        with TemporaryDirectory(prefix="daa-reference-") as place:
+            lay_out(files, shares, Path(place), dtype)
+            # What is mapped stays readable when its name is gone.
+            return mapped_table(Path(place))
+    laid = f"{key}/{str(dtype).removeprefix('torch.')}-{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]}"
+    with writing_alone(cache, laid):
+        if not is_laid_out(Path(root, laid)):
+            lay_out(files, shares, Path(root, laid), dtype)
+    return mapped_table(Path(root, laid))
 
 
 def _opened(cache: str) -> tuple[Any, str]:

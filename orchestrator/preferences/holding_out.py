@@ -3,11 +3,16 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
 
 from orchestrator.preferences.pairs import TokenizedPair
 
 # At most this share is kept back from policies.
 USUAL_SHARE = 1 / 20
+KEY_BYTES = 16
+_KEYS = f"S{KEY_BYTES}"
 
 
 def hold_out(pairs: Sequence[TokenizedPair], count: int) -> tuple[list[TokenizedPair], list[TokenizedPair]]:
@@ -21,17 +26,24 @@ def hold_out(pairs: Sequence[TokenizedPair], count: int) -> tuple[list[Tokenized
     return kept, [pairs[number] for number in sorted(held)]
 
 
-def held_numbers(prompts: Sequence[tuple[int, ...]], room: int) -> set[int]:
+def held_numbers(prompts: Sequence[Sequence[int]], room: int) -> set[int]:
     """Which pairs are kept back by the tokens of their prompts, up to `room`."""
-    by_prompt: dict[tuple[int, ...], list[int]] = {}
-    for number, prompt in enumerate(prompts) if room else ():
-        by_prompt.setdefault(prompt, []).append(number)
+    return held_by_key(np.array([prompt_key(prompt) for prompt in prompts], _KEYS), room) if room else set()
+
+
+def held_by_key(keys: np.ndarray, room: int) -> set[int]:
+    """The same by the keys of the prompts, (N,) of bytes."""
+    order = np.argsort(keys, kind="stable")
+    begins = np.flatnonzero(np.concatenate([[True], keys[order[1:]] != keys[order[:-1]]])) if len(keys) else np.array([], int)
     held: set[int] = set()
-    for prompt in sorted(by_prompt, key=_hash):
-        if len(held) + len(by_prompt[prompt]) <= room:
-            held.update(by_prompt[prompt])
+    for begin, end in pairwise((*begins, len(keys))):
+        if len(held) + end - begin <= room:
+            held.update(order[begin:end].tolist())
+        if len(held) == room:
+            break
     return held
 
 
-def _hash(prompt: tuple[int, ...]) -> bytes:
-    return hashlib.sha256(json.dumps(prompt).encode()).digest()
+def prompt_key(prompt: Sequence[int]) -> bytes:
+    """A hash of a prompt's tokens, long enough to tell prompts apart."""
+    return hashlib.sha256(json.dumps(list(prompt)).encode()).digest()[:KEY_BYTES]

@@ -5,7 +5,11 @@ import json
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from orchestrator.preferences.pairs import PreferencePair
+
+CONTENT_KEY_BYTES = 32
 
 
 def mixed(parts: Sequence[tuple[Sequence[PreferencePair], float]], seed: int) -> list[PreferencePair]:
@@ -24,9 +28,18 @@ def content_key(pair: PreferencePair, seed: int = 0) -> bytes:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).digest()
 
 
-def _weighted(pairs: Sequence[PreferencePair], weight: float, seed: int) -> list[PreferencePair]:
+def shares(weight: float, count: int) -> tuple[int, int]:
+    """How often a weight takes all of `count` pairs, and how many of them once more."""
     whole = math.floor(weight)
-    further = round((weight - whole) * len(pairs))
-    order = sorted(range(len(pairs)), key=lambda number: content_key(pairs[number], seed)) if further else []
-    drawn = set(order[:further])
-    return [*list(pairs) * whole, *(pair for number, pair in enumerate(pairs) if number in drawn)]
+    return whole, round((weight - whole) * count)
+
+
+def drawn_first(keys: np.ndarray, count: int) -> np.ndarray:
+    """The places of the `count` pairs whose content keys, (N,) of bytes, come first; in the order of the data."""
+    return np.sort(np.argsort(keys, kind="stable")[:count])
+
+
+def _weighted(pairs: Sequence[PreferencePair], weight: float, seed: int) -> list[PreferencePair]:
+    whole, further = shares(weight, len(pairs))
+    drawn = drawn_first(np.array([content_key(pair, seed) for pair in pairs], f"S{CONTENT_KEY_BYTES}"), further) if further else []
+    return [*list(pairs) * whole, *(pairs[number] for number in drawn)]

@@ -89,7 +89,7 @@ class PackedResponses:
         return replace(self, tokens=self.tokens[kept], positions=self.positions[kept], predicting=moved, units=tuple(units))
 
 
-def pack(prompts: Sequence[tuple[int, ...]], responses: Sequence[Sequence[tuple[int, ...]]]) -> PackedResponses:
+def pack(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[Sequence[int]]]) -> PackedResponses:
     """Lay prompts with their responses end to end. Every prompt has the same number of responses, some of which may be empty."""
     tokens: list[int] = []
     positions: list[int] = []

@@ -11,6 +11,8 @@ from evals.prompts import Message
 from orchestrator.preferences.packing import PackedResponses, pack
 
 _Item = TypeVar("_Item")
+# A tuple, or what is read from a file when it is looked at (see `token_shards.MappedTokens`).
+Tokens = Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,14 @@ class TokenizedPair:
     `others` are further responses, `other_rewards` theirs; `mismatched` is another prompt's response.
     """
 
-    prompt: tuple[int, ...]
-    chosen: tuple[int, ...]
-    rejected: tuple[int, ...]
+    prompt: Tokens
+    chosen: Tokens
+    rejected: Tokens
     chosen_reward: float | None = None
     rejected_reward: float | None = None
-    others: tuple[tuple[int, ...], ...] = ()
+    others: tuple[Tokens, ...] = ()
     other_rewards: tuple[float, ...] = ()
-    mismatched: tuple[int, ...] = ()
+    mismatched: Tokens = ()
 
 
 @dataclass(frozen=True)

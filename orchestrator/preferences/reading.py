@@ -1,7 +1,7 @@
 """Preference data in: the rows of a source become pairs, and every row that gives none is known by its place."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,16 @@ class Told:
     """What the rows of each file were taken for, counted."""
 
     kinds: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def format_of(self, row: Row) -> Format:
+        """The format of a row, which is counted."""
+        self.kinds.setdefault(row.file, Counter())[kind_of(row.values)] += 1
+        return format_of(row.values)
+
+    def add(self, kinds: Mapping[str, Mapping[str, int]]) -> None:
+        """Count what was told elsewhere too."""
+        for file, counts in kinds.items():
+            self.kinds.setdefault(file, Counter()).update(counts)
 
     def lines(self) -> list[str]:
         """A line for each file, such as "pairs.jsonl: prompt/chosen/rejected, plain text"."""
@@ -62,7 +72,7 @@ def read_pairs(source: str | Path, limit: int | None = None, split: str = "train
         if limit is not None and len(pairs) == limit:
             break
     if not pairs:
-        raise _without_pairs(str(source), bad, aside)
+        raise without_pairs(str(source), bad, aside)
     return Reading(tuple(pairs), tuple(told.lines()), tuple(bad), tuple(aside))
 
 
@@ -73,8 +83,7 @@ def outcomes(source: str | Path, split: str, told: Told) -> Iterator[Outcome]:
         if isinstance(row, BadRow):
             yield row
             continue
-        told.kinds.setdefault(row.file, Counter())[kind_of(row.values)] += 1
-        known = format_of(row.values)
+        known = told.format_of(row)
         if known.together is None:
             yield read_row(row)
         else:
@@ -84,13 +93,27 @@ def outcomes(source: str | Path, split: str, told: Told) -> Iterator[Outcome]:
         yield from known.together(held)
 
 
+def outcomes_by_row(found: Iterable[Row | BadRow], told: Told) -> Iterator[Outcome]:
+    """What each row gives by itself. Raises DataFormatError for rows that make pairs together, which may lie far apart."""
+    for row in found:
+        if isinstance(row, BadRow):
+            yield row
+            continue
+        if (known := told.format_of(row)).together is not None:
+            what = f"rows of the format {known.name} make pairs together, from everywhere in the data, and cannot be streamed"
+            cure = "leave out `data.streaming`, or write the pairs to a file, one in each row"
+            raise DataFormatError(what, row.origin, cure, code="DAA-0213")
+        yield read_row(row)
+
+
 def _counted(kinds: Mapping[str, int]) -> str:
     if len(kinds) == 1:
         return next(iter(kinds))
     return "; ".join(f"{kind} ({count} rows)" for kind, count in kinds.items())
 
 
-def _without_pairs(source: str, bad: list[BadRow], aside: list[SetAside]) -> DataFormatError:
+def without_pairs(source: str, bad: Sequence[BadRow], aside: Sequence[SetAside]) -> DataFormatError:
+    """The refusal of a source none of whose rows gives a pair."""
     if bad:
         return DataFormatError(f"none of {len(bad)} rows can be read; the first: {bad[0].reason}", bad[0].origin, bad[0].cure)
     if aside:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evals.whole_files import replacing
 from orchestrator.errors import DataFormatError, UserError
 
 PAIR_HELP = 'each row needs "prompt", "chosen" and "rejected" (text, or lists of {"role", "content"} messages)'
@@ -61,9 +62,10 @@ class SetAside:
 
 def write_quarantine(file: Path, rows: Iterable[BadRow | SetAside]) -> int:
     """Write rows that gave no pair, each with its place and reason, as JSON lines; returns how many."""
-    lines = [
-        json.dumps({"where": row.origin, "reason": row.reason, "row": row.content}, ensure_ascii=False, default=str) + "\n" for row in rows
-    ]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(lines), encoding="utf-8")
-    return len(lines)
+    count = 0
+    with replacing(file) as lines:
+        for row in rows:
+            told = {"where": row.origin, "reason": row.reason, "row": row.content}
+            lines.write(json.dumps(told, ensure_ascii=False, default=str) + "\n")
+            count += 1
+    return count

@@ -7,7 +7,8 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from orchestrator.preferences.rows import PAIR_HELP, BadRow, Row
 _KINDS = (".jsonl", ".json", ".ndjson", ".parquet", ".csv")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_DAMAGED = "copy or download it again"
 _CURE = "give the path of a JSONL, JSON, Parquet or CSV file, of a directory of them, an address such as s3://..., or a hub data set"
 
 
@@ -45,29 +47,70 @@ def rows(source: str | Path, split: str = "train") -> Iterator[Row | BadRow]:
 
     Raises DataFormatError for what is not there or is damaged; a line that is no JSON object is a BadRow.
     """
-    if is_hub_name(str(source)):
-        yield from hub_rows(str(source), split)
-        return
-    for name, system, path in _files(str(source)):
-        reader = _READERS[_kind(name) or ".jsonl"]
+    for part in parts_of(source, split):
+        yield from part.rows()
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a source: what people call it, and where it lies."""
+
+    name: str
+    system: Any
+    path: str
+
+    def rows(self) -> Iterator[Row | BadRow]:
+        """Its rows, one after another. Raises DataFormatError when it is damaged."""
+        reader = _READERS[_kind(self.name) or ".jsonl"]
         try:
-            with system.open(path, "rb", compression="infer" if _is_compressed(name) else None) as content:
-                yield from reader(content, name)
+            with self.system.open(self.path, "rb", compression="infer" if _is_compressed(self.name) else None) as content:
+                yield from reader(content, self.name)
         except (EOFError, OSError, zlib.error) as error:
-            raise DataFormatError(f"the file is damaged: {error}", name, "copy or download it again") from error
+            raise DataFormatError(f"the file is damaged: {error}", self.name, _DAMAGED) from error
+
+    def version(self) -> str:
+        """Another one when the file was changed, as far as its file system tells without reading it."""
+        return f"{self.name} {self.system.ukey(self.path)}"
+
+
+@dataclass(frozen=True)
+class HubSplit:
+    """One split of a data set of the Hugging Face hub."""
+
+    name: str
+    split: str
+
+    def rows(self) -> Iterator[Row | BadRow]:
+        """Its rows, one after another. Raises DataFormatError for what is not there."""
+        return hub_rows(self.name, self.split)
+
+    def version(self) -> str:
+        """Another one when the data set has changed: `datasets` keeps each revision's files in a directory of that revision's name."""
+        kept = getattr(_hub_split(self.name, self.split), "cache_files", ())
+        return " ".join([self.name, self.split, *("/".join(Path(file["filename"]).parts[-2:]) for file in kept)])
+
+
+def parts_of(source: str | Path, split: str = "train") -> Sequence[DataFile | HubSplit]:
+    """What a source is made of, in the order of the rows. Raises DataFormatError for what is not there."""
+    if is_hub_name(str(source)):
+        return [HubSplit(str(source), split)]
+    return [DataFile(*file) for file in _files(str(source))]
 
 
 def hub_rows(name: str, split: str) -> Iterator[Row | BadRow]:
     """The rows of a data set of the Hugging Face hub, or of a directory that `datasets` loads. Raises DataFormatError."""
+    yield from _numbered(_hub_split(name, split), f"{name} ({split})")
+
+
+def _hub_split(name: str, split: str) -> Iterable[Any]:
     check_source(name, "data.train")
     from datasets import load_dataset
 
     try:
-        found: Iterable[Any] = load_dataset(name, split=split)
+        return load_dataset(name, split=split)
     except (OSError, ValueError) as error:
         cure = f"is there such a data set, with a split {split!r}, and does this machine reach it (a gated one needs HF_TOKEN)? {_CURE}"
         raise DataFormatError(f"the data set cannot be loaded: {str(error).splitlines()[0]}", name, cure, code="DAA-0202") from error
-    yield from _numbered(found, f"{name} ({split})")
 
 
 def _files(source: str) -> list[tuple[str, Any, str]]:
@@ -123,7 +166,7 @@ def _parquet(content: Any, name: str) -> Iterator[Row | BadRow]:
         batches = ParquetFile(content).iter_batches(batch_size=1000)
         yield from _numbered((row for batch in batches for row in batch.to_pylist()), name)
     except (ArrowException, OSError) as error:
-        raise DataFormatError(f"this is not a readable Parquet file: {error}", name, "copy or download it again") from error
+        raise DataFormatError(f"this is not a readable Parquet file: {error}", name, _DAMAGED) from error
 
 
 def _csv(content: Any, name: str) -> Iterator[Row | BadRow]:

@@ -140,9 +140,14 @@ def _texts(template: AnswerTemplate, pair: PreferencePair, prompt: str | UserErr
     return [*texts, *(template.text(other.text) for other in pair.others)]
 
 
+def mismatched_side(index: int) -> str:
+    """Which response of the pair after it a pair gets as its mismatched one."""
+    return "rejected" if index % 2 else "chosen"
+
+
 def _with_mismatched(pairs: Sequence[TokenizedPair], lengths: Lengths) -> Iterator[TokenizedPair]:
     """Give each pair the response of the pair after it: the chosen and the rejected one in turn, whatever the batches will be."""
     for index, pair in enumerate(pairs):
         after = pairs[(index + 1) % len(pairs)]
-        response = after.rejected if index % 2 else after.chosen
+        response = getattr(after, mismatched_side(index))
         yield replace(pair, mismatched=response[: lengths.context - len(pair.prompt)])

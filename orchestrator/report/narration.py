@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -42,14 +42,14 @@ class Narrator:
         """One line that ends with a path, whatever characters it has."""
         self.say(f"{text} {escape(str(path))}")
 
-    def data_read(self, kinds: Sequence[str], unused: Sequence[BadRow | SetAside], directory: Path) -> None:
+    def data_read(self, kinds: Sequence[str], unused: Iterable[BadRow | SetAside], directory: Path) -> None:
         """What the data were taken for; rows that gave no pair are counted here and listed in `directory`."""
         for line in kinds:
             self.say(escape(line))
-        if unused:
+        if next(iter(unused), None) is not None:
             file = directory / "quarantine.jsonl"
-            write_quarantine(file, unused)
-            self.say_path(f"{len(unused)} rows give no pair to train on; each with its place and the reason:", file)
+            count = write_quarantine(file, unused)
+            self.say_path(f"{count} rows give no pair to train on; each with its place and the reason:", file)
 
     def trial_started(self, trial: Trial) -> None:
         """A trial joined the queue."""

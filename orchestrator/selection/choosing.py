@@ -7,6 +7,7 @@ import numpy as np
 
 from orchestrator.errors import DataFormatError
 from orchestrator.preferences.pairs import TokenizedPair
+from orchestrator.preferences.sequences import rewards_of
 from orchestrator.selection.alignment_potential import alignment_potential, top_pairs
 from orchestrator.selection.rejection_sampling import is_accepted
 from orchestrator.selection.rewards import standardised
@@ -38,8 +39,7 @@ class Margins:
 
 def explicit_margins(pairs: Sequence[TokenizedPair]) -> np.ndarray:
     """How far apart the rewards of each pair are, (N,) float64; NaN where the data has none."""
-    sides = [[pair.chosen_reward for pair in pairs], [pair.rejected_reward for pair in pairs]]
-    chosen, rejected = np.array(sides, dtype=np.float64)
+    chosen, rejected = rewards_of(pairs)
     return np.abs(chosen - rejected)
 
 
@@ -56,10 +56,10 @@ METRICS: Mapping[str, Callable[[SelectionSettings, Margins], np.ndarray]] = {
 }
 
 
-def selected(settings: SelectionSettings, margins: Margins) -> list[int]:
+def selected(settings: SelectionSettings, margins: Margins) -> Sequence[int]:
     """Which of N pairs are kept, in the order of the data. Raises DataFormatError for rewards that are absent, or when no pair is left."""
     if settings.metric == "all":
-        return list(range(len(margins)))
+        return range(len(margins))
     pool = _pool(settings, margins)
     if settings.metric == "rejection_sampling":
         return pool.tolist()

@@ -149,6 +149,8 @@ class Settings(Section):
             raise ValueError("search.methods names a method twice")
         if self.ladder.prune and "validation" in self.ladder.rungs and not self.data.validation_pairs:
             raise ValueError("ladder.prune goes by pairs that are held out, and data.validation_pairs is 0: hold some out")
+        if self.data.streaming and self.rounds is not None:
+            raise ValueError("rounds take prompts and pairs from data in memory: leave data.streaming out, or give a smaller file")
         self.training.check_workers(self.cluster.workers)
         self._check_searched_sections()
         return self

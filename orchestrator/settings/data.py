@@ -27,7 +27,8 @@ class DataSettings(Section):
     `split` counts for hub data sets, `limit` takes the first pairs only. In place of all three, `mixture` names several sources, from
     which `mixture_seed` chooses the pairs of fractional weights. `context` bounds prompt and response in tokens. `bad_rows`, those that
     cannot be read or do not fit, are refused, or else left out and listed in the run's `quarantine.jsonl`. `validation_pairs`, a twentieth
-    at most, are not trained on: each checkpoint tells how often it prefers their chosen response.
+    at most, are not trained on: each checkpoint tells how often it prefers their chosen response. With `streaming`, pairs are tokenised
+    by Ray Data into files of the cache and read from there batch by batch, so that they need not fit in memory.
     """
 
     train: str | None = None
@@ -38,6 +39,7 @@ class DataSettings(Section):
     mixture_seed: int = 0
     bad_rows: Literal["refuse", "quarantine"] = "refuse"
     validation_pairs: NonNegativeInt = 64
+    streaming: bool = False
 
     @model_validator(mode="after")
     def _one_or_many(self) -> DataSettings:

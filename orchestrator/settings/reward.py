@@ -42,6 +42,8 @@ class RewardSettings(Section):
             raise ValueError("a reward model is trained whole, so that one directory holds all of it: leave training.lora out")
         if self.model.references:
             raise ValueError("a reward model is compared with no reference: leave model.references out")
+        if self.data.streaming:
+            raise ValueError("a reward model is trained on data in memory: leave data.streaming out, or set data.limit")
         self.training.check_workers(self.cluster.workers)
         return self
 

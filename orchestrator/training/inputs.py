@@ -1,9 +1,12 @@
 """What a run trains on: the tokenizer and the tokenised pairs, checked against what the method needs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.policy.loading import load_tokenizer
@@ -12,6 +15,8 @@ from orchestrator.preferences.mixing import mixed
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.preferences.reading import Reading, read_pairs
 from orchestrator.preferences.rows import BadRow, SetAside, unfit
+from orchestrator.preferences.sequences import rewards_of
+from orchestrator.preferences.streamed_set import StreamedSet
 from orchestrator.preferences.tokenization import Lengths, tokenize
 from orchestrator.settings import DataSettings
 
@@ -28,7 +33,7 @@ class Inputs:
     identical: int
     validation: Sequence[TokenizedPair]
     kinds: Sequence[str] = ()
-    unused: Sequence[BadRow | SetAside] = ()
+    unused: Iterable[BadRow | SetAside] = ()
 
 
 def load_inputs(model: str, data: DataSettings) -> Inputs:
@@ -49,6 +54,13 @@ def _loaded(model: str, settings: str) -> Inputs:
     return Inputs(tokenizer, made.pairs, made.identical, made.validation, read.kinds, unused)
 
 
+@lru_cache(maxsize=2)
+def open_inputs(model: str, directory: Path, shards: Path) -> Inputs:
+    """The same of a data set that was streamed to `directory` (see `StreamedSet`), whose pairs are read when they are looked at."""
+    found = StreamedSet(directory, shards)
+    return Inputs(load_tokenizer(model), found.pairs, found.identical, found.validation, found.kinds, found.unused)
+
+
 def read_sources(data: DataSettings) -> Reading:
     """The pairs of all sources, as often as their weights say. Raises as `load_inputs` does."""
     readings = [read_pairs(part.source, part.limit, part.split, data.bad_rows == "refuse") for part in data.sources]
@@ -58,12 +70,13 @@ def read_sources(data: DataSettings) -> Reading:
     return Reading(tuple(pairs), kinds, bad, set_aside)
 
 
-def check_needs(needs: Mapping[str, Needs], pairs: Sequence[TokenizedPair], origin: str, references: int) -> None:
+def check_needs(needs: Mapping[str, Needs], inputs: Inputs, origin: str, references: int) -> None:
     """Refuse methods that need rewards when the data has none, or further references when there are too few."""
     check_references(needs, references)
-    without = next((number for number, pair in enumerate(pairs, 1) if pair.chosen_reward is None), None)
     hungry = [method for method, need in needs.items() if need.reward]
-    if hungry and without is not None:
+    unknown = np.isnan(np.concatenate([rewards_of(pairs)[0] for pairs in (inputs.pairs, inputs.validation)]))
+    if hungry and unknown.any():
+        without = int(unknown.argmax()) + 1
         raise DataFormatError(
             f"{', '.join(hungry)} need rewards, and pair {without} of the data has none",
             origin,

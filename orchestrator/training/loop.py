@@ -1,7 +1,7 @@
 """The training loop: data order, steps, checkpoints. It knows neither the method nor what holds the weights."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 
@@ -64,8 +64,12 @@ def global_batch(pairs: int, batch_size: int, step: int, seed: int) -> list[int]
     """Indices of the pairs of step `step`: every epoch is a new permutation, and a pure function of the seed."""
     per_epoch = pairs // batch_size
     epoch, position = divmod(step, per_epoch)
-    order = torch.randperm(pairs, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
-    return order[position * batch_size : (position + 1) * batch_size].tolist()
+    return _order(pairs, seed, epoch)[position * batch_size : (position + 1) * batch_size].tolist()
+
+
+@lru_cache(maxsize=1)
+def _order(pairs: int, seed: int, epoch: int) -> torch.Tensor:
+    return torch.randperm(pairs, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
 
 
 def _begin(run: TrainingRun, engine: Engine) -> tuple[Progress, Checkpoint | None]:

@@ -1,6 +1,6 @@
 """What a policy is compared with: scores that were computed once, or the frozen model itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,7 +9,8 @@ import torch
 
 from orchestrator.errors import SettingsError
 from orchestrator.policy.loading import load_reference
-from orchestrator.policy.reference_cache import ReferenceTable, complete, keep_share, read_reference, reference_key, writing_alone
+from orchestrator.policy.reference_cache import complete, keep_share, read_reference, reference_key, writing_alone
+from orchestrator.policy.reference_tables import MixedTables, ReferenceTable
 from orchestrator.policy.scoring import FrozenModel, ReferenceScores, reference_scores
 from orchestrator.preferences.pairs import PairBatch
 from orchestrator.training.engine import Engine
@@ -17,17 +18,20 @@ from orchestrator.training.inputs import check_references
 from orchestrator.training.passes import in_step
 from orchestrator.training.run import TrainingRun
 
+# So many response tokens' scores are held before they are written.
+_KEPT_AT_ONCE = 1 << 20
+
 
 @dataclass(frozen=True)
 class References:
     """What the policy is compared with: None, all pairs' scores, or the frozen model where the objective compares logits."""
 
-    main: ReferenceTable | FrozenModel | None
+    main: MixedTables | FrozenModel | None
     extra: tuple[ReferenceTable, ...]
 
     def of(self, indices: Sequence[int], device: torch.device) -> tuple[ReferenceScores | FrozenModel | None, tuple[ReferenceScores, ...]]:
         """What some pairs are compared with: the main reference, and the further ones."""
-        main = self.main.of(indices).to(device) if isinstance(self.main, ReferenceTable) else self.main
+        main = self.main.of(indices).to(device) if isinstance(self.main, MixedTables) else self.main
         return main, tuple(table.of(indices).to(device) for table in self.extra)
 
 
@@ -40,19 +44,8 @@ def references_of(run: TrainingRun, engine: Engine) -> References:
     if needs.reference_logits:
         main = _frozen(run, engine, _only(mixed, run.objective.name))
     elif needs.reference:
-        main = mixture([(reference_table(run, engine, model), weight) for model, weight in mixed.items()])
+        main = MixedTables([(reference_table(run, engine, model), weight) for model, weight in mixed.items()])
     return References(main, tuple(reference_table(run, engine, model) for model in run.references) if needs.extra_references else ())
-
-
-def mixture(tables: Sequence[tuple[ReferenceTable, float]]) -> ReferenceTable:
-    """The weighted sum of log-probabilities: up to a constant that pairs do not see, the log of a product of powers of the models."""
-    (first, weight), *others = tables
-    if not others and weight == 1:
-        return first
-    tokens = torch.stack([table.tokens * weight for table, weight in tables]).sum(0)
-    sums = [None if table.mismatched is None else table.mismatched * weight for table, weight in tables]
-    known = [each for each in sums if each is not None]
-    return ReferenceTable(tokens, first.ends, torch.stack(known).sum(0) if len(known) == len(sums) else None)
 
 
 def _only(mixed: Mapping[str, float], method: str) -> str:
@@ -81,20 +74,20 @@ def reference_table(run: TrainingRun, engine: Engine, name: str) -> ReferenceTab
         # Computing is a collective: the ranks go either way together, also when the scores appear while they look.
         if engine.average({"kept": float(kept is not None)})["kept"] == 1 and kept is not None:
             return kept
-        scores = _compute_share(run, engine, name)
         # Ranks that share sequences have the same scores: the first of them keeps them.
         is_first = engine.rank % (engine.world_size // engine.shares) == 0
-        names = engine.gather(keep_share(cache, key, scores) if is_first else None)
+        kept_files = [keep_share(cache, key, scores) for scores in _compute_share(run, engine, name) if is_first]
+        files = [file for of_rank in engine.gather(kept_files) for file in of_rank]
         if engine.rank == 0:
-            complete(cache, key, [name for name in names if name is not None])
+            complete(cache, key, files)
         engine.gather(True)
     made = read_reference(cache, key, precision)
     assert made is not None
     return made
 
 
-def _compute_share(run: TrainingRun, engine: Engine, name: str) -> dict[int, ReferenceScores]:
-    """Each share of the ranks scores its part of the pairs, those that are not trained on in batches of their own."""
+def _compute_share(run: TrainingRun, engine: Engine, name: str) -> Iterator[dict[int, ReferenceScores]]:
+    """Each share of the ranks scores its part of the pairs, those that are not trained on in batches of their own; some at a time."""
     model = _frozen(run, engine, name)
     found: dict[int, ReferenceScores] = {}
     # Batches that held-out pairs took part in would change the last digits of the others' scores.
@@ -104,7 +97,11 @@ def _compute_share(run: TrainingRun, engine: Engine, name: str) -> dict[int, Ref
             scored = _compute(model, run.collate(indices), engine.device, run.objective.needs.mismatched)
             if number < passes.own:
                 found.update(zip(indices, scored, strict=True))
-    return found
+            if sum(len(scores.tokens) for scores in found.values()) > _KEPT_AT_ONCE:
+                yield found
+                found = {}
+    if found:
+        yield found
 
 
 def _compute(model: FrozenModel, batch: PairBatch, device: torch.device, with_mismatched: bool) -> list[ReferenceScores]:

@@ -13,6 +13,7 @@ from orchestrator.policy.loading import load_policy
 from orchestrator.policy.reward_model import load_reward_policy
 from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.preferences.pairs import PairBatch, TokenizedPair, collate, tokens_of
+from orchestrator.preferences.sequences import JoinedPairs
 from orchestrator.selection.choosing import count_selected, explicit_margins
 from orchestrator.settings import SelectionSettings, TrainingSettings
 
@@ -65,7 +66,7 @@ class TrainingRun:
     @cached_property
     def every_pair(self) -> Sequence[TokenizedPair]:
         """The pairs that are trained on, then those that are not."""
-        return (*self.pairs, *self.validation) if self.validation else self.pairs
+        return JoinedPairs(self.pairs, self.validation) if self.validation else self.pairs
 
     @property
     def validation_indices(self) -> range:

@@ -72,7 +72,7 @@ def plain_log_collision(model: Any, prompt: Sequence[int], response: Sequence[in
         return float(distributions(model, prompt, response).exp().square().sum(-1).log().sum())
 
 
-def per_side(pairs: Sequence[TokenizedPair], measure: Callable[[TokenizedPair, tuple[int, ...]], float]) -> tuple[list[float], list[float]]:
+def per_side(pairs: Sequence[TokenizedPair], measure: Callable[[TokenizedPair, Sequence[int]], float]) -> tuple[list[float], list[float]]:
     """A measure of every pair's chosen and rejected response."""
     return [measure(pair, pair.chosen) for pair in pairs], [measure(pair, pair.rejected) for pair in pairs]
 

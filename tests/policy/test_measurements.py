@@ -11,7 +11,7 @@ from torch import Tensor
 
 from orchestrator.policy.head import ResponseHead, Wanted
 from orchestrator.policy.loading import load_policy
-from orchestrator.policy.reference_cache import ReferenceTable
+from orchestrator.policy.reference_tables import ReferenceTable
 from orchestrator.policy.scores import Needs, PairScores, ResponseScores
 from orchestrator.policy.scoring import ReferenceScores, reference_scores, score_pairs
 from orchestrator.policy.scoring_model import ScoringModel

@@ -63,5 +63,6 @@ def test_bad_rows_are_left_out_of_training_and_named_when_they_are_quarantined(t
     data = DataSettings(train=str(tmp_path / "a.jsonl"), context=64, bad_rows="quarantine")
     inputs = load_inputs(str(tiny_model), data)
     assert len(inputs.pairs) == 1
-    assert [row.origin for row in inputs.unused] == [f"{tmp_path / 'a.jsonl'}:{line}" for line in (2, 3)]
-    assert "leaves no room" in inputs.unused[1].reason
+    unused = list(inputs.unused)
+    assert [row.origin for row in unused] == [f"{tmp_path / 'a.jsonl'}:{line}" for line in (2, 3)]
+    assert "leaves no room" in unused[1].reason

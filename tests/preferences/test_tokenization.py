@@ -20,15 +20,15 @@ def pair(chosen: str, rejected: str, prompt: str = "say fox", origin: str = "pai
 
 def test_the_template_opens_the_answer_once_and_the_response_is_plain_text(tokenizer: Any) -> None:
     (made,) = tokenize(tokenizer, [pair("quick fox", "dog")], WIDE).pairs
-    whole = tokenizer.decode(made.prompt + made.chosen)
+    whole = tokenizer.decode([*made.prompt, *made.chosen])
     assert whole == "<|user|>say fox<|end|><|assistant|>quick fox<|end|>"
-    assert tokenizer.decode(made.prompt + made.rejected) == "<|user|>say fox<|end|><|assistant|>dog<|end|>"
+    assert tokenizer.decode([*made.prompt, *made.rejected]) == "<|user|>say fox<|end|><|assistant|>dog<|end|>"
 
 
 def test_prompt_and_response_are_the_tokens_of_the_whole_conversation(tokenizer: Any) -> None:
     (made,) = tokenize(tokenizer, [pair("quick fox", "dog")], WIDE).pairs
     turns = [{"role": "user", "content": "say fox"}, {"role": "assistant", "content": "quick fox"}]
-    assert list(made.prompt + made.chosen) == tokenizer.apply_chat_template(turns, return_dict=False)
+    assert [*made.prompt, *made.chosen] == tokenizer.apply_chat_template(turns, return_dict=False)
 
 
 def test_a_system_turn_comes_before_the_users(tokenizer: Any) -> None:

@@ -13,7 +13,7 @@ PAIRS = Margins(EXPLICIT, IMPLICIT)
 
 
 def test_all_keeps_every_pair_even_those_of_equal_rewards() -> None:
-    assert selected(SelectionSettings(), PAIRS) == [0, 1, 2, 3, 4, 5]
+    assert list(selected(SelectionSettings(), PAIRS)) == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("metric", METRICS)

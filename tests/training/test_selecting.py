@@ -10,12 +10,13 @@ import torch
 
 from orchestrator.errors import SettingsError
 from orchestrator.objectives import METHODS
+from orchestrator.policy.reference_tables import MixedTables
 from orchestrator.policy.scoring import reference_scores
 from orchestrator.preferences.pairs import TokenizedPair, collate
 from orchestrator.settings import SelectionSettings
 from orchestrator.training import loop
 from orchestrator.training.local_engine import LocalEngine
-from orchestrator.training.references import ReferenceTable, reference_table, references_of
+from orchestrator.training.references import reference_table, references_of
 from orchestrator.training.run import TrainingRun
 from orchestrator.training.selecting import selected_pairs
 from tests.training.runs import FAST, tiny_run, train_locally
@@ -65,8 +66,8 @@ def test_a_mixture_of_references_is_the_weighted_sum_of_their_log_probabilities(
     mixed = replace(run, objective=METHODS["dpo"](), reference={str(run.model): 1.3, str(other_model): -0.3})
     found = references_of(mixed, engine).main
     ours, theirs = (reference_table(mixed, engine, name).tokens for name in mixed.reference)
-    assert isinstance(found, ReferenceTable)
-    torch.testing.assert_close(found.tokens, 1.3 * ours - 0.3 * theirs)
+    assert isinstance(found, MixedTables)
+    torch.testing.assert_close(found.of(range(len(mixed.pairs))).tokens, 1.3 * ours - 0.3 * theirs)
     assert not torch.equal(ours, theirs)
 
 
