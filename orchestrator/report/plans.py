@@ -12,7 +12,7 @@ from orchestrator.estimates.estimate import Estimate, Work
 from orchestrator.estimates.obstacles import Obstacle
 from orchestrator.estimates.ranges import Range
 from orchestrator.report.cards import range_in_words
-from orchestrator.report.words import HOURS, hyperparameters
+from orchestrator.report.words import amount, hyperparameters
 from orchestrator.search.allocation import shares
 from orchestrator.search.grid import listed_samples
 from orchestrator.search.trial import joint_space, published_samples, ranges_of, shared_settings
@@ -81,25 +81,17 @@ def _estimate(work: Work, found: Estimate) -> RenderableType:
         if figure is None:
             table.add_row(name, "not known", "", note)
             continue
-        between = "" if figure.low == figure.high else f"{told(figure.low, unit)} – {told(figure.high, unit)}"
-        table.add_row(name, told(figure.expected, unit), between, note)
+        between = "" if figure.low == figure.high else f"{amount(figure.low, unit)} – {amount(figure.high, unit)}"
+        table.add_row(name, amount(figure.expected, unit), between, note)
     return table
-
-
-def told(value: float, unit: str) -> str:
-    """A figure to what can be relied on, with its unit; less than two hours are told in minutes."""
-    if unit == "hours" and value < HOURS:
-        value, unit = 60 * value, "minutes"
-    number = f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}" if value >= 10 else f"{value:.2g}"
-    return f"{number} {unit}".strip()
 
 
 def _figures(work: Work, found: Estimate) -> list[tuple[str, Range | None, str, str]]:
     amounts, last = work.amounts, work.plan.rungs[-1]
     whole, finals = (count * last.checkpoint for count in (work.trials, work.plan.final_runs))
-    called = f"; {told(found.calls.expected, 'calls')} of the judge's model" if found.calls.high else ""
+    called = f"; {amount(found.calls.expected, 'calls')} of the judge's model" if found.calls.high else ""
     speed = f"by {work.pace.source}" if work.pace else "no GPU is known: name one with --gpu, or measure with --measure"
-    parts = ", ".join(f"{name} {told(part.expected, 'hours')}" for name, part in found.parts.items() if part.high)
+    parts = ", ".join(f"{name} {amount(part.expected, 'hours')}" for name, part in found.parts.items() if part.high)
     rows = [
         ("steps of a whole trial", Range.exactly(found.steps), "", f"{amounts.pairs:,} pairs of {amounts.pair_tokens:.0f} tokens"),
         ("checkpoints trained", found.checkpoints, "", f"{whole} without early stops; {finals} more for the finals"),

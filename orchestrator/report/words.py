@@ -122,3 +122,11 @@ def _other(found: Answer, trial: str) -> str:
     method = next(each.method for each in found.finalists if each.trial == trial)
     roles = ["the best plain DPO", *roles] if method == CONTROL != found.best.method else roles
     return f"{trial} ({' and '.join(roles)})"
+
+
+def amount(value: float, unit: str = "") -> str:
+    """A figure to what can be relied on, with its unit; less than two hours are told in minutes."""
+    if unit == "hours" and value < HOURS:
+        value, unit = 60 * value, "minutes"
+    number = f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}" if value >= 10 else f"{value:.2g}"
+    return f"{number} {unit}".strip()

@@ -105,6 +105,7 @@ def _environment() -> Environment:
         "signed": signed,
         "number": number,
         "duration": duration,
+        "amount": words.amount,
         "moment": moment,
         "outcome": outcome,
     }

@@ -118,6 +118,10 @@ def _spending(section: Mapping[str, Any]) -> Iterator[str]:
             gpus = f", {has['gpu_hours']:.1f} GPU-hours" if has["gpu_hours"] else ""
             paid = f", {has['cost']:.2f} paid to the judge" if has["cost"] else ""
             yield f"- {name}: {duration(has['hours'])}, {has['judgments']:,} judgments{gpus}{paid}"
+    for each in found["foreseen"]:
+        seen, unit = each["expected"], each["unit"]
+        span = "" if seen["low"] == seen["high"] else f" ({words.amount(seen['low'], unit)} to {words.amount(seen['high'], unit)})"
+        yield f"- {each['name']}: {words.amount(seen['expected'], unit)}{span} foreseen, {words.amount(each['real'], unit)} real"
     yield ""
 
 

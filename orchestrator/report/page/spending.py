@@ -1,8 +1,10 @@
 """What was spent and saved, on what, and what is still to come."""
 
 from collections import Counter, defaultdict
+from dataclasses import asdict
 from typing import Any
 
+from orchestrator.estimates.checking import checked
 from orchestrator.report.page.run import Run
 from orchestrator.search.budget import Meter
 from orchestrator.search.projection import progress
@@ -12,7 +14,7 @@ UNITS = {"gpu_hours": "GPU-hours", "hours": "hours", "judgments": "judgments", "
 
 
 def spending(run: Run) -> dict[str, Any] | None:
-    """Spent, expected, saved and the budget's bounds; by method; and over time. None before the search began."""
+    """Spent, expected, foreseen, saved and the budget's bounds; by method; and over time. None before the search began."""
     if not run.of_kind("begin"):
         return None
     now = run.events[-1]["time"]
@@ -21,6 +23,7 @@ def spending(run: Run) -> dict[str, Any] | None:
         "spent": found.spent.as_dict(),
         "expected": found.expected.as_dict() if found.expected else None,
         "budget": {name: run.setting("budget", name) for name in UNITS},
+        "foreseen": [{**asdict(each), "held": each.held} for each in checked(run.events)],
         "saved": run.answer["saved"] if run.answer else None,
         "methods": _by_method(run),
         "over_time": _over_time(run),
