@@ -11,6 +11,8 @@ import typer
 from orchestrator.cluster.order import KINDS
 from orchestrator.commands.orders import order_of
 
+# Where a page is served.
+_PORT = 8400
 # Files from this size on, in bytes, are named.
 _LARGE = 5 * 1024**2
 
@@ -78,13 +80,17 @@ def status(
         str | None, typer.Argument(help="A job's name, or the directory of a search. Default: all jobs.", metavar="[JOB|DIR]")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Show the job's output until it is over, and return its exit code.")] = False,
+    web: Annotated[bool, typer.Option("--web", help=f"Serve the search's page at http://localhost:{_PORT}, kept up to date.")] = False,
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the cluster's jobs, or how far one has come: its trials, the best so far, what is spent.
 
-    Example: daa status runs/demo
+    Example: daa status runs/demo --web
     """
+    if web:
+        _serve(what)
+        return
     if what is not None and Path(what).is_dir():
         from orchestrator.search.progress import progress_in
 
@@ -129,6 +135,16 @@ def stop(
     _say(f"{ended.name} is {ended.status.lower()}; nothing of it is left on the cluster")
     if ended.kind == "search":
         _say(f"go on with `daa submit --resume {ended.directory}`")
+
+
+def _serve(directory: str | None) -> None:
+    from orchestrator.errors import UserError
+    from orchestrator.report.page.serving import serve
+
+    if directory is None or not Path(directory).is_dir():
+        where = "daa status --web"
+        raise UserError("a page is made of a search's directory that this machine can read", where, "give it: daa status DIR --web")
+    serve(Path(directory), _PORT)
 
 
 def _follow(client: Any, name: str, to_errors: bool = False) -> NoReturn:
