@@ -96,7 +96,7 @@ def status(
 
         _show_progress(progress_in(Path(what).resolve()), as_json)
         return
-    from orchestrator.cluster.job_client import connected, job_named, jobs_of
+    from orchestrator.cluster.job_client import connected, jobs_of
     from orchestrator.report.jobs import jobs_table
     from orchestrator.report.terminal import show
 
@@ -105,19 +105,7 @@ def status(
         jobs = jobs_of(client)
         print(json.dumps([job.as_dict() for job in jobs])) if as_json else show(jobs_table(jobs))
         return
-    if what.startswith("/"):
-        _show_progress(_on_the_cluster(client, what), as_json)
-        return
-    job = job_named(client, what)
-    if follow:
-        _follow(client, job.name)
-    found = _progress(client, job)
-    if as_json:
-        print(json.dumps({**job.as_dict(), "progress": found.as_dict() if found is not None else None}))
-        return
-    show(jobs_table([job]))
-    if found is not None:
-        _show_progress(found, as_json=False)
+    _show_one(client, what, follow, as_json)
 
 
 def stop(
@@ -135,6 +123,27 @@ def stop(
     _say(f"{ended.name} is {ended.status.lower()}; nothing of it is left on the cluster")
     if ended.kind == "search":
         _say(f"go on with `daa submit --resume {ended.directory}`")
+
+
+def _show_one(client: Any, what: str, follow: bool, as_json: bool) -> None:
+    """Show a job, or a directory of the cluster."""
+    from orchestrator.cluster.job_client import job_named
+    from orchestrator.report.jobs import jobs_table
+    from orchestrator.report.terminal import show
+
+    if what.startswith("/"):
+        _show_progress(_on_the_cluster(client, what), as_json)
+        return
+    job = job_named(client, what)
+    if follow:
+        _follow(client, job.name)
+    found = _progress(client, job)
+    if as_json:
+        print(json.dumps({**job.as_dict(), "progress": found.as_dict() if found is not None else None}))
+        return
+    show(jobs_table([job]))
+    if found is not None:
+        _show_progress(found, as_json=False)
 
 
 def _serve(directory: str | None) -> None:
