@@ -56,6 +56,8 @@ class GangsActor:
 
 def train_run(gang: Gang, work: Callable[[dict[str, Any]], None], config: dict[str, Any]) -> None:
     """One Ray Train run of `work` on the gang's workers; they are restarted when one dies."""
+    # Relative paths in the settings count from where the command was given, and not from a directory of Ray Train's.
+    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
     from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
     from ray.train.torch import TorchConfig, TorchTrainer
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 import psutil
 
@@ -29,7 +30,7 @@ def local_head(logs: Path) -> Iterator[str]:
         try:
             wait_until(lambda: is_listening(ports[1]), 180, "the dashboard listens")
             # It listens before the agent that starts jobs is there.
-            wait_until(lambda: ray_job_submit(f"http://127.0.0.1:{ports[1]}", "true").returncode == 0, 180, "a job is taken")
+            wait_until(lambda: _takes_jobs(f"http://127.0.0.1:{ports[1]}", log), 240, f"a job is taken; {log.name} says why")
             yield f"http://127.0.0.1:{ports[1]}"
         finally:
             started = [head, *psutil.Process(head.pid).children(recursive=True)]
@@ -37,6 +38,12 @@ def local_head(logs: Path) -> Iterator[str]:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
             head.wait(30)
+
+
+def _takes_jobs(address: str, log: TextIO) -> bool:
+    """Whether a job that does nothing succeeds; what Ray says is logged."""
+    command = ["ray", "job", "submit", "--address", address, "--", "true"]
+    return subprocess.run(command, env=ENVIRONMENT, stdout=log, stderr=log, timeout=120, check=False).returncode == 0
 
 
 def free_ports(count: int) -> list[int]:
