@@ -33,6 +33,8 @@ _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # A trial may end before it has a score.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # Ctrl-C ends the search; Tune would end its trials only, and the finals would begin.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "2",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_MAX_PENDING_TRIALS_PG": "1",
