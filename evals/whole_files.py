@@ -30,6 +30,15 @@ def written_beside(file: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def replacing_bytes(file: Path) -> Iterator[IO[bytes]]:
+    """As `replacing`, and the content is on the disk before it takes the place of what was there."""
+    with written_beside(file) as partial, partial.open("wb") as content:
+        yield content
+        content.flush()
+        os.fsync(content.fileno())
+
+
+@contextmanager
 def making(directory: Path) -> Iterator[Path]:
     """A directory to fill, which gets its name when that is done; nothing is left of it when something else happens."""
     directory.parent.mkdir(parents=True, exist_ok=True)

@@ -1,70 +1,12 @@
-"""Replies kept in an append-only file that several processes share, so that no reply is paid for twice."""
+"""Models that remember: what their file of replies knows is not asked, nor paid for, again."""
 
-import fcntl
 import hashlib
-import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from evals.asking import ChatModel, Keep, Question, Reply, forget, question_key
-from evals.benchmarks.files import read_rows
+from evals.chat_models.reply_file import ReplyFile, models_of
 from evals.errors import UserError
-
-
-class ReplyFile:
-    """Replies by key, one JSON object a line. A line that a killed process left unfinished is skipped, and asked for again."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self._replies: dict[str, Reply] = {}
-        self._read_to = 0
-
-    def get(self, key: str) -> Reply | None:
-        return self._replies.get(key)
-
-    def refresh(self) -> None:
-        """Read what was appended since the last time, by whichever process."""
-        if not self.file.is_file():
-            return
-        with self.file.open("rb") as lines:
-            lines.seek(self._read_to)
-            for line in lines:
-                if not line.endswith(b"\n"):
-                    break
-                self._read_to += len(line)
-                self._take(line)
-
-    def append(self, key: str, model: ChatModel, question: Question, reply: Reply) -> None:
-        """Add one reply; it is in the file when this returns."""
-        row = {"key": key, "model": model.name, "identity": model.identity, "id": question.id, "reply": asdict(reply)}
-        line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
-        with self._locked() as descriptor:
-            # A process killed in the middle of its line left no end to it.
-            size = os.fstat(descriptor).st_size
-            whole = line if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n" else b"\n" + line
-            while whole:
-                whole = whole[os.write(descriptor, whole) :]
-        self._replies[key] = reply
-
-    @contextmanager
-    def _locked(self) -> Iterator[int]:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-    def _take(self, line: bytes) -> None:
-        try:
-            row = json.loads(line)
-            self._replies[row["key"]] = Reply(**row["reply"])
-        except (ValueError, KeyError, TypeError):
-            return
 
 
 class RememberingModel:
@@ -127,7 +69,7 @@ class ReplayedModel:
 
     def __init__(self, file: Path) -> None:
         """Raises UserError for a file that holds no replies, or those of several models."""
-        models = {(row["model"], row["identity"]) for row in read_rows(file) if "identity" in row}
+        models = models_of(file)
         if len(models) != 1:
             what = f"the file holds the replies of {len(models)} models"
             raise UserError(what, str(file), "give a file of replies of one model, as an evaluation leaves it under `replies`")

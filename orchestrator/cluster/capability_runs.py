@@ -43,7 +43,7 @@ def measure_finalists(settings: Settings, rows: Sequence[Row], hub: Any, directo
     asked = settings.finals.capability
     suite = CapabilitySuite(asked.tasks, asked.limit, asked.task_files)
     replies = str(replies_directory(settings.cache))
-    known = {(each["trial"], each["checkpoint"]) for each in read_ledger(directory / "ledger.jsonl") if each["event"] == "capability"}
+    known = {(each["trial"], each["checkpoint"]) for each in read_ledger(directory / "ledger.jsonl", "capability")}
     for trial, model in [(BASE, settings.model.base), *((row.trial, str(row.checkpoint)) for row in rows)]:
         if (trial, model) in known:
             continue

@@ -24,8 +24,8 @@ class HeldOutScores:
 
     async def score(self, finalist: str, seed: int, run: str, model: str, judge: str | None) -> None:
         """Score one seed of a finalist, perhaps by a judge that the search never asked."""
-        known = read_ledger(self._directory / "ledger.jsonl")
-        if self._purse.ended(finals=True) or any(event["event"] == "held_out" and event["run"] == run for event in known):
+        known = read_ledger(self._directory / "ledger.jsonl", "held_out")
+        if self._purse.ended(finals=True) or any(event["run"] == run for event in known):
             return
         assert self._evaluation.held_out is not None
         prompts = load_prompts(self._evaluation.held_out)

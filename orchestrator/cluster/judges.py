@@ -5,7 +5,8 @@ from pathlib import Path
 import ray
 
 from evals.asking import ChatModel
-from evals.chat_models.remembering import RememberingModel, ReplayedModel, ReplyFile, remembered
+from evals.chat_models.remembering import RememberingModel, ReplayedModel, remembered
+from evals.chat_models.reply_file import ReplyFile
 from evals.judging import Judge
 from orchestrator.settings import (
     BudgetSettings,

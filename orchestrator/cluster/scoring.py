@@ -17,6 +17,7 @@ from evals.scorecard import Measurement, Scorecard, score
 from evals.whole_files import save_json
 from orchestrator.cluster.asking import patiently
 from orchestrator.cluster.turns import Turns
+from orchestrator.search.ledger import in_common
 from orchestrator.settings import EvaluationSettings
 
 # With so many verdicts or more, the share of unreadable ones is no matter of chance.
@@ -37,7 +38,7 @@ class Scored:
         """What the ledger keeps."""
         return {
             "scorecard": self.card.as_dict(),
-            "verdicts": {verdict.prompt_id: verdict.candidate_score for verdict in self.verdicts},
+            "verdicts": in_common({verdict.prompt_id: verdict.candidate_score for verdict in self.verdicts}),
         }
 
     def save(self, file: Path) -> None:

@@ -5,15 +5,18 @@ import errno
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from sys import intern
-from typing import Any
+from typing import IO, Any
 
 from orchestrator.errors import MachineError
 
 Event = dict[str, Any]
+
+_BLOCK = 1 << 16
+_VERDICTS: dict[float | None, float] = {score: score for score in (0.0, 0.5, 1.0)}
 
 
 class LedgerWriter:
@@ -22,9 +25,8 @@ class LedgerWriter:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            whole = path.read_bytes()
             with path.open("r+b") as file:
-                file.truncate(whole.rfind(b"\n") + 1)
+                file.truncate(_end_of_lines(file))
         self._path = path
         self._file = path.open("ab", buffering=0)
 
@@ -83,9 +85,9 @@ def line_of(event: str, values: Event) -> bytes:
     return json.dumps({"event": event, "time": round(time.time(), 3), **values}, ensure_ascii=False).encode() + b"\n"
 
 
-def read_ledger(path: Path) -> list[Event]:
-    """All whole events, in order; a half-written last line is passed over."""
-    return list(_events(path)) if path.exists() else []
+def read_ledger(path: Path, *kinds: str) -> list[Event]:
+    """All whole events, in order, or those of some kinds alone; a half-written last line is passed over."""
+    return list(_events(path, kinds)) if path.exists() else []
 
 
 def within_finals(events: Sequence[Event]) -> bool:
@@ -97,6 +99,11 @@ def since_begin(events: Sequence[Event]) -> Sequence[Event]:
     """The events of the latest session, a start of the search."""
     begun = [number for number, event in enumerate(events) if event["event"] == "begin"]
     return events[begun[-1] :] if begun else events
+
+
+def in_common(verdicts: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The same verdicts by prompt; the prompts' names and the usual verdicts, most of a large search, lie in memory once for all."""
+    return {intern(prompt): _VERDICTS.get(score, score) for prompt, score in verdicts.items()}
 
 
 def answers_of(directory: Path, event: Event) -> Path:
@@ -111,21 +118,32 @@ def answers_of(directory: Path, event: Event) -> Path:
             return responses / event["trial"] / f"step-{event['step']:06d}.jsonl"
 
 
-def _events(path: Path) -> Iterator[Event]:
+def _end_of_lines(file: IO[bytes]) -> int:
+    """Where the last whole line of a file ends."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _events(path: Path, kinds: Sequence[str]) -> Iterator[Event]:
+    # Most of a large ledger are scores: lines of other kinds than are wanted are told by how `line_of` begins them, and not parsed.
+    wanted = tuple(f'{{"event": "{kind}",'.encode() for kind in kinds)
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.endswith(b"\n"):
                 return
+            if not line.startswith(wanted or b""):
+                continue
             try:
-                yield _sharing_prompts(json.loads(line))
+                event = json.loads(line)
             except ValueError as error:
                 raise MachineError(
                     "the ledger is damaged", f"{path}:{number}", "restore the file, or remove this line", code="DAA-0702"
                 ) from error
-
-
-def _sharing_prompts(event: Event) -> Event:
-    """The same event; the names of prompts, most of a large ledger, lie in memory once for all events."""
-    if "verdicts" in event:
-        event["verdicts"] = {intern(prompt): score for prompt, score in event["verdicts"].items()}
-    return event
+            yield event | {"verdicts": in_common(event["verdicts"])} if "verdicts" in event else event

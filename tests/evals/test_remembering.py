@@ -17,7 +17,8 @@ import pytest
 
 from evals.asking import Keep, Question, Reply, forget, question_key
 from evals.chat_models.openai_model import OpenAIModel, OpenAIModelSettings
-from evals.chat_models.remembering import RememberingModel, ReplayedModel, ReplyFile, remembered
+from evals.chat_models.remembering import RememberingModel, ReplayedModel, remembered
+from evals.chat_models.reply_file import ReplyFile
 from evals.errors import JudgeUnavailableError, UserError
 from evals.generation import Decoding
 from evals.prompts import Message
@@ -36,7 +37,7 @@ APPEND = """
 import sys
 from pathlib import Path
 from evals.asking import Question, Reply
-from evals.chat_models.remembering import ReplyFile
+from evals.chat_models.reply_file import ReplyFile
 from evals.prompts import Message
 from tests.evals.test_remembering import Fixed
 replies = ReplyFile(Path(sys.argv[1]))

@@ -175,3 +175,18 @@ def test_of_events_that_share_a_wait_that_fails_none_is_written_each_is_told_and
     refused = asyncio.run(write())
     assert [type(error) for error in refused] == [MachineError] * 5
     assert [event["event"] for event in read_ledger(path)] == ["first", "last"]
+
+
+def test_events_of_some_kinds_are_read_alone(ledger: Path) -> None:
+    LedgerWriter(ledger).append("trial", trial='002 {"event": "end", ')
+    assert [event["trial"] for event in read_ledger(ledger, "trial")] == ["001", '002 {"event": "end", ']
+    assert [event["event"] for event in read_ledger(ledger, "end", "trial")] == ["trial", "end", "trial"]
+    assert read_ledger(ledger, "tri") == []
+
+
+@pytest.mark.parametrize("length", [1, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, 200_000])
+def test_a_torn_line_of_any_length_is_cut_off(ledger: Path, length: int) -> None:
+    whole = ledger.read_bytes()
+    ledger.write_bytes(whole + b"x" * length)
+    LedgerWriter(ledger)
+    assert ledger.read_bytes() == whole
