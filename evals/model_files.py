@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from evals.errors import ModelError
+from evals.json_lines import parsed_json
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "chat_template.jinja")
 # Written by each save, without a meaning for the engine.
@@ -22,15 +24,15 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 def check_model(model: str) -> None:
     """Refuse, without loading anything, a path that holds no model. Raises ModelError. Hub identifiers pass."""
-    if Path(model).exists() or model.startswith(("/", "./", "../", "~")):
-        model_stamp(Path(model).expanduser())
+    if os.path.exists(model) or model.startswith(("/", "./", "../", "~")):
+        model_stamp(Path(os.path.expanduser(model)))
 
 
 def local_model(model: str) -> Path:
     """The directory of a model, which a hub identifier is downloaded to once. Raises ModelError when it cannot be had."""
     check_model(model)
-    if Path(model).expanduser().exists():
-        return Path(model).expanduser()
+    if os.path.exists(found := os.path.expanduser(model)):
+        return Path(found)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -46,7 +48,7 @@ def model_stamp(directory: Path) -> Stamp:
 
     Raises ModelError when the directory holds no model.
     """
-    if not directory.is_dir():
+    if not os.path.isdir(directory):
         raise ModelError("there is no such model directory", str(directory), CURE, code="DAA-0301")
     if not (directory / "config.json").is_file():
         raise ModelError("this directory is no model: it has no config.json", str(directory), CURE)
@@ -137,18 +139,26 @@ def _content(directory: Path) -> list[Path]:
 
 def read_config(directory: Path) -> dict[str, Any]:
     """Read the model's configuration, with its precision under `dtype`, whichever release of transformers wrote it."""
-    raw = json.loads((directory / "config.json").read_bytes())
-    return {**_read_json(directory / "config.json"), "dtype": raw.get("dtype") or raw.get("torch_dtype")}
+    raw = _read_whole(directory / "config.json")
+    return {**_lasting(raw), "dtype": raw.get("dtype") or raw.get("torch_dtype")}
 
 
 def _read_json(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    try:
-        content = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise ModelError(f"this file of the model is not JSON: {error}", str(file), CURE) from error
+    return _lasting(_read_whole(file)) if file.is_file() else {}
+
+
+def _lasting(content: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key not in VOLATILE_KEYS}
+
+
+def _read_whole(file: Path) -> dict[str, Any]:
+    try:
+        content = parsed_json(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"this file of the model is not JSON: {error}", str(file), CURE) from error
+    if not isinstance(content, dict):
+        raise ModelError("this file of the model is no JSON object", str(file), CURE)
+    return content
 
 
 def _tensor_shapes(directory: Path) -> dict[str, list[int]]:
