@@ -11,6 +11,7 @@ from evals.errors import ModelError, UserError
 from evals.judging import Match, Verdict
 from evals.model_files import fingerprint, local_model
 from evals.prompts import EvaluationPrompt, Message
+from evals.rendering import conversation_tokens
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class RewardModel:
         raise ModelError(what, self.model, 'say which is the reward with `output`: its number from 0, "mean", or a weight for each')
 
     def _encode(self, tokenizer: Any, question: Question) -> list[int]:
-        return list(tokenizer.apply_chat_template([message.as_dict() for message in question.messages], return_dict=False))
+        return conversation_tokens(tokenizer, question.messages)
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:

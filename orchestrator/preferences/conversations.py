@@ -6,7 +6,7 @@ from itertools import takewhile
 from typing import Any
 
 from evals.prompts import Message
-from evals.rendering import check_template
+from evals.rendering import check_template, conversation_tokens
 from orchestrator.errors import DataFormatError
 from orchestrator.preferences.holding_out import USUAL_SHARE, held_numbers
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
@@ -53,8 +53,7 @@ def tokenize_conversations(
 
 def conversation_ids(tokenizer: Any, prompt: Sequence[Message], response: str, context: int) -> tuple[int, ...]:
     """Token ids of a conversation that ends with the response, up to the last one that is no padding."""
-    turns = [message.as_dict() for message in (*prompt, Message("assistant", response))]
-    ids = list(tokenizer.apply_chat_template(turns, return_dict=False))[:context]
+    ids = conversation_tokens(tokenizer, (*prompt, Message("assistant", response)))[:context]
     while ids and ids[-1] == tokenizer.pad_token_id:
         ids.pop()
     return tuple(ids)
