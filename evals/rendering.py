@@ -39,8 +39,8 @@ def prompt_text(tokenizer: Any, messages: Sequence[Message], where: str, tools: 
 
     check_template(tokenizer)
     try:
-        return str(_applied(tokenizer, written_turns(tokenizer, messages), as_text(tokenizer, list(tools))))
-    except (TemplateError, TypeError) as error:
+        return str(applied(tokenizer, written_turns(tokenizer, messages), as_text(tokenizer, list(tools))))
+    except TemplateError as error:
         raise UserError(f"the chat template refuses the prompt: {error}", where, "change its roles") from error
 
 
@@ -53,8 +53,8 @@ def prompt_texts(tokenizer: Any, conversations: Sequence[tuple[Sequence[Message]
 
     check_template(tokenizer)
     try:
-        return _applied(tokenizer, [written_turns(tokenizer, messages) for messages, _ in conversations], ())
-    except (TemplateError, TypeError):
+        return applied(tokenizer, [written_turns(tokenizer, messages) for messages, _ in conversations], ())
+    except TemplateError:
         return [text_or_refusal(tokenizer, messages, where) for messages, where in conversations]
 
 
@@ -85,7 +85,7 @@ def encode_texts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
 
 def conversation_tokens(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """A whole conversation as the chat template writes it, encoded: what reward models read."""
-    return encode_texts(tokenizer, [str(tokenizer.apply_chat_template(written_turns(tokenizer, messages), tokenize=False))])[0]
+    return encode_texts(tokenizer, [str(applied(tokenizer, written_turns(tokenizer, messages), opens=False))])[0]
 
 
 def written_turns(tokenizer: Any, messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -136,8 +136,17 @@ def single_tokens(tokenizer: Any, text: str) -> list[int]:
     return numbers
 
 
-def _applied(tokenizer: Any, turns: Any, tools: Tools) -> Any:
-    return tokenizer.apply_chat_template(turns, tools=list(tools) or None, tokenize=False, add_generation_prompt=True)
+def applied(tokenizer: Any, turns: Any, tools: Tools = (), opens: bool = True) -> Any:
+    """What the chat template writes of turns; with `opens`, up to and including the opening of the assistant's turn.
+
+    A template is a program that comes with a model: whatever goes wrong in it is raised as jinja2.TemplateError.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template(turns, tools=list(tools) or None, tokenize=False, add_generation_prompt=opens)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise TemplateError(f"{type(error).__name__}: {error}") from error
 
 
 def _names(tokenizer: Any) -> re.Pattern[str]:

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 from evals.asking import Keep, Question, Reply, forget
 from evals.errors import ModelError, UserError
 from evals.generation import Decoding, Response
-from evals.model_files import Stamp, adapter_base, adapter_rank, engine_shape, fingerprint, local_model, model_stamp, read_config
+from evals.model_files import (
+    Stamp,
+    adapter_base,
+    adapter_rank,
+    check_adapter,
+    engine_shape,
+    fingerprint,
+    local_model,
+    model_stamp,
+    read_config,
+)
 from evals.prompts import EvaluationPrompt
 from evals.rendering import TooLongError, as_text, encode_conversation, encode_texts, single_tokens
 
@@ -107,6 +117,8 @@ class VllmEngine:
         for a label that the tokenizer splits.
         """
         adapters = sorted({question.adapter for question in questions if question.adapter is not None})
+        for adapter in adapters:
+            check_adapter(Path(adapter), local_model(model))
         llm = self._ready(local_model(model), max((adapter_rank(Path(adapter)) for adapter in adapters), default=0))
         tokenizer, context = llm.get_tokenizer(), llm.model_config.max_model_len
         labels = {label: single_tokens(tokenizer, label) for question in questions for label in question.labels}

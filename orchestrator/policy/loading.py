@@ -1,11 +1,11 @@
 """Policies and frozen references from a Hugging Face directory or hub identifier."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
 
-from evals.model_files import check_model
+from evals.model_files import FAULTS, check_model
 from orchestrator.errors import ModelError
 from orchestrator.policy.adapters import add_adapters, quantized
 from orchestrator.policy.scoring_model import ScoringModel
@@ -30,22 +30,28 @@ def load_policy(
     """
     from transformers import AutoModelForCausalLM
 
-    model = loaded(AutoModelForCausalLM, path, precision, **quantized(lora, precision))
+    model, told = loaded(AutoModelForCausalLM, path, precision, **quantized(lora, precision))
+    if told["missing_keys"]:
+        what = f"{len(told['missing_keys'])} weights are missing, the first: {min(told['missing_keys'])}"
+        raise ModelError(what, path, "write or download the model again: without them it would answer at random")
     if lora is not None:
         add_adapters(model, path, lora)
     return made_ready(ScoringModel, model, gradient_checkpointing, compiled)
 
 
-def loaded(kind: Any, path: str, precision: torch.dtype, **options: Any) -> Any:
-    """What transformers' class `kind` loads from `path`. Raises ModelError when there is no model."""
+def loaded(kind: Any, path: str, precision: torch.dtype, **options: Any) -> tuple[Any, Mapping[str, Any]]:
+    """The model that transformers' class `kind` loads from `path`, and what was amiss. Raises ModelError when there is none.
+
+    Code that comes with a model is never run.
+    """
     from transformers.utils import logging
 
     check_model(path)
     logging.disable_progress_bar()
     try:
-        return kind.from_pretrained(path, dtype=precision, **options)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"the model cannot be loaded: {str(error).splitlines()[0]}", path, _CURE) from error
+        return kind.from_pretrained(path, dtype=precision, trust_remote_code=False, output_loading_info=True, **options)
+    except FAULTS as error:
+        raise ModelError(f"the model cannot be loaded: {_first_line(error)}", path, _CURE) from error
 
 
 def made_ready(kind: type[Scoring], model: Any, gradient_checkpointing: bool, compiled: bool) -> Scoring:
@@ -85,9 +91,9 @@ def load_tokenizer(path: str, alone: bool = False) -> Any:
     if not alone:
         check_model(path)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the tokenizer cannot be loaded: {str(error).splitlines()[0]}", path, _CURE) from error
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    except FAULTS as error:
+        raise ModelError(f"the tokenizer cannot be loaded: {_first_line(error)}", path, _CURE) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -101,3 +107,7 @@ def compile_layers(decoder: Any) -> None:
     for module in decoder.modules():
         if type(module).__name__.endswith(("MLP", "RMSNorm", "LayerNorm")):
             module.forward = torch.compile(module.forward, dynamic=True)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -8,7 +8,7 @@ from jinja2 import TemplateError
 
 from evals.model_files import stop_tokens
 from evals.prompts import Message
-from evals.rendering import as_text, check_template, encode_texts, written_turns
+from evals.rendering import applied, as_text, check_template, encode_texts, written_turns
 from orchestrator.errors import DataFormatError, ModelError
 
 _ASKED, _ANSWERED = Message("user", "a question"), "  an answer  "
@@ -41,8 +41,8 @@ class AnswerTemplate:
         """
         turns = written_turns(self.tokenizer, (*prompt, turn))
         try:
-            whole = str(self.tokenizer.apply_chat_template(turns, tools=as_text(self.tokenizer, list(tools)) or None, tokenize=False))
-        except (TemplateError, TypeError) as error:
+            whole = str(applied(self.tokenizer, turns, as_text(self.tokenizer, list(tools)), opens=False))
+        except TemplateError as error:
             raise DataFormatError(f"the chat template refuses the answer: {error}", where, "change or leave out its fields") from error
         if not whole.startswith(opened):
             cure = "leave out what the answer has besides its text, or use a template that shows it behind the prompt"
@@ -65,9 +65,9 @@ def answer_template(tokenizer: Any) -> AnswerTemplate:
     stops = stops_of(tokenizer)
     turns = [_ASKED.as_dict(), Message("assistant", _ANSWERED).as_dict()]
     try:
-        opened = str(tokenizer.apply_chat_template(turns[:1], tokenize=False, add_generation_prompt=True))
-        whole = str(tokenizer.apply_chat_template(turns, tokenize=False))
-    except (TemplateError, TypeError) as error:
+        opened = str(applied(tokenizer, turns[:1]))
+        whole = str(applied(tokenizer, turns, opens=False))
+    except TemplateError as error:
         cure = "correct `chat_template` in its tokenizer_config.json"
         raise ModelError(f"the chat template cannot write a question and its answer: {error}", str(tokenizer.name_or_path), cure) from error
     strips = _ANSWERED not in whole
