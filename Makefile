@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 # A search starts some twenty processes. Where Python may not keep its bytecode, each compiles Ray, vLLM and DeepSpeed for itself.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check docs install gpu-lock
+.PHONY: demo test check docs install gpu-lock audit licences
 
 demo: install
 	$(BIN)/daa demo $(ARGS)
@@ -37,3 +37,11 @@ gpu-lock: install
 
 docs: install
 	$(BIN)/mkdocs build --quiet
+
+# Known vulnerabilities of the pinned packages. Strict: a package that could not be looked up is a failure, not a pass.
+audit: install
+	$(BIN)/uv tool run pip-audit --strict --disable-pip --no-deps -r requirements/cpu.txt
+	$(BIN)/uv tool run pip-audit --strict --disable-pip --no-deps -r requirements/gpu.txt
+
+licences: install
+	$(BIN)/python -m benchmarks.licences build/licences.csv

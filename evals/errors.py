@@ -1,5 +1,12 @@
 """The error tree: every refusal says what is wrong, where, and how to cure it."""
 
+_LONGEST_PART = 4000
+
+
+def shortened(text: str, most: int = 300) -> str:
+    """The text, or its beginning and its end: messages repeat what people and models wrote, and that may be of any length."""
+    return text if len(text) <= most else f"{text[: most - 60]} ... {text[-40:]}"
+
 
 class DaaError(Exception):
     """Root of all errors of the project. `exit_code` is what the command line returns for it.
@@ -19,11 +26,11 @@ class DaaError(Exception):
             self.code = code
 
     def __str__(self) -> str:
-        lines = [self.what]
+        lines = [shortened(self.what, _LONGEST_PART)]
         if self.where:
-            lines.append(f"  where: {self.where}")
+            lines.append(f"  where: {shortened(self.where, _LONGEST_PART)}")
         if self.cure:
-            lines.append(f"  cure:  {self.cure}")
+            lines.append(f"  cure:  {shortened(self.cure, _LONGEST_PART)}")
         return "\n".join(lines)
 
 

@@ -1,16 +1,56 @@
 """One line of a JSON Lines file."""
 
 import json
+import re
 from typing import Any
 
 from evals.errors import DataFormatError
 
 ONE_OBJECT = "write one JSON object on each line"
+# Conversations with tool calls nest some ten levels; what is far deeper breaks whoever walks through it.
+DEEPEST = 100
+_TOO_DEEP = f"it is nested more than {DEEPEST} levels deep"
+HALF = "it holds what is no text: half of a surrogate pair, or bytes that are not UTF-8"
+_HALVES = re.compile(r"[\ud800-\udfff]")
 
 
 def json_line(line: str | bytes, origin: str, cure: str = ONE_OBJECT) -> Any:
     """The line's value. Raises DataFormatError at `origin`, such as "rows.jsonl:3", for a line that is not JSON."""
     try:
-        return json.loads(line)
+        return parsed_json(line)
     except ValueError as error:
         raise DataFormatError(f"this line is not JSON: {error}", origin, cure) from error
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """The value of a JSON text. Raises ValueError for what is none, or is nested too deeply to be of use."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    content = text if isinstance(text, bytes) else text.encode(errors="surrogatepass")
+    if content.count(b"[") + content.count(b"{") > DEEPEST and _is_deep(value):
+        raise ValueError(_TOO_DEEP)
+    return value
+
+
+def text_line(line: bytes, origin: str, cure: str = ONE_OBJECT) -> Any:
+    """As `json_line`, for texts that go to a tokenizer: raises DataFormatError for a line with half of a surrogate pair too."""
+    value = json_line(line, origin, cure)
+    if b"\\ud" in line.lower() and half_a_letter(json.dumps(value, ensure_ascii=False)):
+        raise DataFormatError(f"this line cannot be read: {HALF}", origin, "write the texts in UTF-8")
+    return value
+
+
+def half_a_letter(text: str) -> bool:
+    """Whether a text holds half of a surrogate pair, which neither a file nor a tokenizer takes; undecodable bytes are read as such."""
+    return _HALVES.search(text) is not None
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [
+            inner for outer in level if isinstance(outer, dict | list) for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(level)

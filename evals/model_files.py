@@ -2,18 +2,28 @@
 
 import hashlib
 import json
+import os
 from functools import cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 
 from evals.errors import ModelError
+from evals.json_lines import parsed_json
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "chat_template.jinja")
 # Written by each save, without a meaning for the engine.
 VOLATILE_KEYS = ("_name_or_path", "transformers_version", "use_cache", "torch_dtype", "truncation", "padding")
 CURE = "give a directory written by `save_pretrained` of both the model and its tokenizer"
+
+# What reading a model's files raises in the libraries that load them, where the files are not what they should be.
+FAULTS = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError),
+    *(SafetensorError, StrictDataclassError, UnpicklingError),
+)
 
 _SAMPLES, _SAMPLE = 64, 1 << 16
 
@@ -22,15 +32,15 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 def check_model(model: str) -> None:
     """Refuse, without loading anything, a path that holds no model. Raises ModelError. Hub identifiers pass."""
-    if Path(model).exists() or model.startswith(("/", "./", "../", "~")):
-        model_stamp(Path(model).expanduser())
+    if os.path.exists(model) or model.startswith(("/", "./", "../", "~")):
+        model_stamp(Path(os.path.expanduser(model)))
 
 
 def local_model(model: str) -> Path:
     """The directory of a model, which a hub identifier is downloaded to once. Raises ModelError when it cannot be had."""
     check_model(model)
-    if Path(model).expanduser().exists():
-        return Path(model).expanduser()
+    if os.path.exists(found := os.path.expanduser(model)):
+        return Path(found)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -46,7 +56,7 @@ def model_stamp(directory: Path) -> Stamp:
 
     Raises ModelError when the directory holds no model.
     """
-    if not directory.is_dir():
+    if not os.path.isdir(directory):
         raise ModelError("there is no such model directory", str(directory), CURE, code="DAA-0301")
     if not (directory / "config.json").is_file():
         raise ModelError("this directory is no model: it has no config.json", str(directory), CURE)
@@ -54,6 +64,7 @@ def model_stamp(directory: Path) -> Stamp:
         raise ModelError("this directory is no model: it has no weights (*.safetensors)", str(directory), CURE)
     if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         raise ModelError("this model has no tokenizer beside its weights", str(directory), CURE)
+    _check_shards(directory)
     files = sorted(file for file in directory.iterdir() if file.is_file())
     return tuple((file.name, (status := file.stat()).st_size, status.st_mtime_ns) for file in files)
 
@@ -85,22 +96,50 @@ def fingerprint(directory: Path) -> str:
 def adapter_rank(directory: Path) -> int:
     """The rank of a LoRA adapter. Raises ModelError for a directory that holds none."""
     settings = _read_json(directory / "adapter_config.json")
-    if "r" not in settings or not any(directory.glob("adapter_model.*")):
+    if not isinstance(settings.get("r"), int) or not any(directory.glob("adapter_model.*")):
         cure = "give a directory written by `save_pretrained` of a LoRA model"
         raise ModelError("this directory holds no LoRA adapter: it needs adapter_config.json and its weights", str(directory), cure)
-    return int(settings["r"])
+    return settings["r"]
 
 
 def adapter_base(directory: Path) -> str | None:
     """The base model that a LoRA adapter names; None for a directory that is no adapter."""
-    return _read_json(directory / "adapter_config.json").get("base_model_name_or_path")
+    base = _read_json(directory / "adapter_config.json").get("base_model_name_or_path")
+    if base is not None and not isinstance(base, str):
+        raise ModelError(
+            f"`base_model_name_or_path` is {base!r}", str(directory / "adapter_config.json"), "write the base model's path or name"
+        )
+    return base
 
 
 def stop_tokens(model: str) -> tuple[int, ...]:
     """The tokens that end a generation by the model's generation_config.json, or without one by its config.json; () where neither says."""
     files = (_file_of(model, name) for name in ("generation_config.json", "config.json"))
     ends = next((content for file in files if file is not None and (content := _read_json(file))), {}).get("eos_token_id")
-    return tuple(ends) if isinstance(ends, list) else () if ends is None else (int(ends),)
+    found = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    if not all(isinstance(end, int) for end in found):
+        raise ModelError(f"`eos_token_id` is {ends!r}", model, "write the numbers of the end tokens in generation_config.json")
+    return tuple(found)
+
+
+def vocabulary_size(directory: Path) -> int | None:
+    """How many tokens the model of a directory has embeddings for; None where its configuration does not say."""
+    config = _read_json(directory / "config.json")
+    size = config.get("vocab_size") or (config.get("text_config") or {}).get("vocab_size")
+    return size if isinstance(size, int) else None
+
+
+def check_adapter(adapter: Path, base: Path) -> None:
+    """Refuse a LoRA adapter whose matrices do not fit the base model's, as that of another base. Raises ModelError."""
+    known = _tensor_shapes(base)
+    for name, shape in _tensor_shapes(adapter).items():
+        layer, _, part = name.removeprefix("base_model.model.").rpartition(".lora_")
+        weight = known.get(f"{layer}.weight")
+        place = {"A.weight": 1, "B.weight": 0}.get(part)
+        if weight is None or place is None or len(weight) != 2 or shape[place] == weight[place]:
+            continue
+        what = f"the adapter is another model's: its {name} is {shape}, and the base has {layer}.weight {weight}"
+        raise ModelError(what, str(adapter), f"give an adapter that was trained on {base}, or correct its base_model_name_or_path")
 
 
 def _file_of(model: str, name: str) -> Path | None:
@@ -114,6 +153,17 @@ def _file_of(model: str, name: str) -> Path | None:
         return Path(hf_hub_download(model, name))
     except (EntryNotFoundError, HFValidationError, OSError):
         return None
+
+
+def _check_shards(directory: Path) -> None:
+    for index in directory.glob("*.index.json"):
+        shards = _read_whole(index).get("weight_map")
+        if not isinstance(shards, dict):
+            raise ModelError("the index of the weights has no `weight_map`", str(index), CURE)
+        missing = sorted({str(shard) for shard in shards.values() if not (directory / str(shard)).is_file()})
+        if missing:
+            what = f"{len(missing)} files of the weights are missing, the first: {missing[0]}"
+            raise ModelError(what, str(index), "copy or download the model again")
 
 
 @cache
@@ -137,18 +187,26 @@ def _content(directory: Path) -> list[Path]:
 
 def read_config(directory: Path) -> dict[str, Any]:
     """Read the model's configuration, with its precision under `dtype`, whichever release of transformers wrote it."""
-    raw = json.loads((directory / "config.json").read_bytes())
-    return {**_read_json(directory / "config.json"), "dtype": raw.get("dtype") or raw.get("torch_dtype")}
+    raw = _read_whole(directory / "config.json")
+    return {**_lasting(raw), "dtype": raw.get("dtype") or raw.get("torch_dtype")}
 
 
 def _read_json(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    try:
-        content = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise ModelError(f"this file of the model is not JSON: {error}", str(file), CURE) from error
+    return _lasting(_read_whole(file)) if file.is_file() else {}
+
+
+def _lasting(content: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key not in VOLATILE_KEYS}
+
+
+def _read_whole(file: Path) -> dict[str, Any]:
+    try:
+        content = parsed_json(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"this file of the model is not JSON: {error}", str(file), CURE) from error
+    if not isinstance(content, dict):
+        raise ModelError("this file of the model is no JSON object", str(file), CURE)
+    return content
 
 
 def tensor_files(directory: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.errors import DataFormatError
-from evals.json_lines import json_line
+from evals.json_lines import text_line
 
 # What a turn may have besides its role and its text, for the chat template to show.
 TURN_FIELDS = ("name", "tool_calls", "tool_call_id", "reasoning_content", "thinking")
@@ -93,14 +93,32 @@ def save_prompts(path: str | Path, prompts: Sequence[EvaluationPrompt]) -> None:
 
 
 def _prompt(line: bytes, where: str, number: int) -> EvaluationPrompt:
-    row = json_line(line, where)
+    row = text_line(line, where)
     if not isinstance(row, dict) or not ("prompt" in row or "messages" in row):
         raise DataFormatError("this row has neither `prompt` nor `messages`", where, 'write {"prompt": "..."} or {"messages": [...]}')
     turns = row.get("messages") or row["prompt"]
     turns = [{"role": "user", "content": turns}] if isinstance(turns, str) else turns
     try:
-        messages = tuple(Message(str(turn["role"]), str(turn["content"]), turn_fields(turn)) for turn in turns)
+        messages = tuple(_message(turn) for turn in turns)
     except (AttributeError, KeyError, TypeError) as error:
         raise DataFormatError("a message has no `role` or no `content`", where, 'write {"role": "user", "content": "..."}') from error
-    known = (row.get("reference"), row.get("answer"), row.get("pattern"), str(row.get("stratum", "")))
-    return EvaluationPrompt(str(row.get("id", number - 1)), messages, *known)
+    if not messages:
+        raise DataFormatError("the prompt has no messages", where, 'write {"prompt": "..."}, or leave the row out')
+    reference, answer, pattern = (_text(row, key, where) for key in ("reference", "answer", "pattern"))
+    return EvaluationPrompt(str(row.get("id", number - 1)), messages, reference, answer, pattern, str(row.get("stratum", "")))
+
+
+def _message(turn: Mapping[str, Any]) -> Message:
+    if not isinstance(turn["content"], str):
+        raise TypeError("the content is no text")
+    return Message(str(turn["role"]), turn["content"], turn_fields(turn))
+
+
+def _text(row: Mapping[str, Any], key: str, where: str) -> str | None:
+    """What a row has under a key, a number as its digits."""
+    value = row.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise DataFormatError(f"`{key}` is no text", where, f"write it in quotation marks, or leave `{key}` out")

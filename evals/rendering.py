@@ -1,12 +1,17 @@
 """Conversations to the tokens that a model answers or values, by the chat template of its tokenizer."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from evals.errors import ModelError, UserError
 from evals.prompts import Message
 
 Tools = Sequence[Mapping[str, Any]]
+# Breaks the name of a special token that somebody wrote, and is taken out again before a tokenizer sees it: no text of Unicode holds it.
+_BREAK = "\ufdd0"
+_NAMES: WeakKeyDictionary[Any, re.Pattern[str]] = WeakKeyDictionary()
 
 
 class TooLongError(UserError):
@@ -48,8 +53,8 @@ def prompt_texts(tokenizer: Any, conversations: Sequence[tuple[Sequence[Message]
 
     check_template(tokenizer)
     try:
-        return _applied(tokenizer, [[message.as_dict() for message in messages] for messages, _ in conversations], (), opened=True)
-    except (TemplateError, TypeError):
+        return applied(tokenizer, [written_turns(tokenizer, messages) for messages, _ in conversations], ())
+    except TemplateError:
         return [text_or_refusal(tokenizer, messages, where) for messages, where in conversations]
 
 
@@ -62,15 +67,51 @@ def text_or_refusal(tokenizer: Any, messages: Sequence[Message], where: str, too
 
 
 def encode_texts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Encode texts that the template wrote: it has put every special token, so that the tokenizer adds none."""
+    """Encode texts that the template wrote: it has put every special token, so that the tokenizer adds none.
+
+    The names of special tokens that `as_text` broke are encoded as the letters they are made of.
+    """
     if not texts:
         return []
+    if any(_BREAK in text for text in texts):
+        return [[token for piece in encode_texts(tokenizer, text.split(_BREAK)) for token in piece] for text in texts]
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None and not (backend.truncation or backend.padding or getattr(tokenizer, "split_special_tokens", False)):
         # The same tokens without offsets and masks, which nobody here reads.
         return [encoding.ids for encoding in backend.encode_batch_fast(list(texts), add_special_tokens=False)]
     encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False, verbose=False)
     return encoded["input_ids"]
+
+
+def written_turns(tokenizer: Any, messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Messages for the chat template, with whatever people and models wrote `as_text`."""
+    return [as_text(tokenizer, message.as_dict()) for message in messages]
+
+
+def as_text(tokenizer: Any, value: Any) -> Any:
+    """A text, or lists and tables of texts, in which the names of special tokens stand for no token.
+
+    Who writes `<|im_end|>` in a question, an answer or a tool's name ends no turn with it and begins none in another's name.
+    """
+    if isinstance(value, str):
+        return _names(tokenizer).sub(lambda found: found.group() + _BREAK, value)
+    if isinstance(value, Mapping):
+        return {as_text(tokenizer, key): as_text(tokenizer, inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_text(tokenizer, inner) for inner in value]
+    return value
+
+
+def spelt_tokens(tokenizer: Any, text: str) -> list[int]:
+    """The special tokens whose names stand in a text."""
+    starts = [found.start() for found in _names(tokenizer).finditer(text)]
+    return [number for number, name in (special_names(tokenizer) if starts else {}).items() for at in starts if text.startswith(name, at)]
+
+
+def special_names(tokenizer: Any) -> dict[int, str]:
+    """The tokens that stand for no text, those that only the template names included, with their names."""
+    added = {number: token.content for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)) | added
 
 
 def check_template(tokenizer: Any) -> None:
@@ -96,10 +137,28 @@ def _text(tokenizer: Any, messages: Sequence[Message], where: str, tools: Tools 
 
     check_template(tokenizer)
     try:
-        return str(_applied(tokenizer, [message.as_dict() for message in messages], tools, opened))
-    except (TemplateError, TypeError) as error:
+        return str(applied(tokenizer, written_turns(tokenizer, messages), as_text(tokenizer, list(tools)), opened))
+    except TemplateError as error:
         raise UserError(f"the chat template refuses the conversation: {error}", where, "change its roles") from error
 
 
-def _applied(tokenizer: Any, turns: Any, tools: Tools, opened: bool) -> Any:
-    return tokenizer.apply_chat_template(turns, tools=list(tools) or None, tokenize=False, add_generation_prompt=opened)
+def applied(tokenizer: Any, turns: Any, tools: Tools = (), opens: bool = True) -> Any:
+    """What the chat template writes of turns; with `opens`, up to and including the opening of the assistant's turn.
+
+    A template is a program that comes with a model: whatever goes wrong in it is raised as jinja2.TemplateError.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template(turns, tools=list(tools) or None, tokenize=False, add_generation_prompt=opens)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise TemplateError(f"{type(error).__name__}: {error}") from error
+
+
+def _names(tokenizer: Any) -> re.Pattern[str]:
+    """Finds the first letter of every special token's name."""
+    known = _NAMES.get(tokenizer)
+    if known is None:
+        names = sorted({name for name in special_names(tokenizer).values() if len(name) > 1})
+        known = _NAMES[tokenizer] = re.compile(f"(?={'|'.join(map(re.escape, names))})." if names else r"(?!)", re.DOTALL)
+    return known

@@ -115,3 +115,8 @@ def wilson_interval(mean: float, count: int, confidence: float = 0.95) -> Interv
     centre = (mean + z2 / (2 * count)) / (1 + z2 / count)
     half = math.sqrt(z2 * (mean * (1 - mean) / count + z2 / (4 * count**2))) / (1 + z2 / count)
     return Interval(mean, min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half)))
+
+
+def probability(logprob: float | None) -> float:
+    """What a log-probability stands for, from 0 to 1; 0 for none, and for what a server tells that is no number."""
+    return 0.0 if logprob is None or math.isnan(logprob) else math.exp(min(logprob, 0.0))

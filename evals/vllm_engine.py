@@ -12,9 +12,19 @@ from typing import TYPE_CHECKING, Any
 from evals.asking import Keep, Question, Reply, forget
 from evals.errors import ModelError, UserError
 from evals.generation import Decoding, Response
-from evals.model_files import Stamp, adapter_base, adapter_rank, engine_shape, fingerprint, local_model, model_stamp, read_config
+from evals.model_files import (
+    Stamp,
+    adapter_base,
+    adapter_rank,
+    check_adapter,
+    engine_shape,
+    fingerprint,
+    local_model,
+    model_stamp,
+    read_config,
+)
 from evals.prompts import EvaluationPrompt
-from evals.rendering import TooLongError, encode_conversation, single_tokens
+from evals.rendering import TooLongError, as_text, encode_conversation, encode_texts, single_tokens
 
 if TYPE_CHECKING:
     from vllm import LLM, RequestOutput, SamplingParams
@@ -107,6 +117,8 @@ class VllmEngine:
         for a label that the tokenizer splits.
         """
         adapters = sorted({question.adapter for question in questions if question.adapter is not None})
+        for adapter in adapters:
+            check_adapter(Path(adapter), local_model(model))
         llm = self._ready(local_model(model), max((adapter_rank(Path(adapter)) for adapter in adapters), default=0))
         tokenizer, context = llm.get_tokenizer(), llm.model_config.max_model_len
         labels = {label: single_tokens(tokenizer, label) for question in questions for label in question.labels}
@@ -267,7 +279,7 @@ def as_sample(tokenizer: Any, reply: Reply, tokens: Sequence[int]) -> Reply:
     """The reply with its tokens decoded by themselves: behind a prompt, many tokenizers decode a space that encoding would double."""
     text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     own = [token for token in tokens if token not in tokenizer.all_special_ids]
-    return replace(reply, text=text, respelt=tokenizer(text, add_special_tokens=False)["input_ids"] != own)
+    return replace(reply, text=text, respelt=encode_texts(tokenizer, [as_text(tokenizer, text)])[0] != own)
 
 
 def _allowed_rank(rank: int) -> int:

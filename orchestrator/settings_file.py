@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from evals.errors import shortened
 from evals.model_files import check_model
 from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.nearest import nearest
@@ -19,6 +21,8 @@ from orchestrator.settings.reward import RewardSettings
 Kind = TypeVar("Kind", bound=BaseModel)
 
 _SHOWN = 8
+# The largest of ours has 3 KB. What parsing takes grows with the square of some files' size.
+_LARGEST_FILE = 1 << 16
 
 
 def load_settings(path: str | Path) -> Settings:
@@ -38,21 +42,26 @@ def load_reward_settings(path: str | Path) -> RewardSettings:
 
 def read_toml(file: Path) -> tuple[dict[str, Any], str]:
     """The values of a TOML file, or of one that a run wrote in JSON, and its text. Raises SettingsError: the nearest file, or the line."""
-    if not file.is_file():
-        others = [str(example) for example in sorted(file.parent.glob("*.toml"))] if file.parent.is_dir() else []
+    if not os.path.isfile(file):
+        others = [str(example) for example in sorted(file.parent.glob("*.toml"))] if os.path.isdir(file.parent) else []
         close = difflib.get_close_matches(str(file), others, n=1)
         raise SettingsError(
-            f"there is no settings file {file}",
+            f"there is no settings file {shortened(str(file))}",
+            f"the working directory {Path.cwd()}",
             cure=f"did you mean {close[0]}?" if close else "give the path of a TOML file",
             code="DAA-0101",
         )
-    text = file.read_text(encoding="utf-8", errors="replace")
     is_json = file.suffix == ".json"
     try:
+        with file.open("rb") as content:
+            text = content.read(_LARGEST_FILE + 1).decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+        if len(text) > _LARGEST_FILE:
+            cure = "give a settings file: lists of data go to files of their own"
+            raise SettingsError(f"this file is larger than settings are ({_LARGEST_FILE >> 10} KiB)", str(file), cure, code="DAA-0102")
         return (json.loads(text) if is_json else tomllib.loads(text)), text
-    except ValueError as error:
+    except (OSError, RecursionError, ValueError) as error:
         kind = "JSON" if is_json else "TOML"
-        raise SettingsError(f"this is not {kind}: {error}", str(file), "correct the line", code="DAA-0102") from error
+        raise SettingsError(f"this is not {kind}: {shortened(str(error))}", str(file), "correct the line", code="DAA-0102") from error
 
 
 def check_settings(values: Mapping[str, Any], where: str, text: str = "") -> Settings:
@@ -133,7 +142,7 @@ def check_files(settings: Settings) -> None:
     for part in settings.data.sources:
         check_source(part.source, "data.mixture" if settings.data.mixture else "data.train")
     prompts = settings.evaluation.prompts
-    if prompts is not None and not prompts.is_file():
+    if prompts is not None and not os.path.isfile(prompts):
         cure = f"give the path of a file that exists, counted from {Path.cwd()}"
         raise DataFormatError(f"there is no data file {prompts}", "evaluation.prompts", cure, code="DAA-0201")
     for model in (settings.model.base or "", *settings.model.references):
@@ -159,11 +168,11 @@ def line_of(text: str, path: Sequence[str]) -> int | None:
 def _problem(kind: type[BaseModel], details: Any, values: Mapping[str, Any], text: str) -> str:
     path = [str(part) for part in _without_tags(details["loc"], values)]
     line = line_of(text, path)
-    place = ".".join(path) + (f" (line {line})" if line else "")
+    place = shortened(".".join(path)) + (f" (line {line})" if line else "")
     if details["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
         known = _fields(kind, details["loc"][:-1])
         return f"{place}: unknown key; {nearest(path[-1], known)}" + (f" Known: {', '.join(known)}" if len(known) < 12 else "")
-    message = details["msg"].removeprefix("Value error, ")
+    message = shortened(details["msg"].removeprefix("Value error, "))
     return f"{place}: {message}" if place else message
 
 

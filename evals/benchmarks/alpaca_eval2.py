@@ -15,6 +15,7 @@ from evals.benchmarks.files import benchmark_file, read_csv, read_rows
 from evals.benchmarks.length_control import GamedRows, LengthControl, length_controlled
 from evals.benchmarks.score import BenchmarkScore, interval
 from evals.errors import DataFormatError, UnreadableVerdictsError
+from evals.statistics import probability
 
 PROMPTS = 805
 _TIE = 1.5
@@ -46,7 +47,7 @@ def preference(logp_first: float | None, logp_second: float | None, switched: bo
 
     A letter that is None has no probability; without either the verdict is unreadable: None.
     """
-    first, second = (0.0 if value is None else math.exp(value) for value in (logp_first, logp_second))
+    first, second = probability(logp_first), probability(logp_second)
     if first + second == 0:
         return None
     value = 2 - first / (first + second)

@@ -2,14 +2,14 @@
 
 import csv
 import gzip
-import json
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from evals.errors import DataFormatError
-from evals.json_lines import ONE_OBJECT, json_line
+from evals.json_lines import ONE_OBJECT, json_line, parsed_json
 
 DATA_VARIABLE = "DAA_EVAL_DATA"
 _ROWS = "write a list of JSON objects, or one object on each line"
@@ -22,10 +22,10 @@ def read_rows(path: str | Path) -> list[Mapping[str, Any]]:
         raise DataFormatError(f"there is no file {file}", cure="give the path of a judgment or annotation file")
     try:
         text = _opened(file).read()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise DataFormatError(f"the file cannot be read: {error}", str(file), "copy or download it again") from error
     try:
-        whole = json.loads(text)
+        whole = parsed_json(text)
     except ValueError:
         return list(_lines(text, file))
     rows = whole if isinstance(whole, list) else [whole]

@@ -11,6 +11,7 @@ from evals.benchmarks.score import BenchmarkScore, interval
 from evals.errors import DataFormatError, UnreadableVerdictsError
 
 _PATTERNS = (re.compile(r"\[\[(\d+\.?\d*)\]\]"), re.compile(r"\[(\d+\.?\d*)\]"))
+_LOWEST, _HIGHEST = 1, 10
 _FAILED = -1
 _WINNERS = {"[[A]]": "A", "[[B]]": "B", "[[C]]": "tie"}
 # The official order of questions: ten of each.
@@ -19,12 +20,10 @@ _FIRST_QUESTION, _IN_A_CATEGORY = 81, 10
 
 
 def parse_rating(judgment: str) -> float | None:
-    """The first rating in a judge's text, in double brackets or else in single ones; None when there is none."""
-    for pattern in _PATTERNS:
-        found = pattern.search(judgment)
-        if found:
-            return float(found.group(1))
-    return None
+    """The first rating in a judge's text, in double brackets or else in single ones; None when there is none, or none from 1 to 10."""
+    found = next(filter(None, (pattern.search(judgment) for pattern in _PATTERNS)), None)
+    rating = None if found is None else float(found.group(1))
+    return rating if rating is not None and _LOWEST <= rating <= _HIGHEST else None
 
 
 def parse_winner(judgment: str) -> str | None:
@@ -55,7 +54,7 @@ def _score(model: str, judge: str, rows: Sequence[Mapping[str, Any]]) -> Benchma
     mean = fmean(row["score"] for row in readable)
     influence = _influence([(row["question_id"], row["score"]) for row in readable], mean)
     count, error = len(influence), math.sqrt(sum(value**2 for value in influence.values()))
-    low, high = interval(mean, error, count, (1, 10))
+    low, high = interval(mean, error, count, (_LOWEST, _HIGHEST))
     details = {
         "turn1": _mean(row["score"] for row in readable if row["turn"] == 1),
         "turn2": _mean(row["score"] for row in readable if row["turn"] == 2),

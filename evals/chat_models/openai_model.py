@@ -11,6 +11,7 @@ from evals.asking import Keep, Question, Reply, forget
 from evals.chat_models.budget import Budget, Prices
 from evals.chat_models.retrying import BackOff, MalformedAnswerError, Pace, RefusedAnswerError, is_transient
 from evals.errors import JudgeUnavailableError, SettingsError, UserError
+from evals.secrets import redacted
 
 if TYPE_CHECKING:
     from openai import APIError, AsyncOpenAI
@@ -170,12 +171,14 @@ class OpenAIModel:
         return self.settings.base_url or OPENAI_URL
 
     def _give_up(self, error: Exception) -> NoReturn:
-        what = f"the model {self.settings.model} did not answer after {self.settings.max_attempts} attempts: {error}"
+        what = f"the model {self.settings.model} did not answer after {self.settings.max_attempts} attempts: {redacted(str(error))}"
         raise JudgeUnavailableError(what, self._url(), "is the server up? is the model name right? is `timeout_s` long enough?") from error
 
     def _refuse(self, error: "APIError") -> NoReturn:
         cure = CURES.get(getattr(error, "status_code", 0), "correct the judge's settings").format(key=self.settings.api_key_env)
-        raise UserError(f"the model {self.settings.model} refuses the request: {error}", self._url(), cure, code="DAA-0404") from error
+        raise UserError(
+            f"the model {self.settings.model} refuses the request: {redacted(str(error))}", self._url(), cure, code="DAA-0404"
+        ) from error
 
 
 def _read(completion: "ChatCompletion", question: Question, cost: float) -> Reply:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from evals.judging import Match
 from evals.prompts import EvaluationPrompt, Message
+from evals.statistics import probability
 
 FIRST, SECOND = "m", "M"
 
@@ -32,6 +33,7 @@ _ASK_TEXT = (
     "Give your reason in at most three sentences. Then end with your verdict on a line of its own: "
     "[[A]] if answer A is better, [[B]] if answer B is better, [[C]] if they are equally good."
 )
+_TAGS = re.compile(r"<(?=\s*/?\s*(?:request|answer)\b)", re.IGNORECASE)
 _VERDICT = re.compile(r"\[\[([ABC])\]\]")
 _FIRST_SCORE = {"A": 1.0, "B": 0.0, "C": 0.5}
 
@@ -53,7 +55,7 @@ def ask_for_text(match: Match, candidate_first: bool) -> tuple[Message, ...]:
 
 def label_logprobs(told: Mapping[str, float]) -> dict[str, float]:
     """Sum up the tokens that are a label, with or without white space around it; a label that was not told is absent."""
-    masses = {label: sum(math.exp(value) for token, value in told.items() if token.strip() == label) for label in (FIRST, SECOND)}
+    masses = {label: sum(probability(value) for token, value in told.items() if token.strip() == label) for label in (FIRST, SECOND)}
     return {label: math.log(mass) for label, mass in masses.items() if mass > 0}
 
 
@@ -79,5 +81,11 @@ def score_from_text(text: str, candidate_first: bool) -> float | None:
 def _question(match: Match, candidate_first: bool, labels: tuple[str, str], ask: str) -> tuple[Message, ...]:
     first, second = (match.candidate, match.baseline) if candidate_first else (match.baseline, match.candidate)
     named = {"first_label": labels[0], "second_label": labels[1]}
-    text = _MATCH.format(request=match.prompt.text, first=first, second=second, **named) + ask.format(**named)
+    texts = {"request": _inside(match.prompt.text), "first": _inside(first), "second": _inside(second)}
+    text = _MATCH.format(**texts, **named) + ask.format(**named)
     return (Message("user", text),)
+
+
+def _inside(text: str) -> str:
+    """A text that cannot close the tags around it, nor open another's: in such tags alone, < is written as HTML writes it."""
+    return _TAGS.sub("&lt;", text)

@@ -9,7 +9,7 @@ from typing import Any
 from evals.asking import ChatModel, Keep, Question, Reply, forget
 from evals.errors import ModelError
 from evals.judging import Match, Verdict
-from evals.model_files import fingerprint, local_model
+from evals.model_files import FAULTS, fingerprint, local_model
 from evals.prompts import EvaluationPrompt, Message
 from evals.rendering import check_template, encode_answered
 
@@ -123,9 +123,12 @@ class RewardModel:
         try:
             trusted = {"trust_remote_code": self.trust_remote_code}
             tokenizer = AutoTokenizer.from_pretrained(directory, **trusted)
-            model = AutoModelForSequenceClassification.from_pretrained(directory, dtype="auto", **trusted)
-        except (OSError, ValueError) as error:
+            model, told = AutoModelForSequenceClassification.from_pretrained(directory, dtype="auto", output_loading_info=True, **trusted)
+        except FAULTS as error:
             raise ModelError(f"the reward model cannot be loaded: {error}", self.model, "give a sequence classification model") from error
+        if told["missing_keys"]:
+            what = f"the model has no reward head, or has lost it: {', '.join(sorted(told['missing_keys'])[:3])}"
+            raise ModelError(what, self.model, "give a sequence classification model that was trained to tell rewards")
         check_template(tokenizer)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token

@@ -121,7 +121,7 @@ def load_pair_ranker(name: str, precision: torch.dtype) -> tuple[Any, PairRankin
         raise ModelError("this model is no pair ranker: its config.json names no marks, or no DeBERTa-v2", name, _CURE)
     load: Any = PairRankingModel.from_pretrained
     try:
-        tokenizer = AutoTokenizer.from_pretrained(directory)
+        tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
         model, told = load(directory, dtype=precision, use_safetensors=True, output_loading_info=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"the pair ranker cannot be loaded: {str(error).splitlines()[0]}", name, _CURE) from error

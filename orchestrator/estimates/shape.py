@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from evals.errors import shortened
+from evals.model_files import FAULTS
 from orchestrator.errors import ModelError
 from orchestrator.settings import TrainingSettings
 
@@ -43,11 +45,11 @@ def shape_of(model: str, training: TrainingSettings) -> Shape:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
-        config = AutoConfig.from_pretrained(model)
+        config = AutoConfig.from_pretrained(model, trust_remote_code=False)
         with torch.device("meta"):
             made = AutoModelForCausalLM.from_config(config)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"the model's configuration cannot be read: {str(error).splitlines()[0]}", model, _CURE) from error
+    except FAULTS as error:
+        raise ModelError(f"the model's configuration cannot be read: {shortened(str(error))}", model, _CURE) from error
     return _measured(made, config.get_text_config(), training)
 
 

@@ -46,7 +46,7 @@ def _complete(directory: Path, **options: Any) -> Any:
     """The model, none of whose weights is missing: transformers would make them up."""
     from transformers import AutoModelForCausalLM
 
-    model, told = loaded(AutoModelForCausalLM, str(directory), "auto", output_loading_info=True, **options)
+    model, told = loaded(AutoModelForCausalLM, str(directory), "auto", **options)
     missing = sorted({*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])})
     if missing:
         raise ModelError(f"weights are missing or of the wrong shape: {', '.join(missing[:3])}", str(directory), _CURE)

@@ -1,12 +1,12 @@
 """Policies and frozen references from a Hugging Face directory or hub identifier."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
-from safetensors import SafetensorError
 
-from evals.model_files import adapter_base, adapter_rank, check_model
+from evals.model_files import FAULTS, adapter_base, adapter_rank, check_model
 from orchestrator.errors import ModelError
 from orchestrator.policy.adapters import add_adapters, quantized
 from orchestrator.policy.scoring_model import ScoringModel
@@ -31,22 +31,28 @@ def load_policy(
     """
     from transformers import AutoModelForCausalLM
 
-    model = loaded(AutoModelForCausalLM, path, precision, **quantized(lora, precision))
+    model, told = loaded(AutoModelForCausalLM, path, precision, **quantized(lora, precision))
+    if told["missing_keys"]:
+        what = f"{len(told['missing_keys'])} weights are missing, the first: {min(told['missing_keys'])}"
+        raise ModelError(what, path, "write or download the model again: without them it would answer at random")
     if lora is not None:
         add_adapters(model, path, lora)
     return made_ready(ScoringModel, model, gradient_checkpointing, compiled)
 
 
-def loaded(kind: Any, path: str, precision: torch.dtype | Literal["auto"], **options: Any) -> Any:
-    """What transformers' class `kind` loads from `path`, "auto" in its own precision. Raises ModelError when there is no model."""
+def loaded(kind: Any, path: str, precision: torch.dtype | Literal["auto"], **options: Any) -> tuple[Any, Mapping[str, Any]]:
+    """The model that transformers' class `kind` loads from `path`, "auto" in its own precision, and what was amiss.
+
+    Code that comes with a model is never run. Raises ModelError when there is no model.
+    """
     from transformers.utils import logging
 
     check_model(path)
     logging.disable_progress_bar()
     try:
-        return kind.from_pretrained(path, dtype=precision, **options)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"the model cannot be loaded: {str(error).splitlines()[0]}", path, _CURE) from error
+        return kind.from_pretrained(path, dtype=precision, trust_remote_code=False, output_loading_info=True, **options)
+    except FAULTS as error:
+        raise ModelError(f"the model cannot be loaded: {_first_line(error)}", path, _CURE) from error
 
 
 def adapted(directory: Path, **options: Any) -> Any:
@@ -60,8 +66,8 @@ def adapted(directory: Path, **options: Any) -> Any:
     adapter_rank(directory)
     base = str(adapter_base(directory))
     try:
-        return PeftModel.from_pretrained(loaded(AutoModelForCausalLM, base, "auto", **options), str(directory))
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        return PeftModel.from_pretrained(loaded(AutoModelForCausalLM, base, "auto", **options)[0], str(directory))
+    except FAULTS as error:
         cure = "the adapter belongs to another model, or is damaged: give the one that it was trained on"
         raise ModelError(f"the adapter does not fit {base}: {str(error).splitlines()[0]}", str(directory), cure) from error
 
@@ -108,9 +114,9 @@ def load_tokenizer(path: str, alone: bool = False) -> Any:
     if not alone:
         check_model(path)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the tokenizer cannot be loaded: {str(error).splitlines()[0]}", path, _CURE) from error
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    except FAULTS as error:
+        raise ModelError(f"the tokenizer cannot be loaded: {_first_line(error)}", path, _CURE) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -124,3 +130,7 @@ def compile_layers(decoder: Any) -> None:
     for module in decoder.modules():
         if type(module).__name__.endswith(("MLP", "RMSNorm", "LayerNorm")):
             module.forward = torch.compile(module.forward, dynamic=True)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

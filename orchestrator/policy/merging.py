@@ -24,7 +24,7 @@ def merge_adapters(adapter: Path, directory: Path, precision: torch.dtype) -> No
     base = adapter_base(adapter)
     if base is None:
         raise ModelError("this directory holds no LoRA adapter", str(adapter), "give one that a run with training.lora has written")
-    model = PeftModel.from_pretrained(loaded(AutoModelForCausalLM, base, precision), str(adapter)).merge_and_unload()
+    model = PeftModel.from_pretrained(loaded(AutoModelForCausalLM, base, precision)[0], str(adapter)).merge_and_unload()
     partial = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)

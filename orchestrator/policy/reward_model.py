@@ -73,7 +73,7 @@ def load_reward_policy(
     """
     from transformers import AutoModelForSequenceClassification
 
-    model, told = loaded(AutoModelForSequenceClassification, path, precision, num_labels=1, output_loading_info=True)
+    model, told = loaded(AutoModelForSequenceClassification, path, precision, num_labels=1)
     model.config.pad_token_id = padding
     if f"{_NAME}.weight" in told["missing_keys"]:
         weight = model.score.weight

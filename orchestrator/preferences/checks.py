@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from evals.rendering import spelt_tokens
 from orchestrator.errors import UserError
 from orchestrator.preferences.overlap import EvaluationTexts
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
 from orchestrator.preferences.rows import BadRow, SetAside
-from orchestrator.preferences.templates import answer_template, special_tokens
+from orchestrator.preferences.templates import answer_template
 from orchestrator.preferences.tokenization import Lengths, encoded, fitting
 
 _BINS = 12
@@ -40,9 +41,9 @@ CHECKS = (
     Check("truncated", "pairs with a truncated response", 0.05),
     Check("one_sided", "pairs with one response truncated and the other whole", 0.02),
     Check("missing_end", "pairs whose chosen response has lost its end token", 0.05),
-    Check("double_begin", "pairs with more than one beginning-of-text token"),
-    Check("inner_end", "pairs with an end token before the end of a response"),
-    Check("special_tokens", "pairs with special tokens inside a response's text"),
+    Check("double_begin", "pairs with more than one beginning-of-text token, or with its name in a text"),
+    Check("inner_end", "pairs with the name of an end token inside a response"),
+    Check("special_tokens", "pairs with the name of a special token inside a response"),
     Check("duplicate_prompts", "pairs whose prompt an earlier pair has", 0.5),
     Check("duplicate_pairs", "pairs that an earlier pair equals"),
     Check("contradictions", "pairs that another pair turns round"),
@@ -137,7 +138,6 @@ def observe(
 ) -> Iterator[Seen | BadRow]:
     """Each pair as training sees it, or why it cannot. Raises ModelError for a tokenizer without a chat template."""
     template = answer_template(tokenizer)
-    special = special_tokens(tokenizer) | template.stops
     known: dict[int, str | None] = {}
     for pair, whole in zip(pairs, encoded(tokenizer, pairs), strict=True):
         if isinstance(whole, UserError):
@@ -153,7 +153,7 @@ def observe(
         key = hash(whole.prompt)
         if evaluation is not None and key not in known:
             known[key] = evaluation.overlap(pair.prompt)
-        fails = [*_fails(whole, cut), *_odd_tokens(whole, special, template.stops, len(template.after), tokenizer.bos_token_id)]
+        fails = [*_fails(whole, cut), *_odd_tokens(tokenizer, pair, whole, template.stops)]
         yield _seen(pair, cut, key, (*fails, *filter(None, [known.get(key)])))
 
 
@@ -193,14 +193,15 @@ def _fails(whole: TokenizedPair, cut: TokenizedPair) -> Iterator[str]:
         yield "reversed_rewards"
 
 
-def _odd_tokens(whole: TokenizedPair, special: frozenset[int], stops: frozenset[int], end: int, begin: int | None) -> Iterator[str]:
-    """Special tokens where only text should be; the last `end` tokens of a response are the template's."""
-    begins = 0 if begin is None or begin in stops else whole.prompt.count(begin)
-    texts = [response[: len(response) - end] for response in (whole.chosen, whole.rejected)]
-    odd = [[token for token in text if token in special] for text in texts if not special.isdisjoint(text)]
-    if begins > 1 or (begin not in stops and any(begin in text for text in odd)):
+def _odd_tokens(tokenizer: Any, pair: PreferencePair, whole: TokenizedPair, stops: frozenset[int]) -> Iterator[str]:
+    """Names of special tokens where only text should be: they are read as text, and mostly remain of a template that wrote the data."""
+    begin = None if tokenizer.bos_token_id in stops else tokenizer.bos_token_id
+    texts = (pair.chosen, pair.rejected, *map(str, (*pair.chosen_extra.values(), *pair.rejected_extra.values())))
+    odd = {token for text in texts for token in spelt_tokens(tokenizer, text)}
+    seen = [*whole.prompt, *(token for turn in pair.prompt for token in spelt_tokens(tokenizer, turn.content))]
+    if begin is not None and (seen.count(begin) > 1 or begin in odd):
         yield "double_begin"
-    if any(not stops.isdisjoint(text) for text in odd):
+    if not stops.isdisjoint(odd):
         yield "inner_end"
     if odd:
         yield "special_tokens"

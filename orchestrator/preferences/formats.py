@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evals.errors import shortened
 from orchestrator.errors import DataFormatError
 from orchestrator.preferences.pairs import PreferencePair, ScoredResponse
 from orchestrator.preferences.rows import PAIR_HELP, BadRow, Row, RowError, SetAside
@@ -75,8 +76,8 @@ def attempt(row: Row, cure: str, read: Callable[[], PreferencePair | str]) -> Ou
         return BadRow(row.file, row.origin, error.what, error.cure or cure, row.values)
     except RowError as error:
         return BadRow(row.file, row.origin, str(error), cure, row.values, error.kind)
-    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-        return BadRow(row.file, row.origin, f"this row cannot be read: {error!r}", cure, row.values)
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        return BadRow(row.file, row.origin, f"this row cannot be read: {shortened(repr(error))}", cure, row.values)
     return SetAside(row.file, row.origin, found, row.values) if isinstance(found, str) else found
 
 
@@ -208,7 +209,7 @@ def _unpaired(rows: Sequence[Row]) -> list[Outcome]:
             sides = by_prompt.setdefault(repr(prompt_messages(row.values["prompt"])), ([], []))
             sides[0 if _truth(row.values["label"]) else 1].append(row)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            made.append(BadRow(row.file, row.origin, f"this row cannot be read: {error!r}", OTHERS_HELP, row.values))
+            made.append(BadRow(row.file, row.origin, f"this row cannot be read: {shortened(repr(error))}", OTHERS_HELP, row.values))
     for liked, disliked in by_prompt.values():
         for better, worse in zip(liked, disliked, strict=False):
             texts = (better.values["completion"], worse.values["completion"])

@@ -4,8 +4,9 @@ import ast
 import csv
 import io
 import json
+import lzma
+import os
 import re
-import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from evals.json_lines import json_line
+from evals.json_lines import HALF, half_a_letter, parsed_json, text_line
 from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.preferences.rows import PAIR_HELP, BadRow, Row
 
 _KINDS = (".jsonl", ".json", ".ndjson", ".parquet", ".csv")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+# No row that people or models write comes near these; what does must not take the machine's memory.
+LONGEST_LINE, LARGEST_JSON = 1 << 24, 1 << 31
+_CHUNK, _SAMPLE = 1 << 18, 1000
+_SPLIT = "one row a line, each with one prompt and its responses"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _DAMAGED = "copy or download it again"
 _CURE = "give the path of a JSONL, JSON, Parquet or CSV file, of a directory of them, an address such as s3://..., or a hub data set"
@@ -32,14 +37,14 @@ def check_source(source: str, where: str) -> None:
     if is_hub_name(source) and find_spec("datasets") is None:
         cure = "pip install 'daa-orchestrator[data]', or give a file of the set, hf://datasets/OWNER/NAME/PATH"
         raise SettingsError(f"reading {source} needs a package that is not installed", where, cure)
-    if not (_is_address(source) or _is_pattern(source) or Path(source).expanduser().exists() or is_hub_name(source)):
+    if not (_is_address(source) or _is_pattern(source) or os.path.exists(os.path.expanduser(source)) or is_hub_name(source)):
         raise DataFormatError(f"there is no data file {source}", where, f"{_CURE}; paths count from {Path.cwd()}", code="DAA-0201")
 
 
 def is_hub_name(source: str) -> bool:
     """Whether a source names a data set of the Hugging Face hub, OWNER/NAME, and not a file."""
     named = _HUB_NAME.fullmatch(source) is not None and not source.startswith(".") and _kind(source) is None
-    return named and not Path(source).exists()
+    return named and not os.path.exists(source)
 
 
 def rows(source: str | Path, split: str = "train") -> Iterator[Row | BadRow]:
@@ -65,7 +70,7 @@ class DataFile:
         try:
             with self.system.open(self.path, "rb", compression="infer" if _is_compressed(self.name) else None) as content:
                 yield from reader(content, self.name)
-        except (EOFError, OSError, zlib.error) as error:
+        except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
             raise DataFormatError(f"the file is damaged: {error}", self.name, _DAMAGED) from error
 
     def version(self) -> str:
@@ -118,7 +123,7 @@ def _files(source: str) -> list[tuple[str, Any, str]]:
     from fsspec.core import url_to_fs
 
     try:
-        system, path = url_to_fs(source if _is_address(source) else str(Path(source).expanduser()))
+        system, path = url_to_fs(source if _is_address(source) else os.path.expanduser(source))
         if _is_pattern(source):
             paths = [found for found in sorted(system.glob(path)) if _kind(found)]
         elif system.isdir(path):
@@ -137,25 +142,54 @@ def _files(source: str) -> list[tuple[str, Any, str]]:
 
 
 def _json_lines(content: Any, name: str) -> Iterator[Row | BadRow]:
-    for number, line in enumerate(content, 1):
-        if line.strip():
-            origin = f"{name}:{number}"
+    for number, line in enumerate(_lines(content), 1):
+        origin = f"{name}:{number}"
+        if len(line) > LONGEST_LINE:
+            shown = line[:_SAMPLE].decode(errors="replace")
+            yield BadRow(name, origin, f"this line is longer than {LONGEST_LINE >> 20} MiB", _SPLIT, shown)
+        elif line.strip():
             try:
-                yield _row(json_line(line, origin), name, origin)
+                yield _row(text_line(line, origin), name, origin)
             except DataFormatError as error:
                 yield BadRow(name, origin, error.what, error.cure, line.decode(errors="replace"))
 
 
+def _lines(content: Any) -> Iterator[bytes]:
+    """The lines of a file, of whatever length: of one beyond LONGEST_LINE no more is kept than shows that it is."""
+    rest = b""
+    while chunk := content.read(_CHUNK):
+        if len(rest) > LONGEST_LINE:
+            _, newline, chunk = chunk.partition(b"\n")
+            if not newline:
+                continue
+            yield rest
+            rest = b""
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest
+
+
 def _json(content: Any, name: str) -> Iterator[Row | BadRow]:
     """A JSON array, an object whose `data` or `train` is one, or JSON lines under another name."""
-    text = content.read()
+    text = content.read(LARGEST_JSON + 1)
+    if len(text) > LARGEST_JSON:
+        raise DataFormatError(f"a JSON array of more than {LARGEST_JSON >> 20} MiB", name, "write JSON lines, which are read one by one")
     try:
-        whole = json.loads(text)
+        whole = parsed_json(text)
     except ValueError:
         whole = None
     if isinstance(whole, dict):
         whole = next((whole[key] for key in ("data", "train") if isinstance(whole.get(key), list)), None)
-    yield from _numbered(whole, name) if isinstance(whole, list) else _json_lines(io.BytesIO(text), name)
+    if not isinstance(whole, list):
+        yield from _json_lines(io.BytesIO(text), name)
+        return
+    has_escapes = b"\\ud" in text.lower()
+    for row in _numbered(whole, name):
+        if has_escapes and isinstance(row, Row) and half_a_letter(json.dumps(row.values, ensure_ascii=False)):
+            yield BadRow(name, row.origin, f"this row cannot be read: {HALF}", "write the texts in UTF-8")
+        else:
+            yield row
 
 
 def _parquet(content: Any, name: str) -> Iterator[Row | BadRow]:
@@ -171,20 +205,35 @@ def _parquet(content: Any, name: str) -> Iterator[Row | BadRow]:
 
 def _csv(content: Any, name: str) -> Iterator[Row | BadRow]:
     """Cells that hold a list, as JSON or as Python writes it, are read as one; empty cells are absent."""
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    reader = csv.DictReader(io.TextIOWrapper(content, encoding="utf-8-sig", newline=""))
-    for row in reader:
-        values = {key: _cell(cell) for key, cell in row.items() if key is not None and cell not in (None, "")}
-        yield Row(name, f"{name}:{reader.line_num}", values)
+    csv.field_size_limit(LONGEST_LINE)
+    reader = csv.DictReader(_text_lines(content, name))
+    try:
+        for row in reader:
+            origin = f"{name}:{reader.line_num}"
+            values = {key: _cell(cell) for key, cell in row.items() if key is not None and cell not in (None, "")}
+            if any(half_a_letter(cell) for cell in row.values() if isinstance(cell, str)):
+                yield BadRow(name, origin, f"this row cannot be read: {HALF}", "write the file in UTF-8")
+            else:
+                yield Row(name, origin, values)
+    except csv.Error as error:
+        raise DataFormatError(f"this is no CSV: {error}", f"{name}:{reader.line_num}", "is a quotation mark never closed?") from error
+
+
+def _text_lines(content: Any, name: str) -> Iterator[str]:
+    lines = io.TextIOWrapper(content, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    for number, line in enumerate(iter(lambda: lines.readline(LONGEST_LINE + 1), ""), 1):
+        if len(line) > LONGEST_LINE:
+            raise DataFormatError(f"this line is longer than {LONGEST_LINE >> 20} MiB", f"{name}:{number}", _SPLIT)
+        yield line
 
 
 def _cell(text: str) -> Any:
     if not text.startswith(("[", "{")):
         return text
-    for read in (json.loads, ast.literal_eval):
+    for read in (parsed_json, ast.literal_eval):
         try:
             found = read(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
         return found if isinstance(found, list | dict) else text
     return text
@@ -206,7 +255,7 @@ def _is_address(source: str) -> bool:
 
 
 def _is_pattern(source: str) -> bool:
-    return any(mark in source for mark in "*?[") and not Path(source).exists() and "http" not in source
+    return any(mark in source for mark in "*?[") and not os.path.exists(source) and "http" not in source
 
 
 def _is_compressed(name: str) -> bool:

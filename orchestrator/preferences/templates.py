@@ -8,7 +8,7 @@ from jinja2 import TemplateError
 
 from evals.model_files import stop_tokens
 from evals.prompts import Message
-from evals.rendering import check_template, encode_texts
+from evals.rendering import applied, as_text, check_template, encode_texts, written_turns
 from orchestrator.errors import DataFormatError, ModelError
 
 _ASKED, _ANSWERED = Message("user", "a question"), "  an answer  "
@@ -32,17 +32,17 @@ class AnswerTemplate:
 
     def text(self, answer: str) -> str:
         """The text of a plain answer as the template writes it, without its end."""
-        return self.before + (answer.strip() if self.strips else answer)
+        return self.before + as_text(self.tokenizer, answer.strip() if self.strips else answer)
 
     def turn_text(self, prompt: Sequence[Message], opened: str, turn: Message, tools: Sequence[Mapping[str, Any]], where: str) -> str:
         """The same of an answer that is more than a text: what the template writes after `opened`, the prompt's text.
 
         Raises DataFormatError where the template refuses the answer or does not continue the prompt.
         """
-        turns = [message.as_dict() for message in (*prompt, turn)]
+        turns = written_turns(self.tokenizer, (*prompt, turn))
         try:
-            whole = str(self.tokenizer.apply_chat_template(turns, tools=list(tools) or None, tokenize=False))
-        except (TemplateError, TypeError) as error:
+            whole = str(applied(self.tokenizer, turns, as_text(self.tokenizer, list(tools)), opens=False))
+        except TemplateError as error:
             raise DataFormatError(f"the chat template refuses the answer: {error}", where, "change or leave out its fields") from error
         if not whole.startswith(opened):
             cure = "leave out what the answer has besides its text, or use a template that shows it behind the prompt"
@@ -65,9 +65,9 @@ def answer_template(tokenizer: Any) -> AnswerTemplate:
     stops = stops_of(tokenizer)
     turns = [_ASKED.as_dict(), Message("assistant", _ANSWERED).as_dict()]
     try:
-        opened = str(tokenizer.apply_chat_template(turns[:1], tokenize=False, add_generation_prompt=True))
-        whole = str(tokenizer.apply_chat_template(turns, tokenize=False))
-    except (TemplateError, TypeError) as error:
+        opened = str(applied(tokenizer, turns[:1]))
+        whole = str(applied(tokenizer, turns, opens=False))
+    except TemplateError as error:
         cure = "correct `chat_template` in its tokenizer_config.json"
         raise ModelError(f"the chat template cannot write a question and its answer: {error}", str(tokenizer.name_or_path), cure) from error
     strips = _ANSWERED not in whole
@@ -79,12 +79,6 @@ def answer_template(tokenizer: Any) -> AnswerTemplate:
     first = next((place for place, token in enumerate(after) if token in stops), None)
     ends = after[: first + 1] if first is not None else [tokenizer.eos_token_id]
     return AnswerTemplate(tokenizer, stops, before, tuple(ends), strips, rest)
-
-
-def special_tokens(tokenizer: Any) -> frozenset[int]:
-    """The tokens that stand for no text, those that only the template names included."""
-    added = (number for number, token in tokenizer.added_tokens_decoder.items() if token.special)
-    return frozenset((*tokenizer.all_special_ids, *added))
 
 
 def stops_of(tokenizer: Any) -> frozenset[int]:

@@ -1,6 +1,6 @@
 """What `daa data check` shows: the findings, lengths and margins, and pairs with the tokens that are learned in colour."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from evals.rendering import special_names
 from orchestrator.preferences.checks import DataReport, Finding, Histogram
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.preferences.rows import BadRow, SetAside
-from orchestrator.preferences.templates import special_tokens
 
 _BAR, _WIDTH_OF_A_BAR = "█", 40
 _SHOWN_TOKENS, _SHOWN_ROWS = 120, 5
@@ -104,12 +104,12 @@ def _tokens(tokenizer: Any, tokens: Sequence[int], style: str) -> Text:
     for number, part in enumerate(parts):
         if number:
             text.append(f" … {len(tokens) - _SHOWN_TOKENS} tokens … ", style="italic")
-        for is_special, run in _runs(part, special_tokens(tokenizer)):
+        for is_special, run in _runs(part, special_names(tokenizer)):
             text.append(tokenizer.decode(run, skip_special_tokens=False), style=f"{style} reverse" if is_special else style)
     return text
 
 
-def _runs(tokens: Sequence[int], special: frozenset[int]) -> list[tuple[bool, list[int]]]:
+def _runs(tokens: Sequence[int], special: Container[int]) -> list[tuple[bool, list[int]]]:
     """Special tokens one by one, the others as long as they follow each other."""
     runs: list[tuple[bool, list[int]]] = []
     for token in tokens:

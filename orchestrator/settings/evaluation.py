@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -80,6 +81,14 @@ class OpenAISettings(AskedJudge):
     max_cost: PositiveFloat | None = None
     input_price: NonNegativeFloat = 0.0
     output_price: NonNegativeFloat = 0.0
+
+    @model_validator(mode="after")
+    def _without_secrets(self) -> OpenAISettings:
+        if not re.fullmatch(r"[A-Za-z_]\w{0,60}", self.api_key_env):
+            raise ValueError("api_key_env is the name of an environment variable, not a key: settings are written to files and shown")
+        if "@" in (self.base_url or ""):
+            raise ValueError("base_url holds no name or password: give the key in the environment variable that api_key_env names")
+        return self
 
     @model_validator(mode="after")
     def _priced(self) -> OpenAISettings:

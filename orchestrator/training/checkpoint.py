@@ -12,6 +12,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from evals.errors import shortened
+from evals.json_lines import parsed_json
+from evals.model_files import FAULTS
 from orchestrator.errors import CheckpointError
 from orchestrator.objectives.contract import State
 from orchestrator.training.engine import Engine
@@ -19,6 +22,7 @@ from orchestrator.training.tidying import step_directory
 
 # The exported weights, the engine's own, and the optimiser's master weights and two moments in float32.
 _BYTES_PER_PARAMETER = 20
+_DELETE = "delete it; training resumes from the one before"
 
 
 @dataclass(frozen=True)
@@ -70,14 +74,19 @@ def latest_checkpoint(directory: Path) -> Checkpoint | None:
 def read_checkpoint(directory: Path) -> Checkpoint:
     """The checkpoint in `directory`. Raises CheckpointError when it is not whole."""
     try:
-        progress = Progress(**json.loads((directory / "progress.json").read_text()))
+        progress = Progress(**parsed_json((directory / "progress.json").read_bytes()))
+        if not (isinstance(progress.step, int) and isinstance(progress.state, dict)):
+            raise TypeError(f"no progress: {progress}")
     except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError("this is no whole checkpoint", str(directory), "delete it; training resumes from the one before") from error
+        raise CheckpointError("this is no whole checkpoint", str(directory), _DELETE) from error
     return Checkpoint(directory, progress)
 
 
 def restore(engine: Engine, checkpoint: Checkpoint, method: str) -> Progress:
-    """Bring the engine and the random numbers to where the checkpoint was written."""
+    """Bring the engine and the random numbers to where the checkpoint was written.
+
+    Raises CheckpointError for a checkpoint of another method or of another number of workers, and for a damaged one.
+    """
     if checkpoint.progress.method != method:
         raise CheckpointError(
             f"the checkpoint was trained with {checkpoint.progress.method}, not with {method}",
@@ -85,8 +94,18 @@ def restore(engine: Engine, checkpoint: Checkpoint, method: str) -> Progress:
             "choose another directory",
             code="DAA-0512",
         )
+    if checkpoint.progress.world_size != engine.world_size:
+        raise CheckpointError(
+            f"the checkpoint was written by {checkpoint.progress.world_size} workers, and this run has {engine.world_size}",
+            str(checkpoint.directory),
+            f"set cluster.workers = {checkpoint.progress.world_size}, or choose another directory",
+            code="DAA-0513",
+        )
     engine.load(checkpoint.directory / "engine")
-    torch.set_rng_state(torch.load(checkpoint.directory / f"random-{engine.rank}.pt", weights_only=True))
+    try:
+        torch.set_rng_state(torch.load(checkpoint.directory / f"random-{engine.rank}.pt", weights_only=True))
+    except FAULTS as error:
+        raise CheckpointError(f"the checkpoint is damaged: {shortened(str(error))}", str(checkpoint.directory), _DELETE) from error
     return checkpoint.progress
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.errors import DataFormatError, SettingsError
+from evals.model_files import vocabulary_size
+from orchestrator.errors import DataFormatError, ModelError, SettingsError
 from orchestrator.policy.loading import load_tokenizer
 from orchestrator.policy.scores import Needs
 from orchestrator.preferences.mixing import mixed
@@ -50,6 +51,7 @@ def _loaded(model: str, settings: str) -> Inputs:
     read = read_sources(data)
     tokenizer = load_tokenizer(model)
     made = tokenize(tokenizer, read.pairs, Lengths(data.context), data.validation_pairs, leave_out=data.bad_rows != "refuse")
+    check_vocabulary(tokenizer, model, made.pairs)
     unused = (*read.bad, *read.set_aside, *unfit(made.left_out))
     return Inputs(tokenizer, made.pairs, made.identical, made.validation, read.kinds, unused)
 
@@ -59,6 +61,17 @@ def open_inputs(model: str, directory: Path, shards: Path) -> Inputs:
     """The same of a data set that was streamed to `directory` (see `StreamedSet`), whose pairs are read when they are looked at."""
     found = StreamedSet(directory, shards)
     return Inputs(load_tokenizer(model), found.pairs, found.identical, found.validation, found.kinds, found.unused)
+
+
+def check_vocabulary(tokenizer: Any, model: str, pairs: Sequence[TokenizedPair]) -> None:
+    """Refuse tokens that the model has no embeddings for. Raises ModelError."""
+    size = vocabulary_size(Path(model)) if Path(model).is_dir() else None
+    if size is None or len(tokenizer) <= size:
+        return
+    largest = max(max((*pair.prompt, *pair.chosen, *pair.rejected)) for pair in pairs)
+    if largest >= size:
+        what = f"the tokenizer writes token {largest}, and the model has embeddings for {size}"
+        raise ModelError(what, model, "take the tokenizer that the model was saved with, or enlarge the model's embeddings")
 
 
 def read_sources(data: DataSettings) -> Reading:

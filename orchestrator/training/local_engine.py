@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from evals.errors import shortened
+from evals.model_files import FAULTS
+from orchestrator.errors import CheckpointError
 from orchestrator.policy.adapters import WithoutAdapters, base_of, trained
 from orchestrator.policy.cost import cost_of
 from orchestrator.policy.scoring_model import ScoringModel
@@ -79,10 +82,14 @@ class LocalEngine:
         )
 
     def load(self, directory: Path) -> None:
-        """Read weights and optimiser."""
-        saved = torch.load(directory / "local.pt", map_location=self.device, weights_only=True)
-        self._model.load_state_dict(saved["model"], strict=False)
-        self._optimizer.load_state_dict(saved["optimizer"])
+        """Read weights and optimiser. Raises CheckpointError for a damaged file, and for another model's."""
+        try:
+            saved = torch.load(directory / "local.pt", map_location=self.device, weights_only=True)
+            self._model.load_state_dict(saved["model"], strict=False)
+            self._optimizer.load_state_dict(saved["optimizer"])
+        except FAULTS as error:
+            cure = "delete the checkpoint; training resumes from the one before"
+            raise CheckpointError(f"the checkpoint cannot be loaded: {shortened(str(error))}", str(directory), cure) from error
 
     def export(self, directory: Path) -> None:
         """Write a Hugging Face directory."""

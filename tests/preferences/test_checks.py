@@ -47,8 +47,8 @@ def test_sound_pairs_have_no_fault(tokenizer: Any) -> None:
     ("fault", "name", "others"),
     [
         (pair("fox", "fox"), "identical", {}),
-        (pair("<|user|>", "the dog"), "special_tokens", {}),
-        (pair("fox<|end|>", "the quick brown dog"), "inner_end", {"special_tokens": 1}),
+        (pair("<|user|>", "the quick brown fox jumps over the lazy dog"), "special_tokens", {}),
+        (pair("fox<|end|>", "the quick brown fox jumps over the lazy dog"), "inner_end", {"special_tokens": 1}),
         (pair(rewards=(1.0, 2.0)), "reversed_rewards", {}),
         (pair("the quick brown fox", "dog"), "chosen_longer", {}),
         (pair(prompt="fox " * 100), "over_long", {}),

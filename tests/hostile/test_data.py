@@ -1,0 +1,189 @@
+"""Data that are damaged or made to do harm are read, set aside row by row, or refused; never an accident, never all of the memory."""
+
+import gzip
+import io
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from evals.prompts import load_prompts
+from orchestrator.errors import DataFormatError
+from orchestrator.preferences import sources
+from orchestrator.preferences.reading import Reading, load_pairs, read_pairs
+from orchestrator.preferences.rows import write_quarantine
+
+ROW = {"prompt": "say fox", "chosen": "fox", "rejected": "dog"}
+GOOD = json.dumps(ROW).encode() + b"\n"
+MIB = 1 << 20
+
+
+def row(**changes: object) -> bytes:
+    """A line with some columns changed."""
+    return json.dumps({**ROW, **changes}).encode() + b"\n"
+
+
+def read(tmp_path: Path, content: bytes, name: str = "pairs.jsonl") -> Reading:
+    """What reading with quarantine makes of a file; its bad rows can be written down."""
+    file = tmp_path / name
+    file.write_bytes(content)
+    reading = read_pairs(file)
+    assert all(bad.reason and bad.cure and str(file) in bad.origin for bad in reading.bad)
+    write_quarantine(tmp_path / "quarantine.jsonl", (*reading.bad, *reading.set_aside))
+    return reading
+
+
+def parquet(columns: dict[str, list[object]]) -> bytes:
+    """A Parquet file in memory."""
+    import pyarrow
+    import pyarrow.parquet
+
+    content = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(columns), content)
+    return content.getvalue()
+
+
+BROKEN_ROWS = {
+    "malformed UTF-8": b'{"prompt": "\xff\xfe", "chosen": "a", "rejected": "b"}\n',
+    "half of a surrogate pair": row(prompt="\ud800"),
+    "100k open brackets": b"[" * 100_000 + b"\n",
+    "100k brackets, closed": b'{"prompt": ' + b"[" * 100_000 + b"]" * 100_000 + b', "chosen": "a", "rejected": "b"}\n',
+    "100k objects": b'{"a":' * 100_000 + b"\n",
+    "500 levels, which Python reads": row(chosen=json.loads("[" * 500 + "]" * 500)),
+    "NUL bytes": b"\0\0\0\n",
+    "a list": b"[1, 2]\n",
+    "a number": b"1\n",
+    "an unfinished line": GOOD[:20] + b"\n",
+    "another schema": b'{"question": "a", "answer": "b"}\n',
+    "NaN as a reward": row(chosen_reward=float("nan"), rejected_reward=1.0),
+    "Infinity as a reward": row(chosen_reward=1.0, rejected_reward=float("inf")),
+    "a reward of 400 digits": row(chosen_reward=10**400, rejected_reward=1),
+    "a reward of 5000 digits": GOOD.replace(b"}", b', "chosen_reward": ' + b"9" * 5000 + b"}"),
+    **{f"{json.dumps(value)} as {key}": row(**{key: value}) for key in ROW for value in (1, None, {}, [], [1], [[]], [{"role": 1}], "")},
+    "an image in a message": row(prompt=[{"role": "user", "content": [{"type": "image", "image": "x"}]}]),
+    "a number of tools": row(tools=5),
+    "a number of answers": b'{"prompt": "a", "answers": 5}\n',
+    "responses without rewards": b'{"prompt": "a", "responses": ["b", "c"], "rewards": [1]}\n',
+    "a label that is neither": b'{"prompt": "a", "completion": "b", "label": "maybe"}\n',
+    "history that is no list": b'{"instruction": "a", "chosen": "b", "rejected": "c", "history": [1]}\n',
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN_ROWS.values(), ids=BROKEN_ROWS)
+def test_a_broken_row_is_set_aside_and_the_rows_around_it_are_read(broken: bytes, tmp_path: Path) -> None:
+    reading = read(tmp_path, GOOD + broken + GOOD)
+    assert (len(reading.pairs), len(reading.bad)) == (2, 1)
+    assert reading.bad[0].origin.endswith(":2")
+    with pytest.raises(DataFormatError) as refused:
+        load_pairs(tmp_path / "pairs.jsonl")
+    assert refused.value.code == "DAA-0200" and refused.value.where.endswith(":2") and refused.value.cure
+
+
+READ = {
+    "a byte order mark": b"\xef\xbb\xbf" + GOOD,
+    "Windows line ends": GOOD.replace(b"\n", b"\r\n"),
+    "no line end": GOOD[:-1],
+    "empty lines": b"\n\n" + GOOD + b"\n",
+    "a key twice, of which the last counts": GOOD.replace(b"{", b'{"prompt": "first", '),
+    "a letter beyond the first plane": row(chosen_note="\U0001f9ea"),
+}
+
+
+@pytest.mark.parametrize("content", READ.values(), ids=READ)
+def test_what_other_programs_write_is_read(content: bytes, tmp_path: Path) -> None:
+    (pair,) = read(tmp_path, content).pairs
+    assert (pair.prompt[0].content, pair.chosen, pair.rejected) == tuple(ROW.values())
+
+
+PAIR_TABLE: dict[str, list[object]] = {name: [value] for name, value in ROW.items()}
+REFUSED = {
+    "empty.jsonl": b"",
+    "empty.json": b"",
+    "empty.csv": b"",
+    "empty.parquet": b"",
+    "blank.jsonl": b"\n\n",
+    "number.json": b"1",
+    "brackets.json": b"[" * 100_000 + b"]" * 100_000,
+    "truncated.jsonl.gz": gzip.compress(GOOD * 1000)[:-20],
+    "plain.jsonl.gz": GOOD,
+    "truncated.jsonl.xz": b"\xfd7zXZ\x00\x00",
+    "corrupt.jsonl.bz2": b"BZh9xxxxxx",
+    "truncated.parquet": parquet(PAIR_TABLE)[:-10],
+    "text.parquet": GOOD,
+    "schema.parquet": parquet({"a": [1, 2]}),
+    "bytes.parquet": parquet({**PAIR_TABLE, "chosen": [b"\xff"]}),
+    "latin.csv": b"prompt,chosen,rejected\n\xff,\xfe,r\n",
+    "unclosed.csv": b'prompt,chosen,rejected\n"p,c,r\np,c,r\n',
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_file_without_a_row_to_train_on_is_refused_with_its_place(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataFormatError) as refused:
+        read(tmp_path, REFUSED[name], name)
+    assert refused.value.code == "DAA-0200" and name in refused.value.where and refused.value.cure
+
+
+def test_a_broken_row_of_a_json_array_is_set_aside(tmp_path: Path) -> None:
+    reading = read(tmp_path, b"[" + GOOD + b"," + row(chosen="\ud83d") + b", 5]", "pairs.json")
+    assert (len(reading.pairs), [bad.origin.rpartition(" ")[2] for bad in reading.bad]) == (1, ["2", "3"])
+
+
+def test_a_cell_of_a_table_that_is_nested_without_end_is_a_text(tmp_path: Path) -> None:
+    (pair,) = read(tmp_path, b"prompt,chosen,rejected\np,c," + b"[" * 100_000 + b"\n", "pairs.csv").pairs
+    assert pair.rejected.startswith("[[[")
+
+
+def test_a_line_of_a_hundred_megabytes_is_set_aside_within_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "LONGEST_LINE", MIB)
+    content = GOOD + b'{"prompt": "' + b"x" * (100 * MIB) + b'"}\n' + GOOD
+    reading, most = measured(tmp_path, content, "long.jsonl")
+    assert (len(reading.pairs), [bad.origin.rpartition(":")[2] for bad in reading.bad]) == (2, ["2"])
+    assert most < 10 * MIB
+
+
+def test_a_bomb_of_gzip_is_set_aside_within_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "LONGEST_LINE", MIB)
+    reading, most = measured(tmp_path, gzip.compress(GOOD + b" " * (100 * MIB), 1), "bomb.jsonl.gz")
+    assert (len(reading.pairs), len(reading.bad)) == (1, 1)
+    assert most < 10 * MIB
+
+
+def test_a_json_array_beyond_all_measure_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "LARGEST_JSON", MIB)
+    (tmp_path / "bomb.json.gz").write_bytes(gzip.compress(b"[" + b" " * (50 * MIB), 1))
+    with pytest.raises(DataFormatError, match="a JSON array of more than 1 MiB"):
+        read_pairs(tmp_path / "bomb.json.gz")
+
+
+def test_a_table_whose_quotation_mark_never_closes_is_refused_within_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "LONGEST_LINE", MIB)
+    (tmp_path / "pairs.csv").write_bytes(b'prompt,chosen,rejected\n"' + b"line\n" * MIB)
+    with pytest.raises(DataFormatError, match="this is no CSV"):
+        read_pairs(tmp_path / "pairs.csv")
+
+
+def test_evaluation_prompts_that_are_broken_are_refused_with_their_line(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.jsonl"
+    broken = (
+        *(b"[" * 100_000, b"1", b'{"prompt": "\xff"}', b'{"prompt": "\\ud800"}', b'{"prompt": [1]}', b'{"prompt": 1}'),
+        *(b'{"messages": {"role": 1}}', b'{"prompt": null}', b'{"prompt": []}', b'{"prompt": "a", "answer": [5]}', b'{"prompt": {}}'),
+    )
+    for content in broken:
+        file.write_bytes(b'{"prompt": "a"}\n' + content + b"\n")
+        with pytest.raises(DataFormatError) as refused:
+            load_prompts(file)
+        assert refused.value.where == f"{file}:2" and refused.value.cure, content
+
+
+def measured(tmp_path: Path, content: bytes, name: str) -> tuple[Reading, int]:
+    """The reading of a file, and the most bytes that Python held meanwhile."""
+    (tmp_path / name).write_bytes(content)
+    tracemalloc.start()
+    reading = read_pairs(tmp_path / name)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return reading, most

@@ -1,0 +1,125 @@
+"""Keys and tokens of the environment are nowhere in what is shown or written: canaries are planted, commands run, all files searched."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from evals.benchmarks.files import DATA_VARIABLE, read_rows
+from evals.secrets import redacted
+from orchestrator.errors import SettingsError
+from orchestrator.settings_file import check_settings
+from tests.evals.benchmarks.official import DATA, needs_data
+from tests.evals.fake_server import Answer, FakeServer, completion
+
+ROOT = Path(__file__).resolve().parents[2]
+CANARIES = {
+    "OPENAI_API_KEY": "canary-openai-5d1f0c",
+    "HF_TOKEN": "hf_canary0a8b",
+    "HUGGING_FACE_HUB_TOKEN": "hf_canary77aa",
+    "AWS_SECRET_ACCESS_KEY": "canary/aws+secret",
+    "WANDB_API_KEY": "canary-wandb-99",
+}
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory for all that a command writes, under a name short enough for Ray's sockets."""
+    with tempfile.TemporaryDirectory(prefix="daa-", dir="/tmp") as directory:
+        yield Path(directory)
+
+
+def run(place: Path, *command: str) -> str:
+    """A command with canaries in its environment, whose every file goes below `place`; what it said."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "COV"))}
+    dirs = {"HOME": str(place / "home"), "TMPDIR": str(place), "RAY_TMPDIR": str(place), DATA_VARIABLE: str(DATA)}
+    environment = kept | CANARIES | dirs | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, *command], cwd=place, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    (place / "said.txt").write_text(done.stdout + done.stderr)
+    return done.stdout + done.stderr
+
+
+def leaks(place: Path) -> list[str]:
+    """The files that hold a canary."""
+    files = [file for file in place.rglob("*") if file.is_file() and not file.is_symlink()]
+    assert len(files) > 1
+    return [f"{file}: {name}" for file in files for name, canary in CANARIES.items() if canary.encode() in file.read_bytes()]
+
+
+def evaluate(place: Path, server: FakeServer) -> str:
+    """`daa eval` of a file of outputs by a judge behind the server."""
+    rows = read_rows(DATA / "preference_text" / "baseline_outputs.jsonl.gz")
+    outputs = [{"instruction": row["instruction"], "output": f"It is {n}.", "generator": "mine"} for n, row in enumerate(rows)]
+    (place / "outputs.json").write_text(json.dumps(outputs))
+    words = ("--benchmark", "alpaca_eval2", "--limit", "3", "--judge", f"{server.url}#judge", "--dir", str(place / "run"))
+    return run(place, "-m", "orchestrator.cli", "eval", str(place / "outputs.json"), *words)
+
+
+@needs_data
+def test_a_judged_benchmark_writes_no_key(place: Path) -> None:
+    with FakeServer() as server:
+        server.answer = lambda body, number: completion("m", {"m": -0.1, "M": -2.4})
+        said = evaluate(place, server)
+        assert len(server.asked) >= 3, said
+    assert (place / "run" / "scorecards.json").is_file()
+    assert leaks(place) == []
+
+
+@needs_data
+def test_a_server_that_repeats_the_key_in_its_refusal_does_not_bring_it_to_the_screen_or_the_log(place: Path) -> None:
+    error = {"error": {"message": f"Incorrect API key provided: {CANARIES['OPENAI_API_KEY']}", "type": "invalid", "code": None}}
+    with FakeServer() as server:
+        server.answer = lambda body, number: Answer(json.dumps(error).encode(), 401)
+        said = evaluate(place, server)
+    assert "DAA-0404" in said and "$OPENAI_API_KEY" in said
+    assert list(place.glob("daa-error-*.log"))
+    assert leaks(place) == []
+
+
+def test_settings_that_cannot_be_used_are_told_without_the_environment(place: Path) -> None:
+    (place / "run.toml").write_text('[judge]\nkind = "openai"\nmodel = 5\n')
+    assert "DAA-0103" in run(place, "-m", "orchestrator.cli", "search", str(place / "run.toml"))
+    assert leaks(place) == []
+
+
+RAY_SESSION = """
+import json, pathlib, sys
+import ray
+from orchestrator.cluster.session import ray_session
+from orchestrator.settings import ClusterSettings
+with ray_session(ClusterSettings(workers=1), pathlib.Path("run")):
+    ray.get(ray.remote(lambda: None).remote())
+    told = ray.get_runtime_context().runtime_env
+    node = ray._private.worker._global_node
+    print(json.dumps({"runtime_env": dict(told), "address": ray.get_runtime_context().gcs_address, "dashboard": node.webui_url}))
+"""
+
+
+@pytest.mark.cluster
+def test_ray_on_this_machine_is_told_no_key_and_has_no_dashboard(place: Path) -> None:
+    said = run(place, "-c", RAY_SESSION)
+    told = json.loads(next(line for line in said.splitlines() if line.startswith('{"runtime_env"')))
+    assert set(told["runtime_env"].get("env_vars", {})) == {"PYTHONPATH"}
+    assert not told["dashboard"]
+    assert leaks(place) == []
+
+
+@pytest.mark.parametrize(
+    "judge", [{"api_key_env": "sk-proj-abc123"}, {"base_url": "https://me:canary@host/v1"}], ids=["a key for its name", "a password"]
+)
+def test_settings_hold_no_key_and_the_refusal_does_not_repeat_it(judge: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as refused:
+        check_settings({"world": {"kind": "tasks"}, "judge": {"kind": "openai", "model": "judge", **judge}}, "run.toml")
+    assert not any(value in str(refused.value) for value in judge.values())
+
+
+def test_what_is_short_or_no_secret_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "true")
+    monkeypatch.setenv("MY_KEY", "canary-1234")
+    monkeypatch.setenv("MY_PLACE", "canary-place")
+    assert redacted("true canary-1234 canary-place") == "true $MY_KEY canary-place"
