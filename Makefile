@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 # A search starts some twenty processes. Where Python may not keep its bytecode, each compiles Ray, vLLM and DeepSpeed for itself.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check docs install gpu-lock audit licences
+.PHONY: demo test chaos check docs install gpu-lock audit licences
 
 demo: install
 	$(BIN)/daa demo $(ARGS)
@@ -15,6 +15,10 @@ demo: install
 # Models of a few thousand parameters: a second thread costs more in hand-overs than it saves. ARGS="-n 0" runs all in one process.
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# A search on two raylets of this machine while its processes, its nodes and its driver die; its ledger beside that of a calm one.
+chaos: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos $(ARGS)
 
 check: install
 	$(BIN)/ruff check .

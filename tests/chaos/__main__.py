@@ -1,0 +1,41 @@
+"""`python -m tests.chaos`: a search without faults, the same one with many, and whether their ledgers tell the same."""
+
+import argparse
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+from tests.chaos.campaign import essence, small_search, struck_search
+from tests.evals.tiny_model import make_tiny_model
+
+
+def main() -> int:
+    """Returns 0 when both ledgers tell the same and nothing is left behind."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faults", type=int, default=50)
+    parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--frozen", type=float, default=60.0, help="seconds that a stopped process stands still")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    root = Path(tempfile.mkdtemp(prefix="daa-chaos-"))
+    model = make_tiny_model(root / "model", seed=0, scale=0.05)
+    settings = small_search(root, model, asked.trials, asked.steps)
+    print(f"without faults, then with {asked.faults}; everything is in {root}", flush=True)
+    calm = struck_search(settings, root / "calm", 0, asked.seed, asked.frozen)
+    struck = struck_search(settings, root / "struck", asked.faults, asked.seed, asked.frozen)
+    times = defaultdict(list)
+    for each in struck.struck:
+        times[each.fault].append(each.recovered_s)
+    for fault, seconds in sorted(times.items()):
+        print(f"{fault}: {len(seconds)} times, recovered after {min(seconds):g} to {max(seconds):g} s")
+    same = essence(calm.events) == essence(struck.events)
+    enough = len(struck.struck) >= asked.faults
+    told = "the same" if same else "different things"
+    print(f"{len(struck.struck)} faults; the ledgers tell {told}; left behind: {calm.left or struck.left or 'nothing'}")
+    return 0 if same and enough and not struck.left else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Many faults in one search, and what must be true after them."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.placement_group import placement_group_table
+
+from tests.chaos.faults import FAULTS, Ground, title_of
+from tests.cluster.small_search import read_events, wait_until, write_small_search
+
+_QUIET_S = 400  # A search that writes nothing for so long has not recovered.
+_WHOLE_S = 3600
+
+
+@dataclass(frozen=True)
+class Struck:
+    """A fault, what it hit, and how many seconds later the ledger grew again."""
+
+    fault: str
+    what: str
+    recovered_s: float
+
+
+@dataclass
+class Campaign:
+    """The faults of a run, and the ledger that it left."""
+
+    struck: list[Struck] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    events: list[Mapping[str, Any]] = field(default_factory=list)
+
+
+def small_search(root: Path, model: Path, trials: int, steps: int) -> Path:
+    """A search whose trials do not depend on one another's scores, so that two runs of it can be compared."""
+    settings = write_small_search(root, model, trials, steps, methods=("dpo",))
+    text = settings.read_text().replace(
+        "workers = 2\ncpus_per_worker = 0.5", "gangs = 2\nleast_gangs = 1\ncpus_per_worker = 1\nmax_attempts = 50"
+    )
+    text = text.partition("[finals]")[0].replace(f'held_out = "{root}/prompts.jsonl"\n', "") + "[cluster]" + text.partition("[cluster]")[2]
+    text = text.replace("[search]\n", f'[search]\nsearcher = "grid"\ngrid_points = {trials}\nscheduler = "none"\n')
+    settings.write_text(text)
+    return settings
+
+
+def struck_search(settings: Path, directory: Path, faults: int, seed: int, frozen_s: float) -> Campaign:
+    """Run the search to its end while so many faults happen at random moments. Fails when it does not recover."""
+    chance, told = random.Random(seed), Campaign()
+    ground = Ground(directory, settings, uuid.uuid4().hex, frozen_s, chance)
+    names: list[str] = []
+    try:
+        _grown(directory, 0, ground)
+        while len(told.struck) < faults and not _is_over(directory, ground):
+            time.sleep(chance.uniform(0.5, 6))
+            # Each kind once before any comes again.
+            names = names or chance.sample(list(FAULTS), len(FAULTS))
+            fault, before = names.pop(), len(read_events(directory))
+            started = time.monotonic()
+            what = FAULTS[fault](ground)
+            if what is not None:
+                _grown(directory, before, ground)
+                told.struck.append(Struck(fault, what, round(time.monotonic() - started, 1)))
+                print(f"{len(told.struck):3d} {fault}: {what}, the ledger grew again after {told.struck[-1].recovered_s} s", flush=True)
+        ground.search.wait(_WHOLE_S)
+        told.left = _left(ground)
+        told.events = read_events(directory)
+    finally:
+        ground.end()
+    return told
+
+
+def _is_over(directory: Path, ground: Ground) -> bool:
+    return ground.search.process.poll() is not None
+
+
+def _grown(directory: Path, before: int, ground: Ground) -> None:
+    """Wait until the ledger has more events than before, or the search has ended well."""
+    wait_until(lambda: len(read_events(directory)) > before or ground.search.process.poll() == 0, _QUIET_S, "the ledger grows again")
+
+
+def _left(ground: Ground) -> list[str]:
+    """What a search that has ended left behind on the cluster: actors' processes and placement groups."""
+    end = time.monotonic() + 60
+    while _busy(ground) and time.monotonic() < end:
+        time.sleep(0.5)
+    ray.init(address=str(ground.cluster.address), log_to_driver=False)
+    try:
+        groups = [str(group["placement_group_id"]) for group in placement_group_table().values() if group["state"] != "REMOVED"]
+    finally:
+        ray.shutdown()
+    return [*_busy(ground), *groups]
+
+
+def _busy(ground: Ground) -> list[str]:
+    titles = [title_of(process)[:80] for process in ground.processes("ray::")]
+    return [title for title in titles if title and "IDLE" not in title]
+
+
+def essence(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What two runs of a search must have in common: trials, their ends, and every verdict, each asked for once."""
+    scores = [event for event in events if event["event"] == "score"]
+    keys = [(event["trial"], event["step"], len(event["verdicts"])) for event in scores]
+    assert len(keys) == len(set(keys)), "a checkpoint was scored twice"
+    return {
+        "trials": {event["trial"]: json.dumps(event["hyperparameters"]) for event in events if event["event"] == "trial"},
+        "ends": {event["trial"]: event["status"] for event in events if event["event"] == "end"},
+        "verdicts": {f"{event['trial']} {event['step']}": event["verdicts"] for event in scores},
+    }
