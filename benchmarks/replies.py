@@ -6,7 +6,6 @@ of files: figures are those of a file that it holds as far as it can.
 """
 
 import random
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from held import peak_mb
 from rich.console import Console
 from rich.table import Table
 
@@ -62,7 +62,7 @@ def opened(file: Path) -> dict[str, float]:
     replies = ReplyFile(file)
     replies.refresh()
     assert replies.get(key(0)) == reply(0)
-    return {"seconds": time.perf_counter() - began, "memory_mb": _peak_mb()}
+    return {"seconds": time.perf_counter() - began, "memory_mb": peak_mb()}
 
 
 def looked_up(file: Path, count: int) -> dict[str, float]:
@@ -129,10 +129,6 @@ def _microseconds(replies: ReplyFile, wanted: str, is_there: bool) -> float:
 def _apart(work: Callable[[], Any]) -> Any:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(work).result()
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 Every trial is scored at four checkpoints on the same prompts, as a search does that stops none. The report is made in a process of its own.
 """
 
-import resource
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from held import peak_mb
 from rich.console import Console
 from rich.table import Table
 from scale_world import World, training_told
@@ -58,7 +58,7 @@ def reported(directory: Path) -> dict[str, float]:
         "rows": len(rows),
         "seconds": took,
         "processor_s": worked,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "peak_mb": peak_mb(),
         "page_mb": (directory / "report.html").stat().st_size / 1e6,
     }
 

@@ -43,14 +43,16 @@ def test_two_hundred_judge_calls_at_a_time_lose_no_verdict_and_pay_none_twice() 
     faults = import_module("judge_server").Faults(too_many=0.05, broken=0.02, hang=0.005, least_s=0.05, most_s=0.1)
     found = measure("judge_load", 0.05, 200, 400, faults)
     assert found["verdicts"] == found["paid"] == found["questions"]
-    assert found["lost"] == found["asked_again"] == found["paid_twice"] == found["open_files_growth"] == 0
+    assert found["lost"] == found["asked_again"] == found["paid_twice"] == 0
+    assert found["open_files_growth"] <= 0
     assert found["too_many"] > 0
     assert found["busiest"] > 100
 
 
 def test_a_long_search_keeps_its_verdicts_and_nothing_else() -> None:
     found = measure("growth", 400, 100, 4_000)
-    assert found["open_files_growth"] == found["journal_open_files_growth"] == found["journal_tasks_growth"] == 0
+    # Files of tests before it may be closed meanwhile.
+    assert max(found["open_files_growth"], found["journal_open_files_growth"], found["journal_tasks_growth"]) <= 0
     assert found["files"] == 1
     assert found["kilobytes_per_trial"] < 40
     assert found["journal_growth_mb"] < 10
