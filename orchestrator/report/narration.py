@@ -133,10 +133,8 @@ class _Stage:
 
 
 def narrator() -> Narrator:
-    """The narrator of this process."""
-    if _Stage.narrator is None:
-        _Stage.narrator = Narrator(sys.stdout)
-    return _Stage.narrator
+    """The narrator of this process; outside of `narrated`, one on its standard output."""
+    return _Stage.narrator or Narrator(sys.stdout)
 
 
 @contextmanager
