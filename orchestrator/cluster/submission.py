@@ -131,7 +131,7 @@ def left_of(client: JobSubmissionClient, ray_job: str) -> list[str]:
 def progress_of(client: JobSubmissionClient, directory: str) -> Progress | None:
     """The progress of a search whose directory only the cluster sees: a small job reads it there. None when there is none yet."""
     name = f"daa-status-{secrets.token_hex(4)}"
-    command = shlex.join(["python", "-m", "orchestrator.cli", "status", directory, "--json"])
+    command = shlex.join(["python", "-m", "jobs.status", directory])
     with answering(client.get_address()):
         client.submit_job(entrypoint=command, submission_id=name)
         while not (status := client.get_job_status(name)).is_terminal():

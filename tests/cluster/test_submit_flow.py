@@ -42,7 +42,7 @@ def test_a_search_runs_on_the_cluster_and_its_exit_code_is_the_commands(head: st
     train.write_text('{"unknown": 1}\n')
     refused = daa(project, "submit", "settings.toml", "--dir", str(tmp_path / "refused"), "--address", head)
     assert refused.returncode == 2, refused.stdout + refused.stderr
-    assert "error:" in refused.stdout
+    assert "error DAA-" in refused.stdout
 
     train.write_text(pairs)
     directory = tmp_path / "run"

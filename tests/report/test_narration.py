@@ -119,7 +119,6 @@ def test_a_process_without_a_story_narrates_to_its_own_output(capsys: pytest.Cap
     monkeypatch.setattr(_Stage, "narrator", None)
     narrator().say("alone")
     assert capsys.readouterr().out == "00:00  alone\n"
-    assert narrator() is narrator()
 
 
 def test_a_trials_trouble_is_told_once_with_its_cure(screen: io.StringIO) -> None:
