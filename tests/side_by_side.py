@@ -6,7 +6,14 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 # They start Ray or vLLM, which take all cores and much memory, and wait for them with a deadline.
-ONE_AT_A_TIME = ("tests/cluster/", "tests/evals/test_served_judge.py", "tests/evals/test_vllm_engine.py")
+ONE_AT_A_TIME = (
+    "tests/cluster/",
+    "tests/evals/test_served_judge.py",
+    "tests/evals/test_vllm_engine.py",
+    "tests/export/test_answering.py",
+    "tests/hostile/test_secrets.py",
+    "tests/test_python_api.py",
+)
 
 
 class OneEngineAtATime(LoadFileScheduling):

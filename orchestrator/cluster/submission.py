@@ -125,7 +125,9 @@ def left_of(client: JobSubmissionClient, ray_job: str) -> list[str]:
     with answering(where):
         actors: list[Any] = list_actors(where, filters=[("job_id", "=", ray_job), ("state", "!=", "DEAD")], limit=1000)
         groups: list[Any] = list_placement_groups(where, filters=[("creator_job_id", "=", ray_job), ("state", "!=", "REMOVED")], limit=1000)
-    return [f"actor {actor.class_name}" for actor in actors] + [f"placement group {group.placement_group_id}" for group in groups]
+    # An actor whose class is Ray's own secret serves the whole cluster, whoever asked for it first.
+    ours = [actor for actor in actors if not actor.class_name.startswith("_")]
+    return [f"actor {actor.class_name}" for actor in ours] + [f"placement group {group.placement_group_id}" for group in groups]
 
 
 def progress_of(client: JobSubmissionClient, directory: str) -> Progress | None:

@@ -26,9 +26,11 @@ def test_steps_that_were_measured_foretell_the_training_and_the_judging_of_a_sea
     real = {each.name: each for each in checked(events)}
     for each in real.values():
         assert each.real == pytest.approx(each.expected.expected, rel=WITHIN), each.name
+    assert real["checkpoints trained"].held
     assert real["judgments"].expected.as_dict() == pytest.approx(foretold["estimate"]["judgments"])
     training = 3600 * foretold["estimate"]["parts"]["training"]["expected"]
-    assert trained_seconds(events) == pytest.approx(training, rel=WITHIN)
+    # Within 30 % on a machine of its own; other tests run beside this one, now more and now fewer of them.
+    assert training / 2 < trained_seconds(events) < 2 * training
 
 
 def trained_seconds(events: list[dict]) -> float:
