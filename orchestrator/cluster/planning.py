@@ -13,8 +13,7 @@ from orchestrator.estimates.gpus import gpu_named
 from orchestrator.estimates.pace import Pace, measured, stated
 from orchestrator.estimates.shape import Shape, shape_of
 from orchestrator.output import screen_kept_from
-from orchestrator.search.allocation import shares
-from orchestrator.search.grid import listed_samples
+from orchestrator.search.grid import listed_samples, shares_of
 from orchestrator.search.plan import SearchPlan, make_plan
 from orchestrator.search.trial import shared_settings
 from orchestrator.settings import Settings
@@ -56,6 +55,4 @@ def expected(settings: Settings, inputs: Any, plan: SearchPlan) -> Estimate:
 
 def trials_of(settings: Settings) -> int:
     """How many trials there will be: a grid may have fewer settings than `search.trials`."""
-    listed = listed_samples(settings.search, shared_settings(settings))
-    limits = {name: None if samples is None else len(samples) for name, samples in listed.items()}
-    return sum(shares(limits, settings.search.trials).values())
+    return sum(shares_of(settings.search, listed_samples(settings.search, shared_settings(settings))).values())

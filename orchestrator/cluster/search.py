@@ -33,11 +33,11 @@ from orchestrator.estimates.checking import EVENT as ESTIMATE
 from orchestrator.report import words
 from orchestrator.report.files import write_reports
 from orchestrator.report.narration import Narrator, narrated
-from orchestrator.search.allocation import shares, uneven
+from orchestrator.search.allocation import uneven
 from orchestrator.search.board import Board
 from orchestrator.search.capability import capabilities
 from orchestrator.search.goal import Goal
-from orchestrator.search.grid import listed_samples
+from orchestrator.search.grid import listed_samples, shares_of
 from orchestrator.search.leaderboard import Row, winner
 from orchestrator.search.ledger import read_ledger
 from orchestrator.search.origin import origin
@@ -130,10 +130,8 @@ def _announce(settings: Settings, story: Narrator) -> None:
     search = settings.search
     story.say(f"search [bold]{settings.name}[/bold]: {search.trials} trials over {', '.join(search.arms)}")
     if search.allocation == "equal":
-        limits = {
-            name: None if samples is None else len(samples) for name, samples in listed_samples(search, shared_settings(settings)).items()
-        }
-        if line := uneven(shares(limits, search.trials), search.trials):
+        listed = listed_samples(search, shared_settings(settings))
+        if line := uneven(shares_of(search, listed), search.trials):
             story.say(line)
 
 

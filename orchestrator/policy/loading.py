@@ -55,8 +55,8 @@ def loaded(kind: Any, path: str, precision: torch.dtype | Literal["auto"], **opt
         raise ModelError(f"the model cannot be loaded: {_first_line(error)}", path, _CURE) from error
 
 
-def adapted(directory: Path, **options: Any) -> Any:
-    """The base model of the LoRA adapter in `directory`, in its own precision, with the adapter.
+def adapted(directory: Path, precision: torch.dtype | Literal["auto"] = "auto", **options: Any) -> Any:
+    """The base model of the LoRA adapter in `directory`, by default in its own precision, with the adapter.
 
     Raises ModelError when either is not there, or they do not belong together.
     """
@@ -66,15 +66,15 @@ def adapted(directory: Path, **options: Any) -> Any:
     adapter_rank(directory)
     base = str(adapter_base(directory))
     try:
-        return PeftModel.from_pretrained(loaded(AutoModelForCausalLM, base, "auto", **options)[0], str(directory))
+        return PeftModel.from_pretrained(loaded(AutoModelForCausalLM, base, precision, **options)[0], str(directory))
     except FAULTS as error:
         cure = "the adapter belongs to another model, or is damaged: give the one that it was trained on"
         raise ModelError(f"the adapter does not fit {base}: {str(error).splitlines()[0]}", str(directory), cure) from error
 
 
-def merged(directory: Path) -> Any:
+def merged(directory: Path, precision: torch.dtype | Literal["auto"] = "auto") -> Any:
     """The base model with what the LoRA adapter in `directory` adds to its weights. Raises ModelError (see adapted)."""
-    return adapted(directory).merge_and_unload(safe_merge=True)
+    return adapted(directory, precision).merge_and_unload(safe_merge=True)
 
 
 def made_ready(kind: type[Scoring], model: Any, gradient_checkpointing: bool, compiled: bool) -> Scoring:

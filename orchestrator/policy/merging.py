@@ -6,9 +6,7 @@ from pathlib import Path
 
 import torch
 
-from evals.model_files import adapter_base
-from orchestrator.errors import ModelError
-from orchestrator.policy.loading import load_tokenizer, loaded
+from orchestrator.policy.loading import load_tokenizer, merged
 
 
 def merge_adapters(adapter: Path, directory: Path, precision: torch.dtype) -> None:
@@ -16,15 +14,9 @@ def merge_adapters(adapter: Path, directory: Path, precision: torch.dtype) -> No
 
     A base that was trained in four bits is taken whole. What is in `directory` already is left. Raises ModelError for what is no adapter.
     """
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
     if directory.is_dir():
         return
-    base = adapter_base(adapter)
-    if base is None:
-        raise ModelError("this directory holds no LoRA adapter", str(adapter), "give one that a run with training.lora has written")
-    model = PeftModel.from_pretrained(loaded(AutoModelForCausalLM, base, precision)[0], str(adapter)).merge_and_unload()
+    model = merged(adapter, precision)
     partial = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)

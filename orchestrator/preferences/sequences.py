@@ -9,8 +9,24 @@ import numpy as np
 from orchestrator.preferences.pairs import TokenizedPair
 
 
+class LazyPairs(Sequence[TokenizedPair]):
+    """Pairs that are made when they are looked at: a subclass says how many there are, and which one is at a place from 0 on."""
+
+    def at(self, place: int) -> TokenizedPair:
+        """The pair at a place that there is."""
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, index: int) -> TokenizedPair: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[TokenizedPair]: ...
+    def __getitem__(self, index: int | slice) -> TokenizedPair | list[TokenizedPair]:
+        places = range(len(self))[index]
+        return self.at(places) if isinstance(places, int) else [self.at(place) for place in places]
+
+
 @dataclass(frozen=True)
-class JoinedPairs(Sequence[TokenizedPair]):
+class JoinedPairs(LazyPairs):
     """The pairs of `first`, then those of `second`."""
 
     first: Sequence[TokenizedPair]
@@ -19,15 +35,9 @@ class JoinedPairs(Sequence[TokenizedPair]):
     def __len__(self) -> int:
         return len(self.first) + len(self.second)
 
-    @overload
-    def __getitem__(self, index: int) -> TokenizedPair: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[TokenizedPair]: ...
-    def __getitem__(self, index: int | slice) -> TokenizedPair | list[TokenizedPair]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
-        return self.first[index] if index < len(self.first) else self.second[index - len(self.first)]
+    def at(self, place: int) -> TokenizedPair:
+        """A pair of one of them."""
+        return self.first[place] if place < len(self.first) else self.second[place - len(self.first)]
 
     @property
     def digest(self) -> str | None:

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.preferences.rows import BadRow, SetAside
+from orchestrator.preferences.sequences import LazyPairs
 from orchestrator.preferences.token_shards import Shard, open_shard, shard_file
 from orchestrator.preferences.tokenization import mismatched_side
 
@@ -42,7 +42,7 @@ class ShardedRows:
 
 
 @dataclass(frozen=True, eq=False)
-class StreamedPairs(Sequence[TokenizedPair]):
+class StreamedPairs(LazyPairs):
     """Pairs by their `places` (N,) among those of all shards; their tokens are read when they are looked at.
 
     Each has the response of the pair after it as its mismatched one, as `tokenize` gives it. `rewards` (2, N) are the chosen and the
@@ -58,18 +58,12 @@ class StreamedPairs(Sequence[TokenizedPair]):
     def __len__(self) -> int:
         return len(self.places)
 
-    @overload
-    def __getitem__(self, index: int) -> TokenizedPair: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[TokenizedPair]: ...
-    def __getitem__(self, index: int | slice) -> TokenizedPair | list[TokenizedPair]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
-        shard, number = self.rows.at(int(self.places[index]))
+    def at(self, place: int) -> TokenizedPair:
+        """A pair, read from its shard."""
+        shard, number = self.rows.at(int(self.places[place]))
         pair = shard.pair(number)
-        shard, number = self.rows.at(int(self.places[(index + 1) % len(self)]))
-        response = shard.side(mismatched_side(index), number)
+        shard, number = self.rows.at(int(self.places[(place + 1) % len(self)]))
+        response = shard.side(mismatched_side(place), number)
         return replace(pair, mismatched=response[: self.context - len(pair.prompt)])
 
 

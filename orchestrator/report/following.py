@@ -15,7 +15,7 @@ from orchestrator.report import words
 from orchestrator.search.goal import Goal
 from orchestrator.search.leaderboard import BASE, Row, leaderboard
 from orchestrator.search.ledger import Event
-from orchestrator.search.projection import Progress, progress
+from orchestrator.search.projection import Projection, projected
 
 _SHOWN = 5
 # At most so much of the time goes into looking, however long the ledger is.
@@ -49,7 +49,7 @@ class Glance:
     """The leaderboard and the search's progress at a moment."""
 
     rows: list[Row]
-    progress: Progress
+    progress: Projection
 
     @property
     def in_words(self) -> list[str]:
@@ -99,7 +99,7 @@ class Follower:
             except (OSError, ValueError):
                 pass
             self._rests_until = time.monotonic() + _REST * (time.monotonic() - began)
-        return Glance(self._rows, progress(self._tail.events, self._planned, self._clock()))
+        return Glance(self._rows, projected(self._tail.events, self._planned, self._clock()))
 
     def __rich__(self) -> RenderableType:
         return self.glance().shown()

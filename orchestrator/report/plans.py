@@ -13,8 +13,7 @@ from orchestrator.estimates.obstacles import Obstacle
 from orchestrator.estimates.ranges import Range
 from orchestrator.report.cards import range_in_words
 from orchestrator.report.words import amount, hyperparameters
-from orchestrator.search.allocation import shares
-from orchestrator.search.grid import listed_samples
+from orchestrator.search.grid import listed_samples, shares_of
 from orchestrator.search.trial import joint_space, published_samples, ranges_of, shared_settings
 from orchestrator.settings import Settings
 
@@ -26,8 +25,7 @@ def trials_of(settings: Settings) -> list[dict[str, Any]]:
     search = settings.search
     shared, space = shared_settings(settings), joint_space(search)
     listed = listed_samples(search, shared)
-    limits = {name: None if samples is None else len(samples) for name, samples in listed.items()}
-    counts = shares(limits, search.trials)
+    counts = shares_of(search, listed)
     first = {sample.pop("method"): sample for sample in published_samples(search.arms, space, shared)}
     return [
         {

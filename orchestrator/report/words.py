@@ -8,7 +8,7 @@ from orchestrator.search.budget import Saved, Spent
 from orchestrator.search.capability import Capability
 from orchestrator.search.leaderboard import BASE, Row
 from orchestrator.search.ledger import Event, since_begin
-from orchestrator.search.projection import Progress
+from orchestrator.search.projection import Projection
 from orchestrator.search.verdict import Answer, Difference
 from orchestrator.settings.search import CONTROL
 
@@ -83,7 +83,7 @@ def economy(spent: Spent, found: Saved | None) -> str:
     return f"{told} The search saved {shares} that full runs of every trial, judged at every checkpoint on every prompt, would have taken."
 
 
-def spending(found: Progress) -> str:
+def spending(found: Projection) -> str:
     """What a search has spent so far, and what it will have spent at the end, finals included."""
     told = f"spent: {_amounts(found.spent)}"
     return told if found.expected is None else f"{told}; expected in all: {_amounts(found.expected)}"

@@ -1,11 +1,12 @@
 """Samples that can be listed: those of a grid over a method's ranges."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from math import isclose
 from typing import Any
 
 from orchestrator.distributions import Choice, Distribution, LogUniform
+from orchestrator.search.allocation import shares
 from orchestrator.search.trial import joint_space, published_samples, ranges_of
 from orchestrator.settings import SearchSettings
 
@@ -22,6 +23,11 @@ def listed_samples(search: SearchSettings, shared: Mapping[str, Mapping[str, Any
         ranges = ranges_of(method, space)
         listed[method] = grid(ranges, search.grid_points, sample) if search.searcher == "grid" or not ranges else None
     return listed
+
+
+def shares_of(search: SearchSettings, listed: Mapping[str, Sequence[Any] | None]) -> dict[str, int]:
+    """How many of the trials each arm gets when all get equally many; `listed` samples are all that there is to try of an arm."""
+    return shares({name: None if samples is None else len(samples) for name, samples in listed.items()}, search.trials)
 
 
 def grid(ranges: Mapping[str, Distribution], points: int, published: Mapping[str, Any]) -> list[dict[str, Any]]:

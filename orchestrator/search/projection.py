@@ -10,7 +10,7 @@ from orchestrator.search.plan import SearchPlan
 
 
 @dataclass(frozen=True)
-class Progress:
+class Projection:
     """Trials that joined, that are over and that were `planned` (None where that is not known), and what was spent.
 
     `expected` is the whole search with its finals, at the rate of what is over; None before a trial is.
@@ -28,13 +28,13 @@ class Progress:
         return asdict(self)
 
 
-def progress(events: Sequence[Event], planned: int | None, now: float) -> Progress:
+def projected(events: Sequence[Event], planned: int | None, now: float) -> Projection:
     """Where the search of these events stands at the time `now`."""
     meter = Meter(events)
     spent, in_finals = meter.spent(now), any(event["event"] == "finals" for event in events)
     search = {event["trial"] for event in events if event["event"] == "trial" and "until" not in event}
     over = sum(event["event"] == "end" and event["trial"] in search for event in events)
-    found = Progress(len(search), over, planned, in_finals, spent)
+    found = Projection(len(search), over, planned, in_finals, spent)
     begun = next((event for event in reversed(events) if event["event"] == "begin"), None)
     if begun is None or in_finals or not over or planned is None:
         return found

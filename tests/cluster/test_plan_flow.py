@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +16,9 @@ WITHIN = 0.3
 
 def test_steps_that_were_measured_foretell_the_training_and_the_judging_of_a_search(tiny_model: Path, tmp_path: Path) -> None:
     settings = write_small_search(tmp_path, tiny_model, trials=3, steps=60, methods=("dpo", "simpo"))
-    planned = RunningCommand("plan", str(settings), "--measure", "--json", directory=tmp_path).wait(300)
-    foretold = json.loads(planned[planned.index("{") :])
-    assert foretold["speed"].startswith("3 steps")
-    assert sum(row["trials"] for row in foretold["trials"]) == 3
+    before = foretold(settings)
+    assert before["speed"].startswith("3 steps")
+    assert sum(row["trials"] for row in before["trials"]) == 3
     assert list(tmp_path.glob("daa-*")) == []
 
     RunningCommand("search", str(settings), "--dir", str(tmp_path / "run"), directory=tmp_path).wait(600)
@@ -27,10 +27,16 @@ def test_steps_that_were_measured_foretell_the_training_and_the_judging_of_a_sea
     for each in real.values():
         assert each.real == pytest.approx(each.expected.expected, rel=WITHIN), each.name
     assert real["checkpoints trained"].held
-    assert real["judgments"].expected.as_dict() == pytest.approx(foretold["estimate"]["judgments"])
-    training = 3600 * foretold["estimate"]["parts"]["training"]["expected"]
-    # Within 30 % on a machine of its own; other tests run beside this one, now more and now fewer of them.
-    assert training / 2 < trained_seconds(events) < 2 * training
+    assert real["judgments"].expected.as_dict() == pytest.approx(before["estimate"]["judgments"])
+    # Other tests run beside this one, now more and now fewer of them: the machine is measured on both sides of the search.
+    training = [3600 * told["estimate"]["parts"]["training"]["expected"] for told in (before, foretold(settings))]
+    assert min(training) * (1 - WITHIN) < trained_seconds(events) < max(training) * (1 + WITHIN)
+
+
+def foretold(settings: Path) -> dict[str, Any]:
+    """What `daa plan` says now of a search, by steps and answers that it measures."""
+    planned = RunningCommand("plan", str(settings), "--measure", "--json", directory=settings.parent).wait(300)
+    return json.loads(planned[planned.index("{") :])
 
 
 def trained_seconds(events: list[dict]) -> float:

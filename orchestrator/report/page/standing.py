@@ -5,13 +5,13 @@ from typing import Any
 from orchestrator.report.page.run import Run
 from orchestrator.search.goal import Goal
 from orchestrator.search.ledger import since_begin
-from orchestrator.search.projection import progress
+from orchestrator.search.projection import projected
 from orchestrator.search.verdict import finalists
 
 
 def standing(run: Run) -> dict[str, Any]:
     """The answer, who was asked how much, and where the search stands; `answer` is None while nothing is scored."""
-    found = progress(run.events, run.setting("search", "trials"), run.events[-1]["time"] if run.events else 0.0)
+    found = projected(run.events, run.setting("search", "trials"), run.events[-1]["time"] if run.events else 0.0)
     best = run.finalists[0] if run.answer else None
     return {
         "answer": run.answer,
