@@ -39,13 +39,12 @@ class Pace:
 class Measured:
     """What a short run of the settings took on the cluster, in seconds: `steps` each, and all that came before and after them.
 
-    `memory` is the most that a worker held, in MiB; `answers` were answered in `answering` seconds by one engine, after `starting`.
+    `answers` were answered in `answering` seconds by one engine, after `starting`.
     """
 
     steps: tuple[float, ...]
     checkpoint: float
     trial: float
-    memory: float
     answers: int
     answering: float
     starting: float
@@ -88,8 +87,7 @@ def measured_of(record: list[dict[str, Any]], took: float, answered: tuple[int, 
     """From the records of a short run that took so many seconds in all, and from how many answers came in how long, after what start."""
     seconds = tuple(step["telemetry"]["seconds"] for step in record)
     writing = record[-1]["telemetry"]["shares"].get("checkpoint", 0.0) * seconds[-1]
-    memory = max(step["telemetry"]["memory_mb"] for step in record)
-    return Measured(seconds, writing, max(0.0, took - sum(seconds)), memory, *answered)
+    return Measured(seconds, writing, max(0.0, took - sum(seconds)), *answered)
 
 
 def _answer(gpu: Gpu, settings: Settings, shape: Shape, amounts: Amounts, engine: EngineMemory | None) -> Range:

@@ -1,6 +1,6 @@
 """The ranking, recomputed from the ledger alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -55,13 +55,13 @@ def winner(rows: Sequence[Row]) -> Row | None:
     return next((row for row in rows if row.trial != BASE and row.win_rate is not None), None)
 
 
-def learning_curves(events: Sequence[Event]) -> dict[str, list[tuple[int, float]]]:
-    """(step, win rate) of each trial's checkpoints, by step, each on as many prompts as it was scored on."""
-    found: dict[str, dict[int, float]] = {}
+def latest_scores(events: Iterable[Event]) -> dict[str, dict[int, Event]]:
+    """The score of each trial's checkpoints, by step, on as many prompts as each was scored on at last."""
+    found: dict[str, dict[int, Event]] = {}
     for event in events:
         if event["event"] == "score":
-            found.setdefault(event["trial"], {})[event["step"]] = event["scorecard"]["win_rate"]
-    return {trial: sorted(rates.items()) for trial, rates in found.items()}
+            found.setdefault(event["trial"], {})[event["step"]] = event
+    return found
 
 
 def _row(record: TrialRecord, seconds: Mapping[str, float], goal: Goal) -> Row:

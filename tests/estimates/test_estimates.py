@@ -125,7 +125,7 @@ def test_no_time_is_guessed_where_no_speed_is_known() -> None:
 
 
 def test_twice_the_steps_take_twice_the_training_and_two_gangs_half_of_it() -> None:
-    pace = measured(Measured((9.0, 2.0, 2.0), 1.0, 5.0, 1000, 64, 6.4, 30.0), settings())
+    pace = measured(Measured((9.0, 2.0, 2.0), 1.0, 5.0, 64, 6.4, 30.0), settings())
     assert pace.step.expected == 2.0  # The first step warms up.
     assert pace.answer.expected == pytest.approx(0.1)
     one, twice, two = (

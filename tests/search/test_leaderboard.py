@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.search.goal import Goal
-from orchestrator.search.leaderboard import BASE, Row, leaderboard, learning_curves, winner
+from orchestrator.search.leaderboard import BASE, Row, latest_scores, leaderboard, winner
 from orchestrator.search.ledger import Event
 from orchestrator.search.trial import Trial
 from tests.search import events as made
@@ -107,7 +107,8 @@ def test_a_censored_trial_keeps_the_score_it_had_and_says_why_it_ended() -> None
 
 
 def test_a_learning_curve_is_a_trials_own_scores_by_step() -> None:
-    curves = learning_curves([made.scored("dpo", 30, 40.0), *EVENTS])
+    found = latest_scores([made.scored("dpo", 30, 40.0), *EVENTS])
+    curves = {trial: [(step, by_step[step]["scorecard"]["win_rate"]) for step in sorted(by_step)] for trial, by_step in found.items()}
     assert curves == {"dpo": [(10, 61.0), (20, 58.0), (30, 40.0)], "ipo": [(10, 44.0)]}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.report.page.run import Run
 from orchestrator.search.goal import asked
+from orchestrator.search.leaderboard import latest_scores
 from orchestrator.search.ledger import Event
 
 # More lines in one chart cannot be told apart.
@@ -16,10 +17,7 @@ def learning(run: Run) -> dict[str, Any] | None:
     """The curves of the best trials, each point with its interval, and what became of trials at each rung; None while nothing is scored."""
     if not run.scored:
         return None
-    shown = run.shown(MOST_CURVES)
-    latest: dict[str, dict[int, Event]] = defaultdict(dict)
-    for event in run.of_kind("score"):
-        latest[event["trial"]][event["step"]] = event
+    shown, latest = run.shown(MOST_CURVES), latest_scores(run.of_kind("score"))
     curves = [{"trial": row.trial, "method": row.method, "points": _points(latest[row.trial])} for row in shown]
     return {"curves": curves, "drawn": len(shown), "scored": len(run.scored), "best": run.best, "rungs": _rungs(run, latest)}
 
