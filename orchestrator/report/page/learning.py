@@ -18,7 +18,7 @@ def learning(run: Run) -> dict[str, Any] | None:
     if not run.scored:
         return None
     shown, latest = run.shown(MOST_CURVES), latest_scores(run.of_kind("score"))
-    curves = [{"trial": row.trial, "method": row.method, "points": _points(latest[row.trial])} for row in shown]
+    curves = [{"trial": row.trial, "method": row.method, "points": _points(latest.get(row.trial, {}))} for row in shown]
     return {"curves": curves, "drawn": len(shown), "scored": len(run.scored), "best": run.best, "rungs": _rungs(run, latest)}
 
 
