@@ -36,7 +36,9 @@ def shown_rows(rows: Sequence[BadRow | SetAside], file: Path | None) -> Renderab
     """How many rows gave no pair, the first of them with their reasons, and where all of them are."""
     lines = [Text(f"{row.origin}: {row.reason}", style="red" if isinstance(row, BadRow) else "dim") for row in rows[:_SHOWN_ROWS]]
     hint = f"all are in {file}" if file is not None else "--quarantine FILE lists all"
-    return Group(Text(f"{len(rows):,} rows gave no pair; {hint}. The first:", style="bold"), *lines)
+    # A path that is broken over two lines cannot be copied.
+    heading = Text(f"{len(rows):,} rows gave no pair; {hint}. The first:", style="bold", no_wrap=True, overflow="ignore")
+    return Group(heading, *lines)
 
 
 def shown_pair(tokenizer: Any, pair: TokenizedPair, origin: str) -> RenderableType:

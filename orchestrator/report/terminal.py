@@ -17,4 +17,4 @@ def console(screen: TextIO, width_of_a_pipe: int) -> Console:
 def show(what: RenderableType) -> None:
     """Print a table or a card; where there is no terminal, COLUMNS sets the width."""
     columns = os.environ.get("COLUMNS", "")
-    console(sys.stdout, int(columns) if columns.isdigit() else _WIDTH_OF_A_TABLE).print(what)
+    console(sys.stdout, int(columns) if columns.isdigit() else _WIDTH_OF_A_TABLE).print(what, crop=False)

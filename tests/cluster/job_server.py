@@ -22,10 +22,11 @@ ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "
 @contextmanager
 def local_head(logs: Path) -> Iterator[str]:
     """A Ray head of two CPUs with ports and files of its own; yields the dashboard's address."""
-    ports = free_ports(2)
+    ports = free_ports(3)  # Of them the agent's is the same for every node of a machine unless it is named.
     # Ray puts sockets below its directory, and the path of a socket must be short.
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as files, (logs / "head.log").open("w") as log:
         command = f"ray start --head --block --num-cpus 2 --port {ports[0]} --dashboard-port {ports[1]} --temp-dir {files}"
+        command += f" --dashboard-agent-listen-port {ports[2]}"
         head = subprocess.Popen(command.split(), env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
         try:
             wait_until(lambda: is_listening(ports[1]), 180, "the dashboard listens")
