@@ -51,8 +51,7 @@ class TrialHub:
         self._goal = Goal()
         self._began = asyncio.Event()
         self._background = Background()
-        self._closing = False
-        self._resuming = False
+        self._closing = self._resuming = False
 
     async def begin(self, settings: Settings, plan: SearchPlan | None = None) -> None:
         """Take up the search where the ledger has it, and hand out trials, once a judge that was never asked has answered.
@@ -68,6 +67,7 @@ class TrialHub:
             plan = SearchPlan.of(next(event for event in reversed(events) if event["event"] == "begin"))
         else:
             await self._journal.write("begin", **plan.as_dict(), versions=installed_versions())
+            events.append({"event": "begin"})
         prompts = in_order(load_prompts(settings.evaluation.prompts), settings.search.seed)
         self._turns = Turns(settings.cluster.turns, training=is_restart)
         self._scorer = Scorer(settings.model.base, settings.evaluation, self._directory / "responses", self._turns)

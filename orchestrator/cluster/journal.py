@@ -1,7 +1,6 @@
 """The hub's way to the ledger, and what it knows from it: how much is spent, and whether anything ended the search."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Any
 from orchestrator.cluster.asking import patiently
 from orchestrator.errors import DaaError
 from orchestrator.search.budget import Meter, Spent, exhausted, kept_back
+from orchestrator.search.clock import now
 from orchestrator.search.ledger import Event, SharedWriter
 from orchestrator.settings import BudgetSettings
 
@@ -69,7 +69,7 @@ class Journal:
 
     async def write(self, event: str, **values: Any) -> None:
         """Write to the ledger; a ledger that cannot be written ends the search, but never a conversation with workers half-way."""
-        self._meter.add({"event": event, "time": time.time(), **values})
+        self._meter.add({"event": event, "time": now(), **values})
         try:
             await self._ledger.append(event, **values)
         except DaaError as error:
@@ -84,7 +84,7 @@ class Journal:
 
     def spent(self) -> Spent:
         """What the search has spent until this moment."""
-        return self._meter.spent(time.time())
+        return self._meter.spent(now())
 
     def keep_back(self, runs: int, judgments: int) -> None:
         """Leave so much for trainings and verdicts that come last; none of it once they begin."""

@@ -80,25 +80,7 @@ class Board:
         """The board as the ledger tells it. A trial under way still belongs to the group that had it, which takes it up or asks anew."""
         board = Board(max_attempts)
         for event in events:
-            match event["event"]:
-                case "trial":
-                    board.submit(trial_of(event), event.get("until"), event.get("from_step", 0))
-                case "attempt":
-                    board._hand_out(event["trial"], event["gang"])
-                case "pause":
-                    board.pause(event["trial"])
-                case "resume":
-                    board.resume(event["trial"])
-                case "trained":
-                    board.trained(event["gang"], event["trial"])
-                case "checkpoint":
-                    board.checkpoint(event["trial"], event["step"], event["checkpoint"])
-                case "score":
-                    board.scored(event)
-                case "end":
-                    board.end(event["trial"], Status(event["status"]), event["reason"])
-                case _:
-                    pass
+            board._take(event)
         return board
 
     def submit(self, trial: Trial, until: int | None = None, start: int = 0) -> bool:
@@ -208,6 +190,32 @@ class Board:
             return False
         self._change(trial, status=status, reason=reason)
         return True
+
+    def _take(self, event: Event) -> None:
+        match event["event"]:
+            case "begin":
+                self._forgive()
+            case "trial":
+                self.submit(trial_of(event), event.get("until"), event.get("from_step", 0))
+            case "attempt":
+                self._hand_out(event["trial"], event["gang"])
+            case "pause":
+                self.pause(event["trial"])
+            case "resume":
+                self.resume(event["trial"])
+            case "trained":
+                self.trained(event["gang"], event["trial"])
+            case "checkpoint":
+                self.checkpoint(event["trial"], event["step"], event["checkpoint"])
+            case "score":
+                self.scored(event)
+            case "end":
+                self.end(event["trial"], Status(event["status"]), event["reason"])
+
+    def _forgive(self) -> None:
+        """Another session begins: what was under way ended with the one before, and not through its own fault."""
+        for trial in self._assigned.values():
+            self._change(trial, fruitless=max(0, self.records[trial].fruitless - 1))
 
     def _hand_out(self, trial: str, gang: str) -> int:
         record = self.records[trial]

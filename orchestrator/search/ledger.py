@@ -4,7 +4,6 @@ import asyncio
 import errno
 import json
 import os
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from sys import intern
 from typing import IO, Any
 
 from orchestrator.errors import MachineError
+from orchestrator.search.clock import now
 
 Event = dict[str, Any]
 
@@ -82,7 +82,7 @@ class SharedWriter:
 
 def line_of(event: str, values: Event) -> bytes:
     """An event as a ledger has it, at this moment."""
-    return json.dumps({"event": event, "time": round(time.time(), 3), **values}, ensure_ascii=False).encode() + b"\n"
+    return json.dumps({"event": event, "time": round(now(), 3), **values}, ensure_ascii=False).encode() + b"\n"
 
 
 def read_ledger(path: Path, *kinds: str) -> list[Event]:

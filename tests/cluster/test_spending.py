@@ -28,7 +28,7 @@ class Finals:
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, scoring: Scoring, **budget: Any) -> None:
         (directory / "held_out.jsonl").write_text("".join(json.dumps({"prompt": f"say {number}"}) + "\n" for number in range(PROMPTS)))
         monkeypatch.setattr(spending, "_LOOKS_EVERY_S", 0.0)
-        monkeypatch.setattr("orchestrator.cluster.journal.time.time", lambda: 1000.0 + 3600 * self.clock)
+        monkeypatch.setattr("orchestrator.cluster.journal.now", lambda: 1000.0 + 3600 * self.clock)
         self.clock, self.closing = 0.0, False
         self.ledger, self.bell, self.board = Ledger(), Bell(), Board(2)
         self.journal = Journal(self.ledger, self.bell)

@@ -137,6 +137,15 @@ class Search(RuleBasedStateMachine):
         if name in self.board.records:
             self._end(name, status)
 
+    @rule()
+    def resume_after_everything_died(self) -> None:
+        """The driver, the hub and all groups are gone; another session begins from the ledger."""
+        self.given_back |= {job.trial.id for job, _ in self.held.values()}
+        self.held.clear()
+        self.leaving.clear()
+        self.ledger.append(made.began())
+        self.board = Board.rebuilt(self.ledger, MAX_ATTEMPTS)
+
     @invariant()
     def no_trial_is_on_two_gangs(self) -> None:
         """What groups hold is told apart, and a held trial does not wait."""
@@ -216,6 +225,18 @@ def test_a_trial_that_kills_its_workers_is_named_when_its_attempts_are_used(boar
         assert board.take_back("gang-0") is None
         board.next_job("gang-0")
     assert board.take_back("gang-0") == "001"
+
+
+def test_what_was_under_way_when_its_session_ended_does_not_count_as_a_death_of_its_workers() -> None:
+    events = [made.joined(trial(1))]
+    for attempt in range(1, MAX_ATTEMPTS + 3):
+        events += [made.began(), made.attempted("001", attempt)]
+    rebuilt = Board.rebuilt([*events, made.began()], MAX_ATTEMPTS)
+    assert rebuilt.records["001"].fruitless == 0
+    for attempt in range(MAX_ATTEMPTS):
+        assert rebuilt.take_back("gang-0") is None
+        assert rebuilt.next_job("gang-0") == Job(trial(1), MAX_ATTEMPTS + 3 + attempt)
+    assert rebuilt.take_back("gang-0") == "001"
 
 
 def test_a_group_that_asks_after_its_trial_was_stopped_gets_the_next_one(board: Board) -> None:
