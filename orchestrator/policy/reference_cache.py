@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from orchestrator.preferences.sequences import digest_of
 # Raised when batches are laid out or scored otherwise, so that scores of another code path are never mixed in.
 _CODE = "tokens-1"
 _COMPLETE = "complete.json"
+
+logger = logging.getLogger(__name__)
 
 
 def reference_key(
@@ -103,10 +106,19 @@ def complete(cache: str, key: str, names: Sequence[str]) -> None:
 
 
 def read_reference(cache: str, key: str, dtype: torch.dtype = torch.float32) -> ReferenceTable | None:
-    """The scores kept under `key`, or None; they stay in a file, and what is asked for is read."""
+    """The scores kept under `key`, or None; they stay in a file, and what is asked for is read. Damaged ones are not there either."""
     files, root = _opened(cache)
     if not files.exists(f"{root}/{key}/{_COMPLETE}"):
         return None
+    try:
+        return _table(cache, key, dtype)
+    except (FileNotFoundError, ValueError) as error:
+        logger.warning("the reference scores in %s/%s are damaged, and computed again: %s", root, key, error)
+        return None
+
+
+def _table(cache: str, key: str, dtype: torch.dtype) -> ReferenceTable:
+    files, root = _opened(cache)
     names = json.loads(files.cat_file(f"{root}/{key}/{_COMPLETE}"))
     shares = [f"{root}/{key}/{name}" for name in names]
     if "://" in cache:

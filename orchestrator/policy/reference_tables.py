@@ -86,8 +86,14 @@ def lay_out(files: Any, shares: Sequence[str], place: Path, dtype: torch.dtype) 
 
 
 def is_laid_out(place: Path) -> bool:
-    """Whether a whole table lies there."""
-    return (place / _ENDS).is_file()
+    """Whether a whole table lies there: a disk that was full, or a machine that lost its power, may leave less."""
+    if not (place / _ENDS).is_file():
+        return False
+    try:
+        table = mapped_table(place)
+    except (FileNotFoundError, EOFError, ValueError):
+        return False
+    return len(table.tokens) == (int(table.ends[-1]) if len(table.ends) else 0)
 
 
 def mapped_table(place: Path) -> ReferenceTable:

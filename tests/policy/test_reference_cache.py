@@ -2,6 +2,7 @@
 
 import dataclasses
 import multiprocessing
+import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -140,6 +141,30 @@ def test_shares_that_are_not_complete_are_never_taken_and_who_comes_later_comple
     kept = read_reference(str(tmp_path), "key")
     assert kept is not None
     assert kept.tokens.tolist() == [-2.5, -3.0, -5.0, -3.0, -0.125, -1.25]
+
+
+@pytest.mark.parametrize("left", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("name", ["tokens.npy", "ends.npy", "mismatched.npy"])
+def test_arrays_that_a_fault_cut_short_are_laid_out_again(tmp_path: Path, name: str, left: float) -> None:
+    keep(str(tmp_path), {n: replace(scores, mismatched=torch.tensor(-7.0)) for n, scores in {**SCORES, **OTHER_SCORES}.items()})
+    assert read_reference(str(tmp_path), "key") is not None
+    [array] = tmp_path.rglob(name)
+    os.truncate(array, int(array.stat().st_size * left))
+    kept = read_reference(str(tmp_path), "key")
+    assert kept is not None and kept.mismatched is not None
+    assert kept.tokens.tolist() == [-1.5, -2.0, -4.0, -3.0, -0.125, -0.25] and kept.mismatched.tolist() == [-7, -7, -7]
+
+
+@pytest.mark.parametrize("left", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("pattern", ["*.parquet", "complete.json"])
+def test_scores_that_a_fault_cut_short_are_not_there_until_they_are_kept_again(tmp_path: Path, pattern: str, left: float) -> None:
+    keep(str(tmp_path), SCORES, OTHER_SCORES)
+    cut = next(tmp_path.rglob(pattern))
+    os.truncate(cut, int(cut.stat().st_size * left))
+    assert read_reference(str(tmp_path), "key") is None
+    keep(str(tmp_path), SCORES, OTHER_SCORES)
+    kept = read_reference(str(tmp_path), "key")
+    assert kept is not None and kept.tokens.tolist() == [-1.5, -2.0, -4.0, -3.0, -0.125, -0.25]
 
 
 def compute_once(cache: str) -> int:
