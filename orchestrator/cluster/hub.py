@@ -15,13 +15,14 @@ from orchestrator.cluster.journal import Background, Bell, Journal, soon
 from orchestrator.cluster.messages import Assignment, News
 from orchestrator.cluster.pausing import Pausing
 from orchestrator.cluster.proxies import Proxies
+from orchestrator.cluster.recovering import taken_up
 from orchestrator.cluster.scoring import Scorer
 from orchestrator.cluster.session import HEAD, find_actor
 from orchestrator.cluster.spending import Purse
 from orchestrator.cluster.turns import Turns
 from orchestrator.errors import DaaError, MachineError, TrainingDivergedError
 from orchestrator.output import send_output_to
-from orchestrator.search.board import Board, Job, Status
+from orchestrator.search.board import Job, Status
 from orchestrator.search.goal import Goal
 from orchestrator.search.ledger import Event, answers_of, read_ledger, within_finals
 from orchestrator.search.plan import SearchPlan, in_order
@@ -67,12 +68,11 @@ class TrialHub:
             plan = SearchPlan.of(next(event for event in reversed(events) if event["event"] == "begin"))
         else:
             await self._journal.write("begin", **plan.as_dict(), versions=installed_versions())
-            events.append({"event": "begin"})
         prompts = in_order(load_prompts(settings.evaluation.prompts), settings.search.seed)
         self._turns = Turns(settings.cluster.turns, training=is_restart)
         self._scorer = Scorer(settings.model.base, settings.evaluation, self._directory / "responses", self._turns)
         self._scorer.use(self._engines, self._judge)
-        self._board = Board.rebuilt(events, settings.cluster.max_attempts)
+        self._board = await taken_up(events, settings.cluster.max_attempts, self._journal, is_restart)
         self._assessor.use(settings, plan, self._board, self._scorer, prompts, Proxies(settings.ladder, events))
         self._pausing = Pausing(self._directory, settings.search, self._board, self._assessor, self._journal, self)
         self._purse.use(settings.budget, self._board)

@@ -149,6 +149,13 @@ class Board:
         self._change(trial, fruitless=0)
         return record.until is None
 
+    def damaged(self, trial: str, step: int) -> None:
+        """A checkpoint was lost before it was scored: its trial is to be trained to it again."""
+        self.records[trial].pending.pop(step, None)
+        if self.records[trial].status is Status.TRAINED:
+            self._change(trial, status=Status.WAITING)
+            self._queue.append(trial)
+
     def scored(self, event: Event) -> None:
         """Note a score; `whole` says that nothing more is asked about its checkpoint."""
         record = self.records[event["trial"]]
@@ -199,14 +206,14 @@ class Board:
                 self.submit(trial_of(event), event.get("until"), event.get("from_step", 0))
             case "attempt":
                 self._hand_out(event["trial"], event["gang"])
-            case "pause":
-                self.pause(event["trial"])
-            case "resume":
-                self.resume(event["trial"])
+            case "pause" | "resume" as change:
+                (self.pause if change == "pause" else self.resume)(event["trial"])
             case "trained":
                 self.trained(event["gang"], event["trial"])
             case "checkpoint":
                 self.checkpoint(event["trial"], event["step"], event["checkpoint"])
+            case "damaged":
+                self.damaged(event["trial"], event["step"])
             case "score":
                 self.scored(event)
             case "end":

@@ -18,11 +18,11 @@ from evals.model_files import FAULTS
 from orchestrator.errors import CheckpointError
 from orchestrator.objectives.contract import State
 from orchestrator.training.engine import Engine
-from orchestrator.training.tidying import step_directory
+from orchestrator.training.tidying import is_whole, list_files, step_directory
 
 # The exported weights, the engine's own, and the optimiser's master weights and two moments in float32.
 _BYTES_PER_PARAMETER = 20
-_DELETE = "delete it; training resumes from the one before"
+_DELETE = "delete it; training goes on from the one before, or begins anew"
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def save_checkpoint(engine: Engine, directory: Path, progress: Progress, tokeniz
 
 
 def latest_checkpoint(directory: Path) -> Checkpoint | None:
-    """The checkpoint with the most steps among those that can be resumed, or None."""
-    resumable = (path for path in directory.glob("step-*") if (path / "engine").is_dir())
+    """The checkpoint with the most steps among those that can be resumed, or None; one that lost some of its files cannot."""
+    resumable = (path for path in directory.glob("step-*") if (path / "engine").is_dir() and is_whole(path))
     newest = max(resumable, default=None, key=lambda path: path.name)
     return None if newest is None else read_checkpoint(newest)
 
@@ -152,5 +152,6 @@ def _write_rest(partial: Path, progress: Progress, tokenizer: Any, rank: int) ->
 
 def _name(partial: Path, final: Path, rank: int) -> None:
     if rank == 0:
+        list_files(partial)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial, final)

@@ -88,7 +88,7 @@ class LocalEngine:
             self._model.load_state_dict(saved["model"], strict=False)
             self._optimizer.load_state_dict(saved["optimizer"])
         except FAULTS as error:
-            cure = "delete the checkpoint; training resumes from the one before"
+            cure = "delete the checkpoint; training goes on from the one before, or begins anew"
             raise CheckpointError(f"the checkpoint cannot be loaded: {shortened(str(error))}", str(directory), cure) from error
 
     def export(self, directory: Path) -> None:

@@ -1,5 +1,6 @@
-"""Where checkpoints lie, and what becomes of them when they are done with. Who only tidies up needs no torch."""
+"""Where checkpoints lie, whether they are whole, and what becomes of them when they are done with. None of it needs torch."""
 
+import json
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -8,6 +9,26 @@ from pathlib import Path
 def step_directory(directory: Path, step: int) -> Path:
     """Where a run keeps the checkpoint of a step."""
     return directory / f"step-{step:06d}"
+
+
+_SIZES = "files.json"
+
+
+def list_files(checkpoint: Path) -> None:
+    """Write down which files a checkpoint has, and their sizes in bytes."""
+    sizes = {str(file.relative_to(checkpoint)): file.stat().st_size for file in sorted(checkpoint.rglob("*")) if file.is_file()}
+    (checkpoint / _SIZES).write_text(json.dumps(sizes))
+
+
+def is_whole(checkpoint: Path, part: str = "") -> bool:
+    """Whether all files whose names begin with `part` are as long as they were when they were listed; True where none were."""
+    try:
+        sizes = json.loads((checkpoint / _SIZES).read_text())
+        return all((checkpoint / name).stat().st_size == size for name, size in sizes.items() if name.startswith(part))
+    except FileNotFoundError:
+        return not (checkpoint / _SIZES).exists() and checkpoint.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def forget_optimizer(checkpoint: Path) -> None:

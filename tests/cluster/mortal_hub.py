@@ -25,9 +25,9 @@ from orchestrator.search.plan import make_plan
 from orchestrator.search.trial import Trial
 from orchestrator.search.verdict import finalists
 from orchestrator.settings import Settings
-from orchestrator.training.tidying import step_directory
+from orchestrator.training.tidying import forget_engines, is_whole, list_files, step_directory
 
-PROMPTS, PAIRS = 24, 40
+PROMPTS, PAIRS, STEPS = 24, 40, (2, 4)
 TRIALS = tuple(Trial(name, "dpo", {"beta": 0.1}, {}) for name in ("best", "stopped", "diverges"))
 SEED = Trial("best-seed1", "dpo", {"beta": 0.1}, {"seed": 1})
 
@@ -85,7 +85,7 @@ class Engine:
 
     async def _respond(self, model: str, prompts: Sequence[EvaluationPrompt], _: Decoding) -> tuple[list[Response], float]:
         weights = "base" if model == "base" else (Path(model) / "weights").read_text()
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
         for prompt in prompts:
             self._outside.answered[model, prompt.id] += 1
         return [Response(prompt.id, f"{weights} {prompt.id}", 1) for prompt in prompts], 0.1
@@ -195,14 +195,19 @@ class Session:
                 await self._hub.failed(name, trial, TrainingDivergedError("the loss is not finite", trial, "lower the learning rate"))
                 continue
             run = self._outside.directory / "checkpoints" / trial
-            for step in (2, 4):
-                self._train(run, step)
-                if not await self._hub.checkpoint(name, given.job, step, str(step_directory(run, step))):
+            resumed = max((int(each.parent.name[-6:]) for each in run.glob("step-*/engine") if is_whole(each.parent)), default=0)
+            for step in STEPS:
+                if step > resumed:
+                    _save(step_directory(run, step))
+                if step >= resumed and not await self._hub.checkpoint(name, given.job, step, str(step_directory(run, step))):
                     break
+                forget_engines(run, step)
             await self._hub.trained(name, trial)
 
-    def _train(self, run: Path, step: int) -> None:
-        model = step_directory(run, step) / "model"
-        if not model.exists() and not step_directory(run, 4).exists():
-            model.mkdir(parents=True)
-            (model / "weights").write_text(f"{run.name}/{step}")
+
+def _save(checkpoint: Path) -> None:
+    """What training leaves."""
+    for part in ("model", "engine"):
+        (checkpoint / part).mkdir(parents=True, exist_ok=True)
+    (checkpoint / "model" / "weights").write_text(f"{checkpoint.parent.name}/{int(checkpoint.name[-6:])}")
+    list_files(checkpoint)

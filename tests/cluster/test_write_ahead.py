@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from orchestrator.search.board import Board
 from orchestrator.search.ledger import answers_of
-from tests.cluster.mortal_hub import Outside, Session
+from orchestrator.training.tidying import step_directory
+from tests.cluster.mortal_hub import STEPS, Outside, Session
 
 NEVER = 10**9
 
@@ -42,6 +44,8 @@ def essence(outside: Outside) -> dict[Any, Any]:
             key = (kind, event["trial"], event["step"])
             assert key not in whole, f"written twice: {key}"
             whole[key] = event["checkpoint"].removeprefix(str(outside.directory))
+        elif kind == "damaged":
+            del whole["checkpoint", event["trial"], event["step"]]
         elif kind in {"trial", "end"}:
             assert (kind, event["trial"]) not in whole
             whole[kind, event["trial"]] = event.get("status")
@@ -92,6 +96,20 @@ def test_a_search_that_dies_at_any_write_goes_on_to_the_same_end(
         assert live(outside, monkeypatch), died_of
         assert essence(outside) == essence(calm), died_of
         assert not outside.asked_for_known, died_of
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_checkpoint_that_is_cut_short_before_it_is_scored_is_trained_again(
+    calm: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    outside = Outside(tmp_path)
+    told = [(event["event"], event.get("trial"), event.get("step")) for event in calm.events()]
+    assert not live(outside, monkeypatch, told.index(("checkpoint", "best", step)))
+    weights = step_directory(tmp_path / "checkpoints" / "best", step) / "model" / "weights"
+    os.truncate(weights, 3)
+    assert live(outside, monkeypatch)
+    assert ("best", step) in [(event["trial"], event["step"]) for event in outside.events("damaged")]
+    assert essence(outside) == essence(calm)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -129,15 +129,20 @@ def test_a_checkpoint_of_another_method_is_refused(
         train_locally(tiny_run(METHODS["alphapo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path))
 
 
-def test_progress_that_was_cut_off_is_refused(
-    tiny_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
+@pytest.mark.parametrize("name", ["progress.json", "engine/local.pt", "model/model.safetensors", "random-0.pt", "files.json"])
+def test_a_checkpoint_that_was_cut_short_is_passed_over(
+    name: str, tiny_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
 ) -> None:
-    run = tiny_run(METHODS["simpo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path)
+    whole = tiny_run(METHODS["simpo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path / "whole")
+    train_locally(whole)
+    run = tiny_run(METHODS["simpo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path / "cut")
     train_locally(run, stop_after=4)
-    file = run.directory / "step-000004" / "progress.json"
-    file.write_text(json.dumps({"step": 4})[:-3])
-    with pytest.raises(CheckpointError, match="no whole checkpoint"):
-        train_locally(run)
+    file = run.directory / "step-000004" / name
+    os.truncate(file, file.stat().st_size // 2)
+    assert latest_checkpoint(run.directory) is None
+    train_locally(run)
+    expected, found = weights(whole, 12), weights(run, 12)
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
 def test_a_disk_without_room_is_refused_before_anything_is_written(
