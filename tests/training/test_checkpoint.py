@@ -1,6 +1,5 @@
 """Checkpoints resume exactly, and are whole or absent."""
 
-import json
 import math
 import os
 import shutil
