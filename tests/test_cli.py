@@ -158,7 +158,7 @@ def test_resuming_where_no_search_was_started_is_refused(here: Path, capfd: pyte
 def test_a_fault_of_our_own_ends_with_code_one_and_its_place_in_the_log(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*arguments: object) -> None:
+    def broken(*arguments: object, **named: object) -> None:
         raise ZeroDivisionError("a secret detail [/bold]")
 
     monkeypatch.setattr(Console, "print", _unless_a_table(Console.print, broken))

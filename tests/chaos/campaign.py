@@ -42,9 +42,7 @@ class Campaign:
 def small_search(root: Path, model: Path, trials: int, steps: int) -> Path:
     """A search whose trials do not depend on one another's scores, so that two runs of it can be compared."""
     settings = write_small_search(root, model, trials, steps, methods=("dpo",))
-    text = settings.read_text().replace(
-        "workers = 2\ncpus_per_worker = 0.5", "gangs = 2\nleast_gangs = 1\ncpus_per_worker = 1\nmax_attempts = 50"
-    )
+    text = settings.read_text().replace("workers = 1\n", "gangs = 2\nleast_gangs = 1\nmax_attempts = 50\n")
     text = text.partition("[finals]")[0].replace(f'held_out = "{root}/prompts.jsonl"\n', "") + "[cluster]" + text.partition("[cluster]")[2]
     text = text.replace("[search]\n", f'[search]\nsearcher = "grid"\ngrid_points = {trials}\nscheduler = "none"\n')
     settings.write_text(text)

@@ -50,8 +50,8 @@ learning_rate = {{ low = 1e-3, high = 1e-2, log = true }}
 finalists = 2
 seeds = 2
 [cluster]
-workers = 2
-cpus_per_worker = 0.5
+workers = 1
+cpus_per_worker = 1
 """
 
 

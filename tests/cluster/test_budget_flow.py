@@ -39,7 +39,7 @@ def directory(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     root = tmp_path_factory.mktemp("budget")
     settings = write_small_search(root, tiny_model, trials=3, steps=8, methods=("dpo", "simpo"))
     settings.write_text(
-        settings.read_text().replace("finalists = 2", "finalists = 1").replace("workers = 2", "workers = 1\nturns = true")
+        settings.read_text().replace("finalists = 2", "finalists = 1").replace("workers = 1", "workers = 1\nturns = true")
         + SETTINGS.format(root=root, judgments=JUDGMENTS)
     )
     make_reward_model(root / "reward", tiny_model)

@@ -9,7 +9,7 @@ from ray.cluster_utils import Cluster
 
 from tests.cluster.small_search import RunningCommand, read_events, wait_until, write_small_search
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.faults, pytest.mark.timeout(1200)]
 # Room for engine, control and one gang of one worker.
 HEAD = {"num_cpus": 2, "include_dashboard": False}
 
@@ -31,7 +31,7 @@ def test_a_node_that_joins_trains_and_when_it_leaves_its_trial_goes_on_elsewhere
     cluster: Cluster, tiny_model: Path, tmp_path: Path
 ) -> None:
     settings = write_small_search(tmp_path, tiny_model, trials=4, steps=160, methods=("dpo",))
-    text = settings.read_text().replace("workers = 2\ncpus_per_worker = 0.5", "gangs = 2\nleast_gangs = 1\ncpus_per_worker = 1")
+    text = settings.read_text().replace("workers = 1\n", "gangs = 2\nleast_gangs = 1\n")
     settings.write_text(
         text.partition("[finals]")[0].replace(f'held_out = "{tmp_path}/prompts.jsonl"\n', "") + "[cluster]" + text.partition("[cluster]")[2]
     )

@@ -11,7 +11,7 @@ from tests.cluster.small_search import RunningCommand, read_events, wait_until, 
 from tests.search.events import LEADERBOARD_KEYS
 from tests.test_docs import block
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.cluster, pytest.mark.faults, pytest.mark.timeout(1800)]
 TRIALS = 5
 # A method of ours, one that couples the batch in a sum with another, and the one that the documents show.
 METHODS = ("rpo_bwd", "kto+sft", "my_po:MyPO")
@@ -29,6 +29,7 @@ def kill(running: RunningCommand, title: str) -> None:
 
 def test_a_search_goes_on_when_a_worker_an_engine_and_at_last_the_driver_are_killed(tiny_model: Path, tmp_path: Path) -> None:
     settings = write_small_search(tmp_path, tiny_model, TRIALS, steps=120, methods=METHODS)
+    settings.write_text(settings.read_text().replace("workers = 1\ncpus_per_worker = 1", "workers = 2\ncpus_per_worker = 0.5"))
     (tmp_path / "my_po.py").write_text(block("python"))
     directory = tmp_path / "run"
     first = RunningCommand("search", str(settings), "--dir", str(directory), directory=tmp_path)

@@ -28,8 +28,10 @@ def test_steps_that_were_measured_foretell_the_training_and_the_judging_of_a_sea
         assert each.real == pytest.approx(each.expected.expected, rel=WITHIN), each.name
     assert real["checkpoints trained"].held
     assert real["judgments"].expected.as_dict() == pytest.approx(before["estimate"]["judgments"])
-    # Other tests run beside this one, now more and now fewer of them: the machine is measured on both sides of the search.
-    training = [3600 * told["estimate"]["parts"]["training"]["expected"] for told in (before, foretold(settings))]
+    training = [3600 * before["estimate"]["parts"]["training"]["expected"]]
+    if trained_seconds(events) != pytest.approx(training[0], rel=WITHIN):
+        # Other tests run beside this one, now more and now fewer of them: the machine is measured on the other side of the search too.
+        training.append(3600 * foretold(settings)["estimate"]["parts"]["training"]["expected"])
     assert min(training) * (1 - WITHIN) < trained_seconds(events) < max(training) * (1 + WITHIN)
 
 

@@ -73,6 +73,7 @@ def write_settings(root: Path, extra: str = "", **given: object) -> Path:
     return file
 
 
+@pytest.mark.faults
 def test_rounds_that_are_killed_go_on_and_train_each_round_on_the_newest_models_answers(tmp_path: Path) -> None:
     settings, directory = write_settings(tmp_path, steps=10, checkpoints=2, first="generate"), tmp_path / "run"
     first = RunningCommand("rounds", str(settings), "--dir", str(directory))

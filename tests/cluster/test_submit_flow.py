@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from orchestrator.cluster.sending import LARGEST_ARCHIVE
-from tests.cluster.job_server import daa, local_head, started_daa
+from tests.cluster.job_server import daa, local_head, ray_job_submit, started_daa
 from tests.cluster.small_search import read_events, wait_until, write_small_search
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
@@ -54,6 +54,15 @@ def test_a_search_runs_on_the_cluster_and_its_exit_code_is_the_commands(head: st
     assert (directory / "answer.json").is_file()
     told = [(job["kind"], job["status"], job["exit_code"]) for job in jobs_of(project, head)]
     assert told == [("search", "SUCCEEDED", 0), ("search", "FAILED", 2)]
+
+
+def test_rays_own_command_tells_of_a_refusal_and_fails(head: str, project: Path, tmp_path: Path) -> None:
+    wrong = project / "settings.toml"
+    wrong.write_text(wrong.read_text().replace("trials", "trails"))
+    refused = ray_job_submit(head, "python", "-m", "jobs.search", str(wrong), "--dir", str(tmp_path / "refused"))
+    assert refused.returncode != 0
+    assert "did you mean 'trials'?" in refused.stdout
+    assert "exit code 2" in refused.stdout + refused.stderr
 
 
 def test_a_search_that_is_stopped_frees_everything_and_goes_on_from_a_whole_ledger(head: str, project: Path, tmp_path: Path) -> None:
