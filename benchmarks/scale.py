@@ -207,7 +207,7 @@ class Search:
 
     def _write(self, event: str, **values: Any) -> None:
         self.timed("meter", self._meter.add, {"event": event, "time": self.clock.now + 1, **values})
-        with patch("orchestrator.search.ledger.time.time", lambda: self.clock.now + 1):
+        with patch("orchestrator.search.ledger.now", lambda: self.clock.now + 1):
             self.timed("ledger", self._ledger.append, event, **values)
 
 

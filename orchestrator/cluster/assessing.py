@@ -28,6 +28,8 @@ def explained(error: Exception, model: str, directory: Path) -> DaaError:
     """What went wrong when a model was evaluated, as a user is told; an error of ours is that already."""
     if isinstance(error, DaaError):
         return error
+    if isinstance(error, OSError):
+        return MachineError(f"an evaluation failed: {error}", model, "free some disk space, or bring the shared path back, then resume")
     return MachineError(f"an evaluation failed: {error!r}", model, f"see {directory / 'logs'}")
 
 
@@ -110,7 +112,7 @@ class Assessor:
                 await self._climb(where, rungs)
             except BudgetSpentError as error:
                 await self._referee.spend_out(error.what)
-            except (DaaError, RayError) as error:
+            except (DaaError, RayError, OSError) as error:
                 if not self._is_over(trial):
                     await self._journal.give_up(explained(error, checkpoint, self._directory))
 

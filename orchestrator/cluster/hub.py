@@ -98,11 +98,11 @@ class TrialHub:
             model = str(self._settings.model.base)
             try:
                 scored = await self._scorer.score(model, self._prompts)
-            except (DaaError, RayError) as error:
+                scored.save(answers_of(self._directory, {"event": "baseline"}))
+            except (DaaError, RayError, OSError) as error:
                 await self._journal.give_up(failure := explained(error, model, self._directory))
                 raise failure from error
             self._baseline = {"checkpoint": model, **scored.numbers()}
-            scored.save(answers_of(self._directory, {"event": "baseline"}))
             await self._journal.write("baseline", **self._baseline)
         return self._baseline
 
@@ -140,9 +140,9 @@ class TrialHub:
         await self._ready()
         trial = job.trial.id
         self._board.adopt(gang, trial)
+        told = training_of(Path(directory).parent, step)
         if self._board.checkpoint(trial, step, directory):
             await self._journal.write("checkpoint", trial=trial, attempt=job.attempt, step=step, checkpoint=directory)
-            told = training_of(Path(directory).parent, step)
             if told.get("health") in self._settings.search.censor:
                 await self.end(trial, Status.CENSORED, f"{told['health']} at step {step}: {told['cure']}")
             else:

@@ -75,14 +75,9 @@ def joined(address: str, namespace: str, cpus: int, files: Path | None = None) -
         local["_temp_dir"] = str(files)
     try:
         _knock(address)
-        ray.init(
-            address=address,
-            namespace=namespace,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}} if address == "local" else None,
-            **(local if address == "local" else {}),
-        )
+        with _path_inherited():
+            more = local if address == "local" else {}
+            ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR, **more)
     except AuthenticationError as error:
         raise ClusterError(f"Ray refuses this machine: {error}"[:400], f"RAY_ADDRESS={address}", _TOKEN_CURE) from error
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -94,6 +89,20 @@ def joined(address: str, namespace: str, cpus: int, files: Path | None = None) -
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _path_inherited() -> Iterator[None]:
+    """Meanwhile, processes that are started find the modules that this one does. Ray's own way would start each of its workers twice."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def _knock(address: str) -> None:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from tests.chaos.campaign import essence, small_search, struck_search
+from tests.cluster.job_server import free_ports
 from tests.evals.tiny_model import make_tiny_model
 
 
@@ -16,15 +17,16 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--frozen", type=float, default=60.0, help="seconds that a stopped process stands still")
+    parser.add_argument("--lasts", type=float, default=60.0, help="seconds that a fault lasts which passes by itself")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="daa-chaos-"))
     model = make_tiny_model(root / "model", seed=0, scale=0.05)
-    settings = small_search(root, model, asked.trials, asked.steps)
+    [port] = free_ports(1)
+    settings = small_search(root, model, asked.trials, asked.steps, port)
     print(f"without faults, then with {asked.faults}; everything is in {root}", flush=True)
-    calm = struck_search(settings, root / "calm", 0, asked.seed, asked.frozen)
-    struck = struck_search(settings, root / "struck", asked.faults, asked.seed, asked.frozen)
+    calm = struck_search(settings, root / "calm", 0, asked.seed, asked.lasts, port)
+    struck = struck_search(settings, root / "struck", asked.faults, asked.seed, asked.lasts, port)
     times = defaultdict(list)
     for each in struck.struck:
         times[each.fault].append(each.recovered_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 import uuid
@@ -39,32 +40,34 @@ class Campaign:
     events: list[Mapping[str, Any]] = field(default_factory=list)
 
 
-def small_search(root: Path, model: Path, trials: int, steps: int) -> Path:
+def small_search(root: Path, model: Path, trials: int, steps: int, judge_port: int) -> Path:
     """A search whose trials do not depend on one another's scores, so that two runs of it can be compared."""
     settings = write_small_search(root, model, trials, steps, methods=("dpo",))
     text = settings.read_text().replace("workers = 1\n", "gangs = 2\nleast_gangs = 1\nmax_attempts = 50\n")
     text = text.partition("[finals]")[0].replace(f'held_out = "{root}/prompts.jsonl"\n', "") + "[cluster]" + text.partition("[cluster]")[2]
     text = text.replace("[search]\n", f'[search]\nsearcher = "grid"\ngrid_points = {trials}\nscheduler = "none"\n')
-    settings.write_text(text)
+    server = f'base_url = "http://127.0.0.1:{judge_port}/v1"\nmodel = "judge"\nmax_concurrency = 2\ntimeout_s = 5\nmax_attempts = 60'
+    settings.write_text(text.replace('kind = "reference"', f'kind = "openai"\n{server}'))
     return settings
 
 
-def struck_search(settings: Path, directory: Path, faults: int, seed: int, frozen_s: float) -> Campaign:
+def struck_search(settings: Path, directory: Path, faults: int, seed: int, lasts_s: float, judge_port: int) -> Campaign:
     """Run the search to its end while so many faults happen at random moments. Fails when it does not recover."""
     chance, told = random.Random(seed), Campaign()
-    ground = Ground(directory, settings, uuid.uuid4().hex, frozen_s, chance)
+    shared = set(os.listdir("/dev/shm"))
+    ground = Ground(directory, settings, uuid.uuid4().hex, lasts_s, chance, judge_port)
     names: list[str] = []
     try:
-        _grown(directory, 0, ground)
+        _grown(directory, 0, ground, may_end=False)
         while len(told.struck) < faults and not _is_over(directory, ground):
             time.sleep(chance.uniform(0.5, 6))
             # Each kind once before any comes again.
             names = names or chance.sample(list(FAULTS), len(FAULTS))
             fault, before = names.pop(), len(read_events(directory))
             started = time.monotonic()
-            what = FAULTS[fault](ground)
+            what = FAULTS[fault].strike(ground)
             if what is not None:
-                _grown(directory, before, ground)
+                _grown(directory, before, ground, FAULTS[fault].may_end)
                 told.struck.append(Struck(fault, what, round(time.monotonic() - started, 1)))
                 print(f"{len(told.struck):3d} {fault}: {what}, the ledger grew again after {told.struck[-1].recovered_s} s", flush=True)
         ground.search.wait(_WHOLE_S)
@@ -72,6 +75,7 @@ def struck_search(settings: Path, directory: Path, faults: int, seed: int, froze
         told.events = read_events(directory)
     finally:
         ground.end()
+    told.left += [f"/dev/shm/{name}" for name in sorted(set(os.listdir("/dev/shm")) - shared)]
     return told
 
 
@@ -79,9 +83,19 @@ def _is_over(directory: Path, ground: Ground) -> bool:
     return ground.search.process.poll() is not None
 
 
-def _grown(directory: Path, before: int, ground: Ground) -> None:
-    """Wait until the ledger has more events than before, or the search has ended well."""
-    wait_until(lambda: len(read_events(directory)) > before or ground.search.process.poll() == 0, _QUIET_S, "the ledger grows again")
+def _grown(directory: Path, before: int, ground: Ground, may_end: bool) -> None:
+    """Wait until the ledger has more events than before, or the search has ended well. One that gave up is resumed, where it may."""
+
+    def has_recovered() -> bool:
+        code = ground.search.process.poll()
+        if code not in {None, 0}:
+            told = ground.search.process.stdout.read() if ground.search.process.stdout else ""
+            assert may_end, told
+            assert "resume" in told, told
+            ground.resume()
+        return len(read_events(directory)) > before or code == 0
+
+    wait_until(has_recovered, _QUIET_S, "the ledger grows again")
 
 
 def _left(ground: Ground) -> list[str]:

@@ -5,38 +5,60 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 from ray.cluster_utils import Cluster
 
+from tests.chaos.judge import FAILS, HANGS, LIES, THROTTLES
+from tests.cluster.job_server import is_listening
 from tests.cluster.small_search import RunningCommand, wait_until
 
 HEAD = {"num_cpus": 2, "include_dashboard": False}
 _MARK = "DAA_CHAOS_MARK"
 _GONE_S = 60
+_NOTICE_S = 5
+_WRITERS = ("ray::LedgerActor", "ray::TrialHub", "ray::RayTrainWorker", "ray::JudgeActor")
 
 
 @dataclass
 class Ground:
-    """A cluster of two nodes on this machine, and a search on it. `frozen_s` is how long a stopped process stands still."""
+    """A cluster of two nodes on this machine, a search on it, and its judge. `lasts_s` is how long a fault lasts that passes by itself."""
 
     directory: Path
     settings: Path
     mark: str
-    frozen_s: float
+    lasts_s: float
     chance: random.Random
+    judge_port: int
     cluster: Cluster = field(init=False)
     search: RunningCommand = field(init=False)
+    judge: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         """Start both nodes, whose processes inherit the mark, and the search."""
         os.environ[_MARK] = self.mark
+        os.environ["OPENAI_API_KEY"] = "none"
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        self.begin_judge()
         self.begin_cluster()
         self.search = self.command("search", str(self.settings), "--dir", str(self.directory))
+
+    @property
+    def mood(self) -> Path:
+        """The file that says how the judge behaves."""
+        return self.directory.with_suffix(".mood")
+
+    def begin_judge(self) -> None:
+        """The judge's server, on the port that settings name."""
+        self.judge = subprocess.Popen([sys.executable, "-m", "tests.chaos.judge", str(self.judge_port), str(self.mood)])
+        wait_until(lambda: is_listening(self.judge_port), _GONE_S, "the judge listens")
 
     def begin_cluster(self) -> None:
         """A head node and another one."""
@@ -60,6 +82,8 @@ class Ground:
         """Take everything down."""
         self.search.process.kill()
         self.cluster.shutdown()
+        self.judge.kill()
+        self.judge.wait()
         os.environ.pop("RAY_ADDRESS", None)
 
     def _is_ours(self, process: psutil.Process) -> bool:
@@ -69,7 +93,15 @@ class Ground:
             return False
 
 
-Fault = Callable[[Ground], str | None]
+Strike = Callable[[Ground], str | None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`may_end` says that the search may give up, and tell its user the cure; then it is resumed."""
+
+    strike: Strike
+    may_end: bool = False
 
 
 def killed(title: str) -> Fault:
@@ -78,11 +110,11 @@ def killed(title: str) -> Fault:
     def strike(ground: Ground) -> str | None:
         return _signalled(ground, title, signal.SIGKILL)
 
-    return strike
+    return Fault(strike)
 
 
 def frozen(title: str) -> Fault:
-    """One process of a kind stands still for a while, as on a machine that swaps."""
+    """One process of a kind stands still for a while, as on a machine that swaps, or whose shared path is slow."""
 
     def strike(ground: Ground) -> str | None:
         victims = ground.processes(title)
@@ -91,23 +123,19 @@ def frozen(title: str) -> Fault:
         victim = ground.chance.choice(victims)
         try:
             victim.send_signal(signal.SIGSTOP)
-            time.sleep(ground.frozen_s)
+            time.sleep(ground.lasts_s)
             victim.send_signal(signal.SIGCONT)
         except psutil.NoSuchProcess:
             return None
-        return f"{title} {victim.pid} for {ground.frozen_s:g} s"
+        return f"{title} {victim.pid} for {ground.lasts_s:g} s"
 
-    return strike
+    return Fault(strike)
 
 
 def driver_killed(ground: Ground) -> str | None:
     """Kill `daa search`, and resume."""
-    if ground.search.process.poll() is not None:
-        return None
-    ground.search.process.kill()
-    ground.search.process.wait(_GONE_S)
-    ground.resume()
-    return "driver"
+    with _down(ground):
+        return "driver"
 
 
 def node_lost(ground: Ground) -> str | None:
@@ -117,13 +145,24 @@ def node_lost(ground: Ground) -> str | None:
     return "a node"
 
 
+def spot_notice(ground: Ground) -> str | None:
+    """The second node is told that it will be taken away, is taken away, and another one joins."""
+    reason = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot", "--deadline-remaining-seconds", str(_NOTICE_S)]
+    node = ["--address", str(ground.cluster.address), "--node-id", ground.second.node_id]
+    ray = str(Path(sys.executable).parent / "ray")
+    subprocess.run([ray, "drain-node", *node, *reason], capture_output=True, check=True, timeout=_GONE_S)
+    time.sleep(_NOTICE_S)
+    return node_lost(ground)
+
+
 def head_lost(ground: Ground) -> str | None:
     """The whole cluster is gone; it is started anew, and the search resumed."""
     ground.search.process.kill()
     ground.search.process.wait(_GONE_S)
     for process in ground.processes(""):
-        if process.pid != os.getpid():
-            _quietly_kill(process)
+        if process.pid not in {os.getpid(), ground.judge.pid}:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
     ground.cluster.shutdown()
     wait_until(lambda: not ground.processes("ray::"), _GONE_S, "nothing is left of the cluster that was lost")
     ground.begin_cluster()
@@ -131,22 +170,121 @@ def head_lost(ground: Ground) -> str | None:
     return "the head"
 
 
+def disk_full(ground: Ground) -> str | None:
+    """For a while no process that writes for the search can make a file longer."""
+    limited = []
+    for process in [each for title in _WRITERS for each in ground.processes(title)]:
+        with suppress(psutil.NoSuchProcess):
+            limited.append((process, process.rlimit(psutil.RLIMIT_FSIZE)))
+            process.rlimit(psutil.RLIMIT_FSIZE, (0, limited[-1][1][1]))
+    time.sleep(ground.lasts_s)
+    for process, limits in limited:
+        with suppress(psutil.NoSuchProcess):
+            process.rlimit(psutil.RLIMIT_FSIZE, limits)
+    return f"{len(limited)} processes for {ground.lasts_s:g} s" if limited else None
+
+
+def path_gone(ground: Ground) -> str | None:
+    """For a while the search's directory is not there, and cannot be made."""
+    aside = ground.directory.with_suffix(".aside")
+    ground.directory.rename(aside)
+    ground.directory.touch()
+    time.sleep(ground.lasts_s)
+    ground.directory.unlink()
+    aside.rename(ground.directory)
+    return f"the directory for {ground.lasts_s:g} s"
+
+
+def ledger_cut(ground: Ground) -> str | None:
+    """The machine loses its power while the ledger's last line is written."""
+    with _down(ground):
+        ledger = ground.directory / "ledger.jsonl"
+        last = ledger.read_bytes().splitlines(keepends=True)[-1]
+        os.truncate(ledger, ledger.stat().st_size - ground.chance.randint(1, len(last) - 1))
+        return "the ledger"
+
+
+def checkpoint_cut(ground: Ground) -> str | None:
+    """A file of a checkpoint that training would resume from ends in its middle."""
+    with _down(ground):
+        engines = sorted((ground.directory / "checkpoints").glob("*/step-*/engine"))
+        return _cut([file for engine in engines[-1:] for file in engine.parent.rglob("*")], ground)
+
+
+def cache_cut(ground: Ground) -> str | None:
+    """A file of the cache ends in its middle: reference scores, or the judge's replies."""
+    with _down(ground):
+        return _cut([file for kind in ("*.parquet", "*.npy", "*.jsonl") for file in (ground.settings.parent / "cache").rglob(kind)], ground)
+
+
+def judge_is(mood: str) -> Fault:
+    """The judge misbehaves for a while."""
+
+    def strike(ground: Ground) -> str | None:
+        ground.mood.write_text(mood)
+        time.sleep(ground.lasts_s)
+        ground.mood.unlink()
+        return f"the judge {mood} for {ground.lasts_s:g} s"
+
+    return Fault(strike)
+
+
+def judge_gone(ground: Ground) -> str | None:
+    """Nobody listens where the judge was, for a while."""
+    ground.judge.kill()
+    ground.judge.wait()
+    time.sleep(ground.lasts_s)
+    ground.begin_judge()
+    return f"the judge for {ground.lasts_s:g} s"
+
+
 FAULTS: Mapping[str, Fault] = {
     "worker killed": killed("ray::RayTrainWorker"),
     "controller killed": killed("ray::TrainController"),
     "engine killed": killed("ray::EngineActor"),
-    "judge killed": killed("ray::JudgeActor"),
+    "judge's actor killed": killed("ray::JudgeActor"),
     "ledger killed": killed("ray::LedgerActor"),
     "hub killed": killed("ray::TrialHub"),
     "gangs killed": killed("ray::GangsActor"),
-    "driver killed": driver_killed,
-    "node lost": node_lost,
-    "head lost": head_lost,
+    "driver killed": Fault(driver_killed),
+    "node lost": Fault(node_lost),
+    "spot notice": Fault(spot_notice),
+    "head lost": Fault(head_lost),
     "worker frozen": frozen("ray::RayTrainWorker"),
     "engine frozen": frozen("ray::EngineActor"),
     "hub frozen": frozen("ray::TrialHub"),
-    "judge frozen": frozen("ray::JudgeActor"),
+    "ledger frozen": frozen("ray::LedgerActor"),
+    "disk full": Fault(disk_full, may_end=True),
+    "path gone": Fault(path_gone, may_end=True),
+    "ledger cut": Fault(ledger_cut),
+    "checkpoint cut": Fault(checkpoint_cut),
+    "cache cut": Fault(cache_cut),
+    "judge hangs": judge_is(HANGS),
+    "judge throttles": judge_is(THROTTLES),
+    "judge fails": judge_is(FAILS),
+    "judge lies": judge_is(LIES),
+    "judge gone": Fault(judge_gone),
 }
+
+
+@contextmanager
+def _down(ground: Ground) -> Iterator[None]:
+    """The driver is dead meanwhile, and with it all that it started; then the search is resumed."""
+    ground.search.process.kill()
+    ground.search.process.wait(_GONE_S)
+    wait_until(lambda: not ground.processes("ray::LedgerActor"), _GONE_S, "nobody writes to the ledger of the killed driver")
+    yield
+    ground.resume()
+
+
+def _cut(files: list[Path], ground: Ground) -> str | None:
+    """Cut one of the files in its middle."""
+    long = sorted(file for file in files if file.is_file() and file.stat().st_size > 1)
+    if not long:
+        return None
+    file = ground.chance.choice(long)
+    os.truncate(file, file.stat().st_size // 2)
+    return str(file.relative_to(ground.settings.parent))
 
 
 def _signalled(ground: Ground, title: str, number: signal.Signals) -> str | None:
@@ -159,13 +297,6 @@ def _signalled(ground: Ground, title: str, number: signal.Signals) -> str | None
     except psutil.NoSuchProcess:
         return None
     return f"{title} {victim.pid}"
-
-
-def _quietly_kill(process: psutil.Process) -> None:
-    try:
-        process.kill()
-    except psutil.NoSuchProcess:
-        return
 
 
 def title_of(process: psutil.Process) -> str:

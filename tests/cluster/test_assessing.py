@@ -258,6 +258,16 @@ def test_a_judge_that_fails_ends_the_search_with_its_error(tmp_path: Path) -> No
     asyncio.run(story())
 
 
+def test_answers_that_cannot_be_kept_end_the_search_with_a_cure(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        hub = Hub(tmp_path, Scoring(error=OSError(28, "No space left on device")))
+        await hub.checkpoint("a", 2)
+        assert hub.journal.fatal is not None
+        assert "No space left" in hub.journal.fatal.what and "then resume" in str(hub.journal.fatal.cure)
+
+    asyncio.run(scenario())
+
+
 def test_a_vetoed_checkpoint_censors_its_trial_and_is_no_score(tmp_path: Path) -> None:
     async def story() -> None:
         hub = Hub(tmp_path, Scoring(findings=[Finding("constant", 0.9, "90 of 100 responses are the same")]))

@@ -1,4 +1,4 @@
-"""A reward model from a settings file, on a real Ray with two DeepSpeed workers."""
+"""A reward model from a settings file, on a real Ray with a DeepSpeed worker."""
 
 import json
 from pathlib import Path
@@ -26,8 +26,7 @@ steps = 30
 checkpoints = 2
 precision = "fp32"
 [cluster]
-workers = 2
-cpus_per_worker = 0.5
+workers = 1
 """
 
 

@@ -68,7 +68,7 @@ def test_rays_own_command_tells_of_a_refusal_and_fails(head: str, project: Path,
 def test_a_search_that_is_stopped_frees_everything_and_goes_on_from_a_whole_ledger(head: str, project: Path, tmp_path: Path) -> None:
     directory = tmp_path / "run"
     settings = project / "settings.toml"
-    settings.write_text(settings.read_text().replace("steps = 8", "steps = 400").replace("trials = 2", "trials = 3"))
+    settings.write_text(settings.read_text().replace("steps = 8", "steps = 200").replace("trials = 2", "trials = 3"))
     watched = started_daa(project, "submit", "settings.toml", "--dir", str(directory), "--address", head)
     wait_until(lambda: any(event["event"] == "score" for event in read_events(directory)), 400, "a score")
     watched.send_signal(signal.SIGINT)
