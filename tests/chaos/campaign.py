@@ -20,11 +20,15 @@ from tests.cluster.small_search import read_events, wait_until, write_small_sear
 
 _QUIET_S = 400  # A search that writes nothing for so long has not recovered.
 _WHOLE_S = 3600
+# Idle workers, the agents of nodes, and what Ray Train has once in a cluster for as long as that lives.
+_RAYS_OWN = ("IDLE", "Agent", "_AutoscalingCoordinatorActor")
+# What a search gets on by; that it began again, and hands trials out, is not yet a recovery.
+_PROGRESS = {"baseline", "checkpoint", "score", "end", "trained"}
 
 
 @dataclass(frozen=True)
 class Struck:
-    """A fault, what it hit, and how many seconds later the ledger grew again."""
+    """A fault, what it hit, and how many seconds later the search got on: with a checkpoint, a score, an end."""
 
     fault: str
     what: str
@@ -63,13 +67,13 @@ def struck_search(settings: Path, directory: Path, faults: int, seed: int, lasts
             time.sleep(chance.uniform(0.5, 6))
             # Each kind once before any comes again.
             names = names or chance.sample(list(FAULTS), len(FAULTS))
-            fault, before = names.pop(), len(read_events(directory))
+            fault, before = names.pop(), _progress(directory)
             started = time.monotonic()
             what = FAULTS[fault].strike(ground)
             if what is not None:
                 _grown(directory, before, ground, FAULTS[fault].may_end)
                 told.struck.append(Struck(fault, what, round(time.monotonic() - started, 1)))
-                print(f"{len(told.struck):3d} {fault}: {what}, the ledger grew again after {told.struck[-1].recovered_s} s", flush=True)
+                print(f"{len(told.struck):3d} {fault}: {what}, and on it went after {told.struck[-1].recovered_s} s", flush=True)
         ground.search.wait(_WHOLE_S)
         told.left = _left(ground)
         told.events = read_events(directory)
@@ -83,8 +87,12 @@ def _is_over(directory: Path, ground: Ground) -> bool:
     return ground.search.process.poll() is not None
 
 
+def _progress(directory: Path) -> int:
+    return sum(event["event"] in _PROGRESS for event in read_events(directory))
+
+
 def _grown(directory: Path, before: int, ground: Ground, may_end: bool) -> None:
-    """Wait until the ledger has more events than before, or the search has ended well. One that gave up is resumed, where it may."""
+    """Wait until the ledger tells of more progress than before, or the search has ended well. One that gave up is resumed, where it may."""
 
     def has_recovered() -> bool:
         code = ground.search.process.poll()
@@ -93,9 +101,9 @@ def _grown(directory: Path, before: int, ground: Ground, may_end: bool) -> None:
             assert may_end, told
             assert "resume" in told, told
             ground.resume()
-        return len(read_events(directory)) > before or code == 0
+        return _progress(directory) > before or code == 0
 
-    wait_until(has_recovered, _QUIET_S, "the ledger grows again")
+    wait_until(has_recovered, _QUIET_S, "the search gets on")
 
 
 def _left(ground: Ground) -> list[str]:
@@ -112,8 +120,8 @@ def _left(ground: Ground) -> list[str]:
 
 
 def _busy(ground: Ground) -> list[str]:
-    titles = [title_of(process)[:80] for process in ground.processes("ray::")]
-    return [title for title in titles if title and "IDLE" not in title]
+    titles = [title_of(process)[:80].strip() for process in ground.processes("ray::")]
+    return [title for title in titles if title and not any(known in title for known in _RAYS_OWN)]
 
 
 def essence(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -17,10 +17,11 @@ import psutil
 from ray.cluster_utils import Cluster
 
 from tests.chaos.judge import FAILS, HANGS, LIES, THROTTLES
-from tests.cluster.job_server import is_listening
+from tests.cluster.job_server import free_ports, is_listening
 from tests.cluster.small_search import RunningCommand, wait_until
 
-HEAD = {"num_cpus": 2, "include_dashboard": False}
+# Ray Train's own watchers ask the dashboard whether what they watch over is still there.
+HEAD = {"num_cpus": 2, "include_dashboard": True}
 _MARK = "DAA_CHAOS_MARK"
 _GONE_S = 60
 _NOTICE_S = 5
@@ -62,7 +63,7 @@ class Ground:
 
     def begin_cluster(self) -> None:
         """A head node and another one."""
-        self.cluster = Cluster(initialize_head=True, head_node_args=HEAD)
+        self.cluster = Cluster(initialize_head=True, head_node_args={**HEAD, "dashboard_port": free_ports(1)[0]})
         os.environ["RAY_ADDRESS"] = str(self.cluster.address)
         self.second = self.cluster.add_node(num_cpus=1)
 
