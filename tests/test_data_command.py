@@ -89,6 +89,11 @@ def test_machines_get_every_figure(data: Path, tiny_model: Path, tmp_path: Path,
     assert by_name["evaluation_prompt"]["places"] == [f"{data}:1"]
     assert (by_name["identical"]["share"], by_name["identical"]["warning"]) == (0.5, True)
     assert sum(found["margins"]["counts"]) == 2
+    assert found["notes"] == []
+
+
+def test_that_no_evaluation_prompts_were_looked_for_is_said(data: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "name their files with --prompts FILE" in report(capsys, data, "--model", tiny_model, "--context", 32)["notes"][0]
 
 
 def test_settings_name_what_the_command_line_does_not(

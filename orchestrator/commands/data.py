@@ -162,7 +162,8 @@ def _checked(asked: _Asked) -> tuple["DataReport", list[Any], list[Any]]:
     seen = list(observe(tokenizer, pairs, Lengths(asked.context), texts))
     unused = [row for reading in readings for row in (*reading.bad, *reading.set_aside)]
     kinds = tuple(line for reading in readings for line in reading.kinds)
-    found = replace(report(seen, unused, asked.context), kinds=kinds, notes=answer_template(tokenizer).notes())
+    unasked = () if asked.prompts else ("evaluation prompts were not looked for: name their files with --prompts FILE",)
+    found = replace(report(seen, unused, asked.context), kinds=kinds, notes=(*answer_template(tokenizer).notes(), *unasked))
     return found, _samples(tokenizer, pairs, asked.context), [*unused, *(one for one in seen if isinstance(one, BadRow))]
 
 
