@@ -185,11 +185,9 @@ class TrialHub:
     async def next_score(self, trial: str, step: int, prompts: int) -> News:
         """The first score of a trial beyond that of `step` on so many `prompts`, which the search has heard.
 
-        Answers within seconds even when there is none. Raises what ended the search.
+        Answers within seconds even when there is none. When something ended the search, its driver hears of it otherwise.
         """
         await self._ready()
-        if self._journal.fatal:
-            raise self._journal.fatal
         record = self._board.records.get(trial)
         if record is None:
             return News(over=True)

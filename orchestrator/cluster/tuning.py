@@ -16,6 +16,7 @@ from orchestrator.cluster.placement import HEAD_MARK, waiting_places
 from orchestrator.cluster.searchers import make_searcher
 from orchestrator.cluster.session import find_actor
 from orchestrator.cluster.tracking import label, make_trackers
+from orchestrator.errors import DaaError, MachineError
 from orchestrator.report.narration import narrator
 from orchestrator.search.board import Board, Status
 from orchestrator.search.goal import Goal
@@ -128,12 +129,25 @@ class HubCallback(tune.Callback):
         narrator().trial_ended(_trial(trial), end, result.get("step", 0))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Following a trial failed: the search is about to end."""
+        """Following a trial failed: the search ends, and a resumed one follows it again."""
         narrator().trial_ended(_trial(trial), "no longer followed", (trial.last_result or {}).get("step", 0))
+        reason = ask(find_actor(self._hub).fatal)
+        raise LeavingTuneError(reason or MachineError("a trial could not be followed", _trial(trial).id, "see the logs, then resume"))
 
 
-class BudgetStopper(tune.Stopper):
-    """Ends the search when the hub says that a budget is used up."""
+class LeavingTuneError(BaseException):
+    """Leaves Tune as the death of its driver does, with its state as it was saved last: it would put down that all trials are over.
+
+    Tune handles exceptions that are an Exception.
+    """
+
+    def __init__(self, reason: DaaError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class HubStopper(tune.Stopper):
+    """Ends the search when a budget is used up, and leaves it when something ended it after which a resumed one goes on: the hub knows."""
 
     def __init__(self, hub: str) -> None:
         self._hub, self._asked, self._is_spent = hub, 0.0, False
@@ -146,12 +160,17 @@ class BudgetStopper(tune.Stopper):
         """Asked by Tune all the time, and by this the hub once a second."""
         if time.monotonic() - self._asked > 1:
             self._asked = time.monotonic()
+            if (reason := ask(find_actor(self._hub).fatal)) is not None:
+                raise LeavingTuneError(reason)
             self._is_spent = ask(find_actor(self._hub).spent_out) is not None
         return self._is_spent
 
 
 def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path) -> None:
-    """Search until all trials are over or a budget is; takes up an interrupted search from Tune's state in `directory`."""
+    """Search until all trials are over or a budget is; takes up an interrupted search from Tune's state in `directory`.
+
+    Raises what ended the search.
+    """
     goal = Goal()
     state = directory / "tune"
     how = Following(hub, plan.rungs[-1].checkpoint, settings.search.pauses, uuid.uuid4().hex)
@@ -172,13 +191,16 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=str(directory),
-                stop=BudgetStopper(hub),
+                stop=HubStopper(hub),
                 callbacks=[HubCallback(hub), make_trackers(settings, directory)],
                 failure_config=tune.FailureConfig(fail_fast=True),
                 verbose=0,
             ),
         )
-    tuner.fit()
+    try:
+        tuner.fit()
+    except LeavingTuneError as left:
+        raise left.reason from None
     if settings.search.takes_over:
         _end_unfollowed(hub, directory, settings.cluster.max_attempts)
 
@@ -207,8 +229,6 @@ def _followed_at_once(settings: Settings) -> int:
 
 def _end_unfollowed(hub: str, directory: Path, max_attempts: int) -> None:
     """End runs that Tune does not know of: it saves its trials a moment after one took over another's training."""
-    if ask(find_actor(hub).fatal) is not None:
-        return
     for trial, record in Board.rebuilt(read_ledger(directory / "ledger.jsonl"), max_attempts).records.items():
         if not record.status.is_over and record.start:
             ask(find_actor(hub).stop, trial, Status.STOPPED, "nobody follows it")
