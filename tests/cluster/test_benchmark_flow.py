@@ -15,7 +15,7 @@ from tests.cluster.small_search import RunningCommand, wait_until
 from tests.evals.benchmarks.official import DATA, needs_data
 from tests.evals.tiny_model import make_adapter
 
-pytestmark = [needs_data, pytest.mark.cluster, pytest.mark.faults, pytest.mark.timeout(1200)]
+pytestmark = [needs_data, pytest.mark.cluster, pytest.mark.timeout(1200)]
 BENCHMARKS = ("alpaca_eval2", "arena_hard_v0.1", "mt_bench")
 LIMIT = 10
 SETTINGS = """

@@ -61,3 +61,18 @@ def test_bounds_hold_the_truth_and_close_in_on_it() -> None:
 def test_nothing_known_bounds_nothing() -> None:
     assert upper_bound([], 0.05) == pytest.approx(1, abs=1e-6)
     assert log_wealth([]) == pytest.approx(0, abs=1e-12)
+
+
+def test_the_wealth_is_the_mean_over_stakes_of_what_each_would_have_won() -> None:
+    differences, mean = [-0.4, 0.2, -0.9, 0.1], 0.25
+    stakes = np.geomspace(0.02, 0.99, 8)
+    won = np.mean([np.prod([1 + stake * (mean - each) / (1 - mean) for each in differences]) for stake in stakes])
+    assert log_wealth(differences, mean) == pytest.approx(math.log(won))
+    assert log_wealth(differences) == log_wealth(differences, 0.0) != log_wealth(differences, mean)
+
+
+def test_the_bound_is_the_mean_at_which_the_bet_has_just_won_enough() -> None:
+    differences = np.random.default_rng(5).uniform(-0.5, 0.3, 60)
+    bound = upper_bound(differences, 0.05)
+    assert log_wealth(differences, bound) == pytest.approx(math.log(20), abs=1e-5)
+    assert upper_bound(differences, 0.01) > bound

@@ -6,10 +6,12 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from evals.benchmarks.score import BenchmarkScore
 from evals.comparison import compare_scores, compare_verdicts, paired
 from evals.errors import UserError
+from evals.statistics import wilson_interval
 
 
 def verdicts(scores: list[float]) -> dict[str, float]:
@@ -93,3 +95,38 @@ def test_scores_of_different_judges_or_benchmarks_are_not_compared() -> None:
     ):
         with pytest.raises(UserError, match="cannot be compared"):
             compare_scores(ours, other)
+
+
+@pytest.mark.parametrize(("benchmark", "span"), [("arena_hard", 100.0), ("mt_bench", 9.0)])
+def test_scores_are_compared_by_the_influence_of_their_prompts_on_the_benchmarks_own_scale(benchmark: str, span: float) -> None:
+    ours = BenchmarkScore(benchmark, "a", "judge", 8.0, 1, 7, 9, 3, 0, influence={"a": 0.5, "b": -0.25, "c": -0.25})
+    other = BenchmarkScore(benchmark, "b", "judge", 7.0, 1, 6, 8, 3, 0, influence={"a": 0.25, "b": -0.5, "c": 0.25})
+    found = compare_scores(ours, other)
+    error = math.sqrt(0.25**2 + 0.25**2 + 0.5**2)
+    assert (found.difference, found.standard_error, found.prompts) == pytest.approx((1.0, error, 3))
+    half = stats.t.ppf(0.975, 2) * error
+    assert (found.low, found.high) == pytest.approx((1 - half, 1 + half))
+    assert found.p == pytest.approx(2 * stats.t.sf(1 / error, 2))
+    assert found.detectable == pytest.approx((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * error)
+    assert compare_scores(ours, ours).high == pytest.approx(span * wilson_interval(0.0, 3).high)
+
+
+def test_a_prompt_that_one_model_has_alone_counts_for_that_one() -> None:
+    found = paired(2.0, {"a": 0.1, "b": 0.2, "c": 0.3}, {"a": 0.3, "b": 0.1, "d": 0.4})
+    assert found.standard_error == pytest.approx(math.sqrt(0.2**2 + 0.1**2 + 0.3**2 + 0.4**2))
+    assert found.prompts == 4
+    assert found.as_dict()["difference"] == 2.0
+
+
+def test_what_cannot_be_compared_is_refused_with_the_place_and_the_cure() -> None:
+    ours = BenchmarkScore("arena_hard", "a", "gpt-4", 50, 1, 48, 52, 10, 0, influence={"a": 0.1, "b": 0.2})
+    theirs = BenchmarkScore("arena_hard", "b", "gpt-5", 50, 1, 48, 52, 10, 0, influence={"a": 0.1, "b": 0.2})
+    asked = [
+        (lambda: compare_scores(ours, theirs), "scores of two judges cannot be compared: gpt-4 and gpt-5", "judge both models alike"),
+        (lambda: compare_verdicts({"a": 1.0}, {"a": 0.5}), "1 prompts have verdicts on both models", "score both on the same prompts"),
+        (lambda: paired(0.0, {"a": 1.0}, {"a": 0.5}), "the two models have no prompts in common", "judge both on the same prompts"),
+    ]
+    for compare, what, cure in asked:
+        with pytest.raises(UserError) as refused:
+            compare()
+        assert (refused.value.what, refused.value.where, refused.value.cure) == (what, "compare", cure)

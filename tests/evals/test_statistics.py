@@ -1,15 +1,27 @@
 """Intervals: do they hold the truth as often as they say?"""
 
+import math
 import random
 from statistics import fmean
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from evals.errors import UserError
-from evals.statistics import clustered_interval, holm, mean_interval, paired_difference, student_p, student_quantile
+from evals.statistics import (
+    clustered_interval,
+    holm,
+    mean_interval,
+    paired_difference,
+    probability,
+    student_p,
+    student_quantile,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -121,3 +133,92 @@ def test_scores_of_one_prompt_count_as_one_prompt_however_many_there_are() -> No
     assert (once.mean, once.low, once.high) == pytest.approx((plain.mean, plain.low, plain.high))
     repeated = clustered_interval([score for score in scores for _ in range(5)], [number for number in range(6) for _ in range(5)])
     assert (repeated.mean, repeated.low, repeated.high) == pytest.approx((once.mean, once.low, once.high))
+
+
+def bounds(interval: Any) -> tuple[float, float, float]:
+    return interval.mean, interval.low, interval.high
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_the_interval_of_a_mean_is_students(confidence: float) -> None:
+    scores = np.random.default_rng(0).uniform(0.3, 0.7, 12)
+    low, high = stats.t.interval(confidence, 11, scores.mean(), stats.sem(scores))
+    assert bounds(mean_interval(list(scores), confidence)) == pytest.approx((scores.mean(), low, high))
+    if confidence == 0.95:
+        assert mean_interval(list(scores)) == mean_interval(list(scores), confidence)
+
+
+@pytest.mark.parametrize(("wins", "count"), [(0, 1), (1, 1), (3, 10), (50, 50), (123, 805)])
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_wilsons_interval_is_scipys(wins: int, count: int, confidence: float) -> None:
+    expected = stats.binomtest(wins, count).proportion_ci(confidence, method="wilson")
+    found = wilson_interval(wins / count, count, confidence)
+    assert bounds(found) == pytest.approx((wins / count, expected.low, expected.high))
+    if confidence == 0.95:
+        assert wilson_interval(wins / count, count) == found
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_the_error_of_clustered_scores_sums_over_clusters(confidence: float) -> None:
+    chance = np.random.default_rng(1)
+    clusters = chance.integers(0, 7, 40)
+    scores = np.clip(0.5 + 0.1 * chance.standard_normal(7)[clusters] + 0.1 * chance.standard_normal(40), 0, 1)
+    sums = np.array([(scores[clusters == cluster] - scores.mean()).sum() for cluster in np.unique(clusters)])
+    error = math.sqrt(7 / 6 * (sums**2).sum()) / 40
+    half = stats.t.ppf((1 + confidence) / 2, 6) * error
+    expected = (scores.mean(), scores.mean() - half, scores.mean() + half)
+    assert bounds(clustered_interval(list(scores), list(clusters), confidence)) == pytest.approx(expected)
+    if confidence == 0.95:
+        assert bounds(clustered_interval(list(scores), list(clusters))) == pytest.approx(expected)
+
+
+def test_clusters_without_spread_have_wilsons_doubt_of_as_many_clusters_and_bounds_stay_within_the_scale() -> None:
+    assert clustered_interval([1.0] * 6, [0, 0, 0, 1, 1, 1], 0.8) == wilson_interval(1.0, 2, 0.8)
+    assert clustered_interval([0.2, 0.9], ["one", "one"], 0.8) == wilson_interval(0.55, 1, 0.8)
+    wide = clustered_interval([0.0, 1.0, 0.0], [0, 1, 2])
+    assert (wide.low, wide.high) == (0.0, 1.0)
+
+
+def test_a_paired_difference_is_students_of_the_differences() -> None:
+    chance = np.random.default_rng(2)
+    a, b = chance.uniform(0.4, 0.6, (2, 15))
+    low, high = stats.t.interval(0.9, 14, (a - b).mean(), stats.sem(a - b))
+    assert bounds(paired_difference(list(a), list(b), 0.9)) == pytest.approx(((a - b).mean(), low, high))
+    assert paired_difference(list(a), list(b)) == paired_difference(list(a), list(b), 0.95)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, 95.0, -0.5])
+def test_a_confidence_that_is_none_is_named_with_the_cure(confidence: float) -> None:
+    with pytest.raises(UserError) as refused:
+        mean_interval([0.5, 0.6], confidence)
+    assert (refused.value.what, refused.value.cure) == (
+        f"the confidence {confidence} is not between 0 and 1",
+        "give a fraction, such as 0.95",
+    )
+
+
+@pytest.mark.parametrize("scores", [[], [1.5], [-0.1, 0.5], [math.nan]])
+def test_what_cannot_be_averaged_is_refused_with_the_cure(scores: list[float]) -> None:
+    with pytest.raises(UserError) as plain:
+        mean_interval(scores)
+    assert plain.value.what == "an interval needs at least one score, each from 0 to 1"
+    assert plain.value.cure == "drop unreadable verdicts before averaging"
+    with pytest.raises(UserError) as clustered:
+        clustered_interval(scores, range(len(scores)))
+    assert clustered.value.what == "an interval needs at least one score, each from 0 to 1 and in a cluster"
+    assert clustered.value.cure == "drop what is unreadable"
+    with pytest.raises(UserError, match="in a cluster"):
+        clustered_interval([0.5, 0.5], ["one"])
+    with pytest.raises(UserError) as unequal:
+        paired_difference([0.5, 0.5], [0.5])
+    assert unequal.value.what == "2 scores cannot be paired with 1"
+    assert unequal.value.cure == "score both on the same prompts, in the same order"
+
+
+def test_scores_at_both_ends_of_the_scale_are_scores() -> None:
+    assert mean_interval([0.0, 1.0]).mean == clustered_interval([0.0, 1.0], [0, 1]).mean == 0.5
+
+
+def test_a_log_probability_stands_for_a_probability_and_nonsense_for_none() -> None:
+    found = [probability(logprob) for logprob in (None, math.nan, -math.inf, math.log(0.25), 0.0, 0.5)]
+    assert found == pytest.approx([0.0, 0.0, 0.0, 0.25, 1.0, 1.0])
