@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.errors import SettingsError
 from orchestrator.objectives import METHODS, Objective, make_objective
+from orchestrator.objectives.simpo import SimPO
 from tests.objectives.cases import each_method
 
 PUBLISHED: dict[str, dict[str, Any]] = {
@@ -163,5 +164,10 @@ def refused(name: str, key: str, value: object) -> None:
 
 
 def test_the_hinge_of_simpo_refuses_a_label_smoothing_that_it_would_not_read() -> None:
-    with pytest.raises(SettingsError, match="the hinge has no label smoothing"):
-        make_objective("simpo", {"loss_type": "hinge", "label_smoothing": 0.1})
+    with pytest.raises(SettingsError) as refused:
+        SimPO(loss_type="hinge", label_smoothing=0.1)
+    told = refused.value
+    assert (told.what, told.where) == ("the hinge has no label smoothing", "simpo.label_smoothing")
+    assert told.cure == "leave it out, or use the sigmoid"
+    assert SimPO(loss_type="hinge").label_smoothing == 0.0
+    assert SimPO(label_smoothing=0.1).loss_type == "sigmoid"

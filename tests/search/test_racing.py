@@ -4,12 +4,15 @@ import math
 import random
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import stdev
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evals.anytime import upper_bound
 from orchestrator.search.racing import (
     GO_ON,
     Decision,
@@ -18,6 +21,7 @@ from orchestrator.search.racing import (
     Rung,
     Scores,
     compare,
+    differences,
     last_rungs,
     mean_of,
     nested_order,
@@ -182,3 +186,29 @@ def test_the_order_is_random_within_a_stratum_and_the_same_for_one_seed() -> Non
     strata = ["a"] * 50
     assert nested_order(strata, 0) == nested_order(strata, 0) != nested_order(strata, 1)
     assert nested_order(strata, 0) != list(range(50))
+
+
+def test_a_trial_that_is_surely_worse_is_told_by_how_much_and_than_which() -> None:
+    trial, leader = verdicts(0.3, seed=1), verdicts(0.7, seed=2)
+    found = np.array(trial) - np.array(leader)
+    least = -100 * upper_bound(found, SURE.error_share)
+    expected = f"surely worse than leader: behind by {-100 * found.mean():.1f} points, at least {least:.1f}, on 400 prompts at checkpoint 2"
+    assert compare(trial, "leader", leader, RUNG, SURE) == Decision(False, expected, "leader")
+
+
+def test_a_trial_is_set_aside_when_it_is_further_behind_than_the_margin_and_the_doubt_and_not_before() -> None:
+    trial, leader = verdicts(0.48, seed=3), verdicts(0.52, seed=3)
+    found = np.array(trial) - np.array(leader)
+    behind, error = -100 * found.mean(), 100 * math.sqrt((((found**2).sum() + 1) / 402 - (found.sum() / 402) ** 2) / 402)
+    plain = Rules(rungs(2, 400), trials=5, doubt=1.0)
+    edge = behind - plain.doubt_at(RUNG) * error
+    assert behind > 0 and compare(trial, "leader", leader, RUNG, replace(plain, margin=edge + 0.01)) == GO_ON
+    reason = f"set aside: behind leader by {behind:.1f} points, standard error {error:.1f}, on 400 prompts at checkpoint 2"
+    assert compare(trial, "leader", leader, RUNG, replace(plain, margin=edge - 0.01)) == Decision(False, reason, "leader")
+
+
+def test_unreadable_verdicts_are_left_out_of_means_and_differences() -> None:
+    assert mean_of([1.0, None, 0.0, 1.0], 4) == pytest.approx(2 / 3)
+    assert mean_of([1.0, None, 0.0, 1.0], 2) == 1.0
+    assert mean_of([None, None], 2) is None
+    assert differences([1.0, None, 0.0, 0.5], [0.5, 1.0, None, 0.5], 4) == [0.5, 0.0]
