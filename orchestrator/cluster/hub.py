@@ -140,6 +140,7 @@ class TrialHub:
         await self._ready()
         trial = job.trial.id
         self._board.adopt(gang, trial)
+        # Read before the board notes anything: a path that is gone fails here, and the group tells the checkpoint again.
         told = training_of(Path(directory).parent, step)
         if self._board.checkpoint(trial, step, directory):
             await self._journal.write("checkpoint", trial=trial, attempt=job.attempt, step=step, checkpoint=directory)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from orchestrator.policy.reference_tables import ReferenceTable, is_laid_out, lay_out, mapped_table
+from orchestrator.policy.reference_tables import ReferenceTable, lay_out, mapped_table, table_in
 from orchestrator.policy.scoring import ReferenceScores
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.preferences.sequences import digest_of
@@ -128,9 +128,10 @@ def _table(cache: str, key: str, dtype: torch.dtype) -> ReferenceTable:
             return mapped_table(Path(place))
     laid = f"{key}/{str(dtype).removeprefix('torch.')}-{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]}"
     with writing_alone(cache, laid):
-        if not is_laid_out(Path(root, laid)):
+        if (table := table_in(Path(root, laid))) is None:
             lay_out(files, shares, Path(root, laid), dtype)
-    return mapped_table(Path(root, laid))
+            table = mapped_table(Path(root, laid))
+    return table
 
 
 def _opened(cache: str) -> tuple[Any, str]:

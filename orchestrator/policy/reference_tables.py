@@ -85,15 +85,13 @@ def lay_out(files: Any, shares: Sequence[str], place: Path, dtype: torch.dtype) 
         np.save(content, ends)
 
 
-def is_laid_out(place: Path) -> bool:
-    """Whether a whole table lies there: a disk that was full, or a machine that lost its power, may leave less."""
-    if not (place / _ENDS).is_file():
-        return False
+def table_in(place: Path) -> ReferenceTable | None:
+    """The table that was laid out there; None without a whole one: a disk that was full, or a machine that lost its power, leaves less."""
     try:
         table = mapped_table(place)
     except (FileNotFoundError, EOFError, ValueError):
-        return False
-    return len(table.tokens) == (int(table.ends[-1]) if len(table.ends) else 0)
+        return None
+    return table if len(table.tokens) == (int(table.ends[-1]) if len(table.ends) else 0) else None
 
 
 def mapped_table(place: Path) -> ReferenceTable:

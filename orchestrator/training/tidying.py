@@ -5,13 +5,12 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
+_SIZES = "files.json"
+
 
 def step_directory(directory: Path, step: int) -> Path:
     """Where a run keeps the checkpoint of a step."""
     return directory / f"step-{step:06d}"
-
-
-_SIZES = "files.json"
 
 
 def list_files(checkpoint: Path) -> None:

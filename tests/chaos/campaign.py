@@ -15,7 +15,8 @@ from typing import Any
 import ray
 from ray.util.placement_group import placement_group_table
 
-from tests.chaos.faults import FAULTS, Ground, title_of
+from tests.chaos.faults import FAULTS
+from tests.chaos.ground import Ground, title_of
 from tests.cluster.small_search import read_events, wait_until, write_small_search
 
 _QUIET_S = 400  # A search that writes nothing for so long has not recovered.

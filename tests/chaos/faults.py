@@ -3,95 +3,25 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from ray.cluster_utils import Cluster
 
-from tests.chaos.judge import FAILS, HANGS, LIES, THROTTLES
-from tests.cluster.job_server import free_ports, is_listening
-from tests.cluster.small_search import RunningCommand, wait_until
+from tests.chaos.ground import Ground
+from tests.cluster.small_search import wait_until
+from tests.evals.fake_server import Answer, failure
 
-# Ray Train's own watchers ask the dashboard whether what they watch over is still there.
-HEAD = {"num_cpus": 2, "include_dashboard": True}
-_MARK = "DAA_CHAOS_MARK"
 _GONE_S = 60
 _NOTICE_S = 5
+_HANGS_S = 600.0
 _WRITERS = ("ray::LedgerActor", "ray::TrialHub", "ray::RayTrainWorker", "ray::JudgeActor")
-
-
-@dataclass
-class Ground:
-    """A cluster of two nodes on this machine, a search on it, and its judge. `lasts_s` is how long a fault lasts that passes by itself."""
-
-    directory: Path
-    settings: Path
-    mark: str
-    lasts_s: float
-    chance: random.Random
-    judge_port: int
-    cluster: Cluster = field(init=False)
-    search: RunningCommand = field(init=False)
-    judge: subprocess.Popen[bytes] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Start both nodes, whose processes inherit the mark, and the search."""
-        os.environ[_MARK] = self.mark
-        os.environ["OPENAI_API_KEY"] = "none"
-        self.directory.parent.mkdir(parents=True, exist_ok=True)
-        self.begin_judge()
-        self.begin_cluster()
-        self.search = self.command("search", str(self.settings), "--dir", str(self.directory))
-
-    @property
-    def mood(self) -> Path:
-        """The file that says how the judge behaves."""
-        return self.directory.with_suffix(".mood")
-
-    def begin_judge(self) -> None:
-        """The judge's server, on the port that settings name."""
-        self.judge = subprocess.Popen([sys.executable, "-m", "tests.chaos.judge", str(self.judge_port), str(self.mood)])
-        wait_until(lambda: is_listening(self.judge_port), _GONE_S, "the judge listens")
-
-    def begin_cluster(self) -> None:
-        """A head node and another one."""
-        self.cluster = Cluster(initialize_head=True, head_node_args={**HEAD, "dashboard_port": free_ports(1)[0]})
-        os.environ["RAY_ADDRESS"] = str(self.cluster.address)
-        self.second = self.cluster.add_node(num_cpus=1)
-
-    def command(self, *arguments: str) -> RunningCommand:
-        """A `daa` process."""
-        return RunningCommand(*arguments, directory=self.directory.parent)
-
-    def resume(self) -> None:
-        """The search again, as its user would have it go on."""
-        self.search = self.command("search", "--resume", str(self.directory))
-
-    def processes(self, title: str) -> list[psutil.Process]:
-        """The cluster's living processes with this in their title."""
-        return [process for process in psutil.process_iter() if self._is_ours(process) and title in title_of(process)]
-
-    def end(self) -> None:
-        """Take everything down."""
-        self.search.process.kill()
-        self.cluster.shutdown()
-        self.judge.kill()
-        self.judge.wait()
-        os.environ.pop("RAY_ADDRESS", None)
-
-    def _is_ours(self, process: psutil.Process) -> bool:
-        try:
-            return process.environ().get(_MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
-            return False
 
 
 Strike = Callable[[Ground], str | None]
@@ -161,7 +91,7 @@ def head_lost(ground: Ground) -> str | None:
     ground.search.process.kill()
     ground.search.process.wait(_GONE_S)
     for process in ground.processes(""):
-        if process.pid not in {os.getpid(), ground.judge.pid}:
+        if process.pid != os.getpid():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
     ground.cluster.shutdown()
@@ -218,22 +148,21 @@ def cache_cut(ground: Ground) -> str | None:
         return _cut([file for kind in ("*.parquet", "*.npy", "*.jsonl") for file in (ground.settings.parent / "cache").rglob(kind)], ground)
 
 
-def judge_is(mood: str) -> Fault:
+def judge_says(mood: Answer) -> Fault:
     """The judge misbehaves for a while."""
 
     def strike(ground: Ground) -> str | None:
-        ground.mood.write_text(mood)
+        ground.mood = mood
         time.sleep(ground.lasts_s)
-        ground.mood.unlink()
-        return f"the judge {mood} for {ground.lasts_s:g} s"
+        ground.mood = None
+        return f"the judge for {ground.lasts_s:g} s"
 
     return Fault(strike)
 
 
 def judge_gone(ground: Ground) -> str | None:
     """Nobody listens where the judge was, for a while."""
-    ground.judge.kill()
-    ground.judge.wait()
+    ground.end_judge()
     time.sleep(ground.lasts_s)
     ground.begin_judge()
     return f"the judge for {ground.lasts_s:g} s"
@@ -260,10 +189,10 @@ FAULTS: Mapping[str, Fault] = {
     "ledger cut": Fault(ledger_cut),
     "checkpoint cut": Fault(checkpoint_cut),
     "cache cut": Fault(cache_cut),
-    "judge hangs": judge_is(HANGS),
-    "judge throttles": judge_is(THROTTLES),
-    "judge fails": judge_is(FAILS),
-    "judge lies": judge_is(LIES),
+    "judge hangs": judge_says(Answer(b"", delay_s=_HANGS_S)),
+    "judge throttles": judge_says(failure(429)),
+    "judge fails": judge_says(failure(500)),
+    "judge lies": judge_says(Answer(b'{"choices": [{"message": {"content": [1, {')),
     "judge gone": Fault(judge_gone),
 }
 
@@ -298,11 +227,3 @@ def _signalled(ground: Ground, title: str, number: signal.Signals) -> str | None
     except psutil.NoSuchProcess:
         return None
     return f"{title} {victim.pid}"
-
-
-def title_of(process: psutil.Process) -> str:
-    """What a process calls itself; empty when it is gone."""
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""

@@ -1,6 +1,5 @@
 """What ends a search in its middle leaves Tune so that a resumed search goes on with the rest."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,9 @@ import pytest
 import ray
 
 from orchestrator.cluster.messages import News
+from orchestrator.cluster.session import joined
 from orchestrator.cluster.tuning import tune_trials
-from orchestrator.errors import DaaError, JudgeUnavailableError
+from orchestrator.errors import DaaError, JudgeUnavailableError, MachineError
 from orchestrator.search.board import Status
 from orchestrator.search.plan import SearchPlan
 from orchestrator.search.racing import rungs
@@ -23,9 +23,10 @@ TRIALS = 6
 
 @ray.remote(num_cpus=0)
 class Hub:
-    """Scores each trial once, at its last checkpoint, up to the one before which the judge is gone."""
+    """Scores each trial once, at its last checkpoint, up to the one before which the judge is gone, or this actor fails (`breaks`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, breaks: bool) -> None:
+        self._breaks = breaks
         self._known: dict[str, int] = {}
         self._stopped: list[str] = []
         self._scored: list[str] = []
@@ -39,6 +40,8 @@ class Hub:
 
     def next_score(self, trial: str, step: int, prompts: int) -> News:
         if self._known[trial] >= self._judged:
+            if self._breaks:
+                raise RuntimeError("a fault of the hub")
             return News()
         if step:
             return News(over=True)
@@ -53,7 +56,7 @@ class Hub:
         """Nothing is bounded."""
 
     def fatal(self) -> DaaError | None:
-        gone = self._judged < TRIALS and len(self._scored) >= self._judged
+        gone = not self._breaks and self._judged < TRIALS and len(self._scored) >= self._judged
         return JudgeUnavailableError("no answer", "the judge", "wait, then resume") if gone else None
 
     def told(self) -> tuple[list[str], list[str], list[str]]:
@@ -61,21 +64,29 @@ class Hub:
 
 
 @pytest.fixture
-def hub() -> Iterator[Any]:
-    """A small Ray with a hub in it."""
-    os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, namespace="leaving")
-    yield Hub.options(name="hub").remote()
-    ray.shutdown()
+def ray_here() -> Iterator[None]:
+    """A small Ray."""
+    with joined("local", "leaving", cpus=2):
+        yield
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("searcher", ["random", "tpe"])
-def test_after_a_judge_was_out_of_reach_every_trial_is_proposed_and_followed_to_its_end(hub: Any, tmp_path: Path, searcher: str) -> None:
+@pytest.mark.parametrize(
+    ("searcher", "breaks", "error", "words"),
+    [
+        ("random", False, JudgeUnavailableError, "no answer"),
+        ("tpe", False, JudgeUnavailableError, "no answer"),
+        ("tpe", True, MachineError, "a trial could not be followed"),
+    ],
+)
+def test_after_what_ended_it_every_trial_is_proposed_and_followed_to_its_end(
+    ray_here: None, tmp_path: Path, searcher: str, breaks: bool, error: type[Exception], words: str
+) -> None:
+    hub: Any = Hub.options(name="hub").remote(breaks)
     given = {"world": {"kind": "tasks"}, "judge": {"kind": "verifier"}, "training": {"batch_size": 10, "steps": 10, "checkpoints": 1}}
     search = {"methods": ["dpo"], "trials": TRIALS, "searcher": searcher, "scheduler": "none"}
     settings, plan = Settings.model_validate({**given, "search": search}), SearchPlan(rungs(1, 100)[-1:], pairs=100)
-    with pytest.raises(JudgeUnavailableError, match="no answer"):
+    with pytest.raises(error, match=words):
         tune_trials(settings, plan, "hub", tmp_path)
     known, scored, stopped = ray.get(hub.told.remote())
     assert len(known) < TRIALS

@@ -38,14 +38,15 @@ def completion(text: str, logprobs: dict[str, float] | None = None) -> Answer:
 class FakeServer:
     """Set `answer` to a function from the request's body and its number (from 0) to an `Answer`."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        """Listen at a port of this machine, by default at any free one."""
         self.answer: Callable[[dict[str, Any], int], Answer] = lambda body, number: completion("m", {"m": -0.1, "M": -2.4})
         self.asked: list[dict[str, Any]] = []
         self.times: list[float] = []
         self.busiest = 0
         self._busy = 0
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
 
