@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray import PlacementGroupID
+from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]
 from ray.exceptions import AuthenticationError
+from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
 from orchestrator.cluster.placement import HEAD_MARK, needed, nodes_of_cluster, require
 from orchestrator.errors import ClusterError
@@ -53,7 +56,9 @@ def ray_session(cluster: ClusterSettings, directory: Path) -> Iterator[None]:
 
     Raises ClusterError when the cluster is out of reach or lacks what the run needs.
     """
-    with joined(usual_address(), namespace_of(directory), math.ceil(needed(cluster, cluster.gangs)["CPU"])):
+    namespace = namespace_of(directory)
+    with joined(usual_address(), namespace, math.ceil(needed(cluster, cluster.gangs)["CPU"])):
+        free_places_of_dead(namespace)
         require(cluster, nodes_of_cluster())
         yield
 
@@ -89,6 +94,16 @@ def joined(address: str, namespace: str, cpus: int, files: Path | None = None) -
         yield
     finally:
         ray.shutdown()
+
+
+def free_places_of_dead(namespace: str) -> None:
+    """Remove the placement groups of a run's dead drivers: Ray keeps those that were made in the moment in which their job ended."""
+    jobs = GcsClient(address=ray.get_runtime_context().gcs_address).get_all_job_info()
+    dead = {job.hex() for job, told in jobs.items() if told.is_dead and told.config.ray_namespace == namespace}
+    for group, told in placement_group_table().items():
+        # A group's id ends with that of its job.
+        if told["state"] != "REMOVED" and group.endswith(tuple(dead)):
+            remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(group)))
 
 
 @contextmanager
