@@ -54,9 +54,6 @@ def main(arguments: list[str] | None = None) -> None:
     except DaaError as error:
         explain(error, error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("\nstopped; what was measured is in the ledger, and `daa search --resume DIR` goes on", file=sys.stderr)
-        sys.exit(130)
     except Exception as error:
         explain(
             MachineError(f"unexpected: {error!r}"[:600], cure="this is a fault of daa or of a library: the log has its place"),

@@ -138,12 +138,21 @@ def narrator() -> Narrator:
 
 
 @contextmanager
-def narrated(log: Path) -> Iterator[Narrator]:
-    """A new narrator that has the screen to itself; everything else this process prints goes to `log`."""
+def narrated(log: Path, search: Path | None = None) -> Iterator[Narrator]:
+    """A new narrator that has the screen to itself; everything else this process prints goes to `log`.
+
+    Left by Ctrl-C, it says how to go on: with the `search` in this directory, once that has begun, or by the same command.
+    """
     with screen_kept_from(log) as screen:
-        _Stage.narrator = Narrator(screen)
+        story = _Stage.narrator = Narrator(screen)
         try:
-            yield _Stage.narrator
+            yield story
+        except KeyboardInterrupt:
+            if search is not None and (search / "settings.json").is_file():
+                story.say_path("stopped, and nothing that was measured is lost. To go on: daa search --resume", search)
+            else:
+                story.say("stopped; the same command goes on from here")
+            raise
         finally:
             _Stage.narrator = None
 

@@ -104,7 +104,7 @@ def _seed_spread(deviation: float, runs: int) -> str:
 
 
 def _compared(found: Answer, each: Difference) -> str:
-    figures = f"{each.difference:+.1f} points (95 % {each.low:+.1f} to {each.high:+.1f}; {p_value(each.p)}, corrected)"
+    figures = f"{each.difference:+z.1f} points (95 % {each.low:+z.1f} to {each.high:+z.1f}; {p_value(each.p)}, corrected)"
     other = _other(found, each.second)
     if not each.is_real:
         told = f"a true difference of {each.detectable:.1f} points would have shown four times out of five"

@@ -4,13 +4,15 @@ import io
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.preferences.rows import BadRow, SetAside
-from orchestrator.report.narration import Narrator, _Stage, narrator
+from orchestrator.report import narration
+from orchestrator.report.narration import Narrator, _Stage, narrated, narrator
 from orchestrator.search.leaderboard import Row
 from orchestrator.search.trial import Trial
 
@@ -28,6 +30,8 @@ with narrated(Path(sys.argv[1]) / "logs" / "driver.log") as story:
     subprocess.run([sys.executable, "-c", "print('a child speaks')"])
     with story.waiting("waiting for nothing"):
         story.say("the story [bold]goes on[/bold]")
+    if sys.argv[2:] == ["interrupted"]:
+        raise KeyboardInterrupt
     if sys.argv[2:]:
         raise SystemExit("it ends badly")
 print("the screen is everybody's again")
@@ -113,6 +117,18 @@ def test_the_screen_is_given_back_when_the_story_ends_badly(tmp_path: Path) -> N
     done = tell_loudly(tmp_path, "badly")
     assert done.returncode == 1
     assert done.stderr.strip() == "it ends badly"
+
+
+def test_left_by_ctrl_c_the_story_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, screen: io.StringIO) -> None:
+    assert tell_loudly(tmp_path, "interrupted").stdout.endswith("stopped; the same command goes on from here\n")
+    monkeypatch.setattr(narration, "screen_kept_from", lambda log: nullcontext(screen))
+    for begun in (False, True):
+        if begun:
+            (tmp_path / "settings.json").touch()
+        with pytest.raises(KeyboardInterrupt), narrated(tmp_path / "driver.log", tmp_path):
+            raise KeyboardInterrupt
+    assert lines(screen)[0] == "stopped; the same command goes on from here"
+    assert lines(screen)[1].endswith(f"To go on: daa search --resume {tmp_path}")
 
 
 def test_a_process_without_a_story_narrates_to_its_own_output(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,7 +149,7 @@ def test_two_ranks_train_adapters_as_one_process_does_at_every_stage(make: Make,
             assert two["loss"] == pytest.approx(one["loss"], abs=2e-6)
         expected, found = adapters(alone, 4), adapters(runs[stage], 4)
         assert set(found) == set(expected)
-        assert all(torch.allclose(found[name], expected[name], atol=1e-5) for name in expected), stage
+        assert all(torch.allclose(found[name], expected[name], atol=5e-5) for name in expected), stage
 
 
 def train_all(rank: int, runs: Sequence[TrainingRun]) -> None:
