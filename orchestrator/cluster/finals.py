@@ -42,11 +42,14 @@ def _compare(settings: Settings, events: Sequence[Event], rows: Sequence[Row], h
     board = Board.rebuilt(events, settings.cluster.max_attempts)
     runs = [run for row in rows for run in _further_runs(settings, board, row, hub)]
     first = [(row.trial, _seed(settings, board, row), row.trial, str(row.checkpoint)) for row in rows]
+
+    def score(run: tuple[str, int, str, str]) -> None:
+        if (scored := ask(hub.score_held_out, *run, judge)) is not None:
+            story.finalist_scored(scored)
+
     with ThreadPoolExecutor(len(rows)) as pool:
-        asked = [pool.submit(ask, hub.score_held_out, *run, judge) for run in first]
-        for finalist, seed, run, model in runs:
-            if _wait(hub, run) is Status.COMPLETED:
-                asked.append(pool.submit(ask, hub.score_held_out, finalist, seed, run, model, judge))
+        asked = [pool.submit(score, run) for run in first]
+        asked += [pool.submit(score, run) for run in runs if _wait(hub, run[2]) is Status.COMPLETED]
         for each in asked:
             each.result()
     del kept

@@ -8,7 +8,7 @@ from orchestrator.cluster.scoring import Scorer
 from orchestrator.cluster.session import find_actor
 from orchestrator.cluster.spending import Purse
 from orchestrator.errors import BudgetSpentError
-from orchestrator.search.ledger import answers_of, read_ledger
+from orchestrator.search.ledger import Event, answers_of, read_ledger
 from orchestrator.settings import EvaluationSettings
 
 
@@ -22,25 +22,26 @@ class HeldOutScores:
         """Work for a search."""
         self._evaluation, self._scorer = evaluation, scorer
 
-    async def score(self, finalist: str, seed: int, run: str, model: str, judge: str | None) -> None:
-        """Score one seed of a finalist, perhaps by a judge that the search never asked."""
-        known = read_ledger(self._directory / "ledger.jsonl", "held_out")
-        if self._purse.ended(finals=True) or any(event["run"] == run for event in known):
-            return
+    async def score(self, finalist: str, seed: int, run: str, model: str, judge: str | None) -> Event | None:
+        """Score one seed of a finalist, perhaps by a judge that the search never asked. None when the budget does not last."""
+        known = next((event for event in read_ledger(self._directory / "ledger.jsonl", "held_out") if event["run"] == run), None)
+        if known is not None or self._purse.ended(finals=True):
+            return known
         assert self._evaluation.held_out is not None
         prompts = load_prompts(self._evaluation.held_out)
         if (reason := self._purse.exhausted(len(prompts.prompts))) is not None:
             await self._purse.spend_out(reason)
-            return
+            return None
         try:
             with self._journal.set_aside(len(prompts.prompts)):
                 answered = await self._purse.while_finals_last(self._scorer.answer(model, prompts))
                 if answered is None:
-                    return
+                    return None
                 scored = await self._scorer.judge(answered, judge=find_actor(judge) if judge else None)
         except BudgetSpentError as error:
             await self._purse.spend_out(error.what)
-            return
+            return None
         event = {"trial": finalist, "seed": seed, "run": run, "checkpoint": model, **scored.numbers()}
         scored.save(answers_of(self._directory, {"event": "held_out", **event}))
         await self._journal.write("held_out", **event)
+        return event

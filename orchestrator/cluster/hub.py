@@ -207,10 +207,10 @@ class TrialHub:
         await self._ready()
         return self._purse.ended(finals=False) is None and await self._pausing.take_over(trial, origin, instead_of)
 
-    async def score_held_out(self, finalist: str, seed: int, run: str, model: str, judge: str | None = None) -> None:
+    async def score_held_out(self, finalist: str, seed: int, run: str, model: str, judge: str | None = None) -> Event | None:
         """Score one seed of a finalist on the prompts that the search never used, perhaps by a judge that it never asked."""
         await self._ready()
-        await self._held_out.score(finalist, seed, run, model, judge)
+        return await self._held_out.score(finalist, seed, run, model, judge)
 
     async def wait_for(self, trial: str) -> Status:
         """Where a trial stands; answers within seconds, at once when it is over. Raises what ended the search."""

@@ -1,9 +1,10 @@
 """`daa plan`: what a search will take, before it takes it."""
 
 import json
+import os
 import shutil
-import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -32,12 +33,15 @@ def plan(
     from orchestrator.errors import SettingsError
     from orchestrator.estimates.estimate import estimated
     from orchestrator.estimates.obstacles import obstacles
+    from orchestrator.output import screen_kept_from
     from orchestrator.report import plans
     from orchestrator.report.terminal import show
     from orchestrator.worlds import in_world
 
-    settings = in_world(settings, _to_stderr)
     with tempfile.TemporaryDirectory(prefix="daa-plan-") as scratch:
+        # Libraries have much to say while a world is made; its own lines go beside the figures.
+        with os.fdopen(os.dup(2), "w", buffering=1) as beside, screen_kept_from(Path(scratch) / "world.log"):
+            settings = in_world(settings, partial(print, file=beside))
         work = planned(settings, gpu or gpu_of_cluster(), Path(scratch) if measure else None)
     found = estimated(work)
     # Without --dir nobody knows the disk: a plan is often made elsewhere than the run.
@@ -49,11 +53,6 @@ def plan(
     if impossible := [each for each in against if each.is_certain]:
         first = impossible[0]
         raise SettingsError(first.what, first.where, first.cure)
-
-
-def _to_stderr(text: str) -> None:
-    """What happens on the way, beside the figures."""
-    print(text, file=sys.stderr)
 
 
 def _free_gib(directory: Path) -> float:

@@ -75,10 +75,12 @@ class Glance:
         return Group(Text(), *([table] if best else []), *(Text(line, style="dim") for line in self.in_words))
 
     def _trials(self) -> str:
+        if self.progress.in_finals:
+            return f"finals: {self.progress.final_scores} runs scored"
         of = "" if self.progress.planned is None else f" of {self.progress.planned}"
         under_way = Counter(row.status for row in self.rows if row.status in {"training", "waiting", "paused", "trained"})
         parts = [f"{self.progress.over}{of} trials over", *(f"{count} {status}" for status, count in under_way.items())]
-        return ("finals: " if self.progress.in_finals else "") + ", ".join(parts)
+        return ", ".join(parts)
 
 
 class Follower:

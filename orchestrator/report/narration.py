@@ -72,6 +72,12 @@ class Narrator:
         """The search is done with a trial."""
         self.say(f"[cyan]{trial.id}[/cyan] {escape(end)} after step {step}")
 
+    def finalist_scored(self, event: Mapping[str, Any]) -> None:
+        """A finalist, trained under one seed, was scored on held-out prompts."""
+        card = event["scorecard"]
+        number = f"{card['win_rate']:.1f} ({card['low']:.1f}–{card['high']:.1f}) on {card['judged']} held-out prompts"
+        self.say(f"[cyan]{event['trial']}[/cyan] seed {event['seed']}: win rate {number}")
+
     def table(self, rows: Sequence[Row], title: str) -> None:
         """The leaderboard."""
         table = Table(title=title, title_justify="left")

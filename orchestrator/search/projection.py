@@ -13,7 +13,8 @@ from orchestrator.search.plan import SearchPlan
 class Projection:
     """Trials that joined, that are over and that were `planned` (None where that is not known), and what was spent.
 
-    `expected` is the whole search with its finals, at the rate of what is over; None before a trial is.
+    `final_scores` counts what the finals have scored, in which there is one run for each finalist and seed. `expected` is the whole
+    search with its finals, at the rate of what is over; None before a trial is.
     """
 
     joined: int
@@ -21,6 +22,7 @@ class Projection:
     planned: int | None
     in_finals: bool
     spent: Spent
+    final_scores: int = 0
     expected: Spent | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def projected(events: Sequence[Event], planned: int | None, now: float) -> Proje
     spent, in_finals = meter.spent(now), any(event["event"] == "finals" for event in events)
     search = {event["trial"] for event in events if event["event"] == "trial" and "until" not in event}
     over = sum(event["event"] == "end" and event["trial"] in search for event in events)
-    found = Projection(len(search), over, planned, in_finals, spent)
+    found = Projection(len(search), over, planned, in_finals, spent, sum(event["event"] == "held_out" for event in events))
     begun = next((event for event in reversed(events) if event["event"] == "begin"), None)
     if begun is None or in_finals or not over or planned is None:
         return found

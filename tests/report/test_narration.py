@@ -15,6 +15,7 @@ from orchestrator.report import narration
 from orchestrator.report.narration import Narrator, _Stage, narrated, narrator
 from orchestrator.search.leaderboard import Row
 from orchestrator.search.trial import Trial
+from tests.search import events as made
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TRIAL = Trial("001-dpo-abcd", "dpo", {"beta": 0.1}, {"learning_rate": 1e-6})
@@ -81,6 +82,11 @@ def test_a_score_is_told_with_its_interval_and_the_best_so_far_is_marked(screen:
 def test_the_end_of_a_trial_is_told_with_its_reason(screen: io.StringIO) -> None:
     Narrator(screen).trial_ended(TRIAL, "failed: the loss of dpo is nan [/x]", 10)
     assert lines(screen) == ["001-dpo-abcd failed: the loss of dpo is nan [/x] after step 10"]
+
+
+def test_a_finalists_score_names_its_seed(screen: io.StringIO) -> None:
+    Narrator(screen).finalist_scored(made.held_out("001-dpo-abcd", made.verdicts(*[1.0] * 6, *[0.0] * 4), seed=2))
+    assert lines(screen)[0].startswith("001-dpo-abcd seed 2: win rate 60.0 (") and lines(screen)[0].endswith("on 10 held-out prompts")
 
 
 def test_the_table_has_a_line_for_every_trial_and_no_number_for_one_that_was_not_scored(screen: io.StringIO) -> None:
