@@ -202,7 +202,10 @@ def _lasting(content: dict[str, Any]) -> dict[str, Any]:
 def _read_whole(file: Path) -> dict[str, Any]:
     try:
         content = parsed_json(file.read_bytes())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        cure = "bring its path back, or let it be read, then try again"
+        raise ModelError(f"this file of the model cannot be read: {error.strerror}", str(file), cure) from error
+    except ValueError as error:
         raise ModelError(f"this file of the model is not JSON: {error}", str(file), CURE) from error
     if not isinstance(content, dict):
         raise ModelError("this file of the model is no JSON object", str(file), CURE)

@@ -14,7 +14,7 @@ from evals.scorecard import Scorecard
 from orchestrator.cluster.journal import Bell, Journal
 from orchestrator.cluster.proxies import Proxies
 from orchestrator.cluster.scoring import Scored, Scorer
-from orchestrator.errors import BudgetSpentError, DaaError, MachineError
+from orchestrator.errors import BudgetSpentError, DaaError, MachineError, ModelError
 from orchestrator.search.board import Board, Status
 from orchestrator.search.goal import asked
 from orchestrator.search.ledger import answers_of
@@ -25,7 +25,13 @@ from orchestrator.training.records import training_of
 
 
 def explained(error: Exception, model: str, directory: Path) -> DaaError:
-    """What went wrong when a model was evaluated, as a user is told; an error of ours is that already."""
+    """What went wrong when a model was evaluated, as a user is told; an error of ours is that already.
+
+    A checkpoint of the search's own in `directory` that cannot be loaded is no mistake of the user's.
+    """
+    if isinstance(error, ModelError) and Path(model).is_relative_to(directory):
+        cure = "bring the shared path back, then resume: a damaged checkpoint is trained again"
+        return MachineError(f"a checkpoint cannot be loaded: {error.what}", error.where, cure)
     if isinstance(error, DaaError):
         return error
     if isinstance(error, OSError):

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+from ray.exceptions import RayError
+
 from evals.prompts import load_prompts
+from orchestrator.cluster.assessing import explained
 from orchestrator.cluster.journal import Journal
 from orchestrator.cluster.scoring import Scorer
 from orchestrator.cluster.session import find_actor
 from orchestrator.cluster.spending import Purse
-from orchestrator.errors import BudgetSpentError
+from orchestrator.errors import BudgetSpentError, DaaError
 from orchestrator.search.ledger import Event, answers_of, read_ledger
 from orchestrator.settings import EvaluationSettings
 
@@ -41,6 +44,8 @@ class HeldOutScores:
         except BudgetSpentError as error:
             await self._purse.spend_out(error.what)
             return None
+        except (DaaError, RayError, OSError) as error:
+            raise explained(error, model, self._directory) from error
         event = {"trial": finalist, "seed": seed, "run": run, "checkpoint": model, **scored.numbers()}
         scored.save(answers_of(self._directory, {"event": "held_out", **event}))
         await self._journal.write("held_out", **event)

@@ -26,7 +26,7 @@ from orchestrator.settings import ClusterSettings
 HEAD = {HEAD_MARK: 0.001}
 _KNOCK_S = 10.0
 _TOKEN_CURE = "set RAY_AUTH_MODE alike on both sides: `token`, with the head node's ~/.ray/auth_token here too, or `disabled`"
-_QUIET = {
+_ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     # A process for each gang that would tell its workers of a spot notice: they write checkpoints often enough not to ask.
@@ -42,6 +42,8 @@ _QUIET = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_MAX_PENDING_TRIALS_PG": "1",
     "RAY_TRAIN_V2_ENABLED": "1",
+    # Relative paths in the settings count from where the command was given, and not from a directory of Ray Train's.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
 
 
@@ -74,7 +76,7 @@ def joined(address: str, namespace: str, cpus: int, files: Path | None = None) -
 
     A local one keeps its files in `files`, by default where Ray does. Raises ClusterError when the cluster is out of reach.
     """
-    os.environ.update({key: value for key, value in _QUIET.items() if key not in os.environ})
+    set_environment()
     local: dict[str, Any] = {"num_cpus": max(os.cpu_count() or 1, cpus), "include_dashboard": False}
     if files is not None:
         local["_temp_dir"] = str(files)
@@ -94,6 +96,11 @@ def joined(address: str, namespace: str, cpus: int, files: Path | None = None) -
         yield
     finally:
         ray.shutdown()
+
+
+def set_environment() -> None:
+    """Say in this process how Ray is to behave. Processes on a cluster that was there before do not inherit it from the driver."""
+    os.environ.update({key: value for key, value in _ENVIRONMENT.items() if key not in os.environ})
 
 
 def free_places_of_dead(namespace: str) -> None:

@@ -1,5 +1,6 @@
 """Warm worker groups: one long-lived Ray Train run whose workers take one trial after another."""
 
+import gc
 import math
 import os
 import time
@@ -15,7 +16,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.messages import Assignment
-from orchestrator.cluster.session import HEAD, find_actor
+from orchestrator.cluster.session import HEAD, find_actor, set_environment
 from orchestrator.cluster.streaming import streamed_inputs
 from orchestrator.errors import ClusterError, DaaError
 from orchestrator.output import send_output_to
@@ -56,10 +57,16 @@ class GangsActor:
 
 def train_run(gang: Gang, work: Callable[[dict[str, Any]], None], config: dict[str, Any]) -> None:
     """One Ray Train run of `work` on the gang's workers; they are restarted when one dies."""
-    # Relative paths in the settings count from where the command was given, and not from a directory of Ray Train's.
-    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    set_environment()
     from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
     from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2._internal.callbacks import DatasetsCallback
+
+    class Trainer(TorchTrainer):
+        """Without the process that hands out Ray's data sets, of which there are none: one for each gang, and a second of its start."""
+
+        def _create_default_callbacks(self) -> list[Any]:
+            return [each for each in super()._create_default_callbacks() if not isinstance(each, DatasetsCallback)]
 
     class TellLost(UserCallback):
         def after_exception(self, run_context: Any, worker_exceptions: Any) -> None:
@@ -68,7 +75,7 @@ def train_run(gang: Gang, work: Callable[[dict[str, Any]], None], config: dict[s
     cluster = gang.cluster
     uses_gpu = cluster.gpus_per_worker > 0
     resources = {"CPU": cluster.cpus_per_worker} | ({"GPU": cluster.gpus_per_worker} if uses_gpu else {})
-    TorchTrainer(
+    Trainer(
         work,
         train_loop_config=config,
         scaling_config=ScalingConfig(num_workers=cluster.workers, use_gpu=uses_gpu, resources_per_worker=resources),
@@ -115,6 +122,8 @@ def warm_up(directory: str, name: str) -> int:
 
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
     prepare_process()
+    # Half a million objects of modules that stay: each collection of what a trial leaves would look at all of them.
+    gc.freeze()
     return rank
 
 

@@ -45,7 +45,7 @@ def killed(title: str) -> Fault:
 
 
 def frozen(title: str) -> Fault:
-    """One process of a kind stands still for a while, as on a machine that swaps, or whose shared path is slow."""
+    """One process of a kind stands still for a while, as on a machine that swaps."""
 
     def strike(ground: Ground) -> str | None:
         victims = ground.processes(title)
@@ -126,6 +126,14 @@ def path_gone(ground: Ground) -> str | None:
     return f"the directory for {ground.lasts_s:g} s"
 
 
+def path_slow(ground: Ground) -> str | None:
+    """For a while each write that must reach the disk, each new name and each new directory takes seconds."""
+    ground.slow.touch()
+    time.sleep(ground.lasts_s)
+    ground.slow.unlink()
+    return f"the disk for {ground.lasts_s:g} s"
+
+
 def ledger_cut(ground: Ground) -> str | None:
     """The machine loses its power while the ledger's last line is written."""
     with _down(ground):
@@ -186,6 +194,7 @@ FAULTS: Mapping[str, Fault] = {
     "ledger frozen": frozen("ray::LedgerActor"),
     "disk full": Fault(disk_full, may_end=True),
     "path gone": Fault(path_gone, may_end=True),
+    "path slow": Fault(path_slow),
     "ledger cut": Fault(ledger_cut),
     "checkpoint cut": Fault(checkpoint_cut),
     "cache cut": Fault(cache_cut),

@@ -21,6 +21,8 @@ from tests.evals.fake_server import Answer, FakeServer, completion
 # Ray Train's own watchers ask the dashboard whether what they watch over is still there.
 HEAD = {"num_cpus": 2, "include_dashboard": True}
 _MARK = "DAA_CHAOS_MARK"
+_SLOW = "DAA_CHAOS_SLOW"
+_SLOWLY = Path(__file__).parent / "slow"
 
 
 @dataclass
@@ -42,9 +44,16 @@ class Ground:
         """Start both nodes, whose processes inherit the mark, and the search."""
         os.environ[_MARK] = self.mark
         os.environ["OPENAI_API_KEY"] = "none"
+        os.environ[_SLOW] = str(self.slow)
+        os.environ["PYTHONPATH"] = str(_SLOWLY)
         self.begin_judge()
         self.begin_cluster()
         self.search = self.command("search", str(self.settings), "--dir", str(self.directory))
+
+    @property
+    def slow(self) -> Path:
+        """While this file is there, the disk is slow."""
+        return self.directory.with_suffix(".slow")
 
     def begin_judge(self) -> None:
         """The judge's server, on the port that settings name; its verdict is a matter of the question alone, unless it is in a mood."""
@@ -79,7 +88,8 @@ class Ground:
         self.search.process.kill()
         self.cluster.shutdown()
         self.end_judge()
-        os.environ.pop("RAY_ADDRESS", None)
+        for name in ("RAY_ADDRESS", "PYTHONPATH", _SLOW):
+            os.environ.pop(name, None)
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:

@@ -14,11 +14,11 @@ from evals.guards import Finding
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt, Message, PromptSet
 from evals.scorecard import Measurement, score
-from orchestrator.cluster.assessing import Assessor
+from orchestrator.cluster.assessing import Assessor, explained
 from orchestrator.cluster.journal import Bell, Journal
 from orchestrator.cluster.proxies import Proxies
 from orchestrator.cluster.scoring import Answered, Scored
-from orchestrator.errors import BudgetSpentError, JudgeUnavailableError
+from orchestrator.errors import BudgetSpentError, JudgeUnavailableError, MachineError, ModelError
 from orchestrator.search.board import Board, Status
 from orchestrator.search.plan import SearchPlan
 from orchestrator.search.racing import rungs
@@ -349,3 +349,12 @@ def test_a_session_after_this_one_goes_on_at_the_rung_that_it_finds(tmp_path: Pa
         assert task.done()
 
     asyncio.run(story())
+
+
+def test_a_checkpoint_of_the_search_that_cannot_be_loaded_is_no_mistake_of_the_user_and_can_be_got_past(tmp_path: Path) -> None:
+    refused = ModelError("this file of the model cannot be read: Not a directory", "config.json", "another one")
+    told = explained(refused, str(tmp_path / "checkpoints" / "001" / "step-000010"), tmp_path)
+    assert isinstance(told, MachineError)
+    assert "cannot be read: Not a directory" in told.what
+    assert "then resume" in told.cure
+    assert explained(refused, "/models/base", tmp_path) is refused

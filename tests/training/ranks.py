@@ -1,5 +1,6 @@
 """Processes that form a gloo group. Two are kept from call to call: importing DeepSpeed takes them longer than most of their work."""
 
+import gc
 import os
 import pickle
 import socket
@@ -10,6 +11,8 @@ from typing import Any, cast
 
 import torch
 import torch.multiprocessing
+
+from orchestrator.training.deepspeed_engine import prepare_process
 
 KEPT_SIZE = 2
 _GRACE_S = 2.0
@@ -85,6 +88,8 @@ def _reply(connection: Any) -> str | None:
 def _serve(rank: int, world_size: int, port: int, connection: "Connection[Any, Any]") -> None:
     """Work until the process that asks is gone."""
     _join(rank, world_size, port)
+    prepare_process()
+    gc.freeze()
     while True:
         try:
             work, argument = pickle.loads(connection.recv_bytes())
@@ -100,6 +105,8 @@ def _serve(rank: int, world_size: int, port: int, connection: "Connection[Any, A
 
 def _run_once(rank: int, world_size: int, port: int, payload: bytes) -> None:
     _join(rank, world_size, port)
+    prepare_process()
+    gc.freeze()
     work, argument = pickle.loads(payload)
     work(rank, argument)
 
