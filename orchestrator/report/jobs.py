@@ -64,9 +64,11 @@ def progress_told(found: Progress) -> Iterator[str]:
     by_state = ", ".join(f"{count} {state}" for state, count in sorted(found.trials.items()))
     of = "" if found.wanted is None else f" of {found.wanted}"
     yield f"{found.name} in {found.directory}: {joined}{of} trials" + (f" ({by_state})" if by_state else "")
-    if found.in_finals:
-        yield "the finals have begun"
-    if found.best is None:
+    yield found.phase
+    if (first := found.winner) is not None:
+        number = f"{first['win_rate']:.1f} ({first['low']:.1f}–{first['high']:.1f}) on {first['prompts']} held-out prompts"
+        yield f"winner: {first['trial']}, win rate {number}, {words.hyperparameters(first['hyperparameters'])}"
+    elif found.best is None:
         yield "best so far: nothing is scored yet"
     else:
         best = found.best

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,25 @@ from orchestrator.search.board import Board
 from orchestrator.search.budget import Meter, Spent
 from orchestrator.search.goal import Goal
 from orchestrator.search.leaderboard import Row, leaderboard, winner
-from orchestrator.search.ledger import Event, read_ledger, within_finals
+from orchestrator.search.ledger import Event, read_ledger
+from orchestrator.search.phase import FINISHED, phase_of
+from orchestrator.search.verdict import answer
 
 
 @dataclass(frozen=True)
 class Progress:
     """`trials` counts them by where they stand, of `wanted`; `last` is the time of the last event in seconds since 1970.
 
-    `wanted` and `last` are None where they are not known, and `best` before anything is scored.
+    `wanted` and `last` are None where they are not known, `best` before anything is scored, and `winner` before the finals are over.
     """
 
     name: str
     directory: str
     wanted: int | None
     trials: dict[str, int]
-    in_finals: bool
+    phase: str
     best: Row | None
+    winner: dict[str, Any] | None
     spent: Spent
     last: float | None
 
@@ -49,21 +52,23 @@ def progress_in(directory: Path) -> Progress:
     if not ledger.is_file():
         raise UserError("there is no search: no ledger.jsonl", str(directory), "give the directory of a search, or the name of a job")
     settings = _settings(directory / "settings.json")
-    wanted = settings.get("search", {}).get("trials")
-    return progress(read_ledger(ledger), settings.get("name", directory.name), str(directory), wanted)
+    return progress(read_ledger(ledger), str(directory), {"name": directory.name, **settings})
 
 
-def progress(events: Sequence[Event], name: str, directory: str, wanted: int | None) -> Progress:
+def progress(events: Sequence[Event], directory: str, settings: Mapping[str, Any]) -> Progress:
     """The same of a ledger's events."""
+    phase = phase_of(events, settings)
+    found = answer(events, Goal()) if phase == FINISHED else None
     records = Board.rebuilt(events, max_attempts=1).records.values()
     last = events[-1]["time"] if events else None
     return Progress(
-        name=name,
+        name=settings["name"],
         directory=directory,
-        wanted=wanted,
+        wanted=settings.get("search", {}).get("trials"),
         trials=dict(Counter(str(record.status) for record in records if record.until is None)),
-        in_finals=within_finals(events),
+        phase=phase,
         best=winner(leaderboard(events, Goal())),
+        winner=vars(found.best) if found is not None and found.is_fresh else None,
         spent=Meter(events).spent(last or 0.0),
         last=last,
     )

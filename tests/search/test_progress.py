@@ -9,11 +9,12 @@ from orchestrator.errors import UserError
 from orchestrator.report.jobs import progress_told
 from orchestrator.search.progress import Progress, progress, progress_in
 from orchestrator.search.trial import Trial
+from tests.report.searched import BEST, searched
 from tests.search.events import attempted, began, ended, joined, scored
 
 
 def test_nothing_measured_is_nothing_known() -> None:
-    found = progress([], "mine", "/runs/mine", wanted=None)
+    found = progress([], "/runs/mine", {"name": "mine"})
     assert (found.best, found.last, found.trials) == (None, None, {})
     assert "nothing is scored yet" in "\n".join(progress_told(found))
 
@@ -35,11 +36,22 @@ def test_trials_are_counted_by_where_they_stand_and_the_best_comes_with_its_inte
     strong, final = (Trial(name, "simpo", {"beta": 2.5}, {}) for name in ("001-simpo", "001-simpo+seed-1"))
     events = [began(), *(joined(trial) for trial in (weak, strong, fresh)), attempted(weak.id), attempted(strong.id)]
     events += [scored(weak.id, 10, 51.0), ended(weak.id, "stopped"), scored(strong.id, 10, 64.0, time=40.0)]
-    found = progress([*events, joined(final, until=40, seed_of=strong.id)], "mine", "/runs/mine", wanted=5)
+    found = progress([*events, joined(final, until=40, seed_of=strong.id)], "/runs/mine", {"name": "mine", "search": {"trials": 5}})
     assert found.trials == {"stopped": 1, "training": 1, "waiting": 1}, "runs of the finals are no trials"
     assert found.best is not None
     assert (found.best.trial, found.best.low, found.best.high) == (strong.id, 59.0, 69.0)
     assert Progress.from_dict(json.loads(json.dumps(found.as_dict()))) == found
     told = "\n".join(progress_told(found))
     assert "3 of 5 trials (1 stopped, 1 training, 1 waiting)" in told
+    assert told.splitlines()[1] == "searching"
     assert f"best so far: {strong.id}, win rate 64.0 (59.0–69.0) on 102 prompts, beta=2.5" in told
+
+
+def test_a_search_that_is_over_says_so_and_names_the_winner_of_its_finals(tmp_path: Path) -> None:
+    found = progress_in(searched(tmp_path))
+    assert found.phase == "finished"
+    assert found.winner is not None and found.winner["trial"] == BEST
+    assert Progress.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+    told = "\n".join(progress_told(found))
+    assert f"winner: {BEST}, win rate" in told and "held-out prompts" in told
+    assert "best so far" not in told

@@ -12,7 +12,7 @@ from tests.training.ranks import on_ranks
 from tests.training.runs import FAST, LEARNING, metrics, tiny_run, train_all
 
 pytestmark = pytest.mark.cluster
-# RLOO's loss is a policy gradient's: it starts at 0 and takes longer to go below it; β-DPO leaves out pairs, others at each step.
+# RLOO's loss is a policy gradient's: it starts at 0 and takes longer to go below it. β-DPO's beta is another for each batch.
 STEPS = {"rloo": 12, "beta_dpo": 8}
 
 
