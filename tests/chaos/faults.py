@@ -128,10 +128,14 @@ def path_gone(ground: Ground) -> str | None:
 
 def path_slow(ground: Ground) -> str | None:
     """For a while each write that must reach the disk, each new name and each new directory takes seconds."""
-    ground.slow.touch()
-    time.sleep(ground.lasts_s)
-    ground.slow.unlink()
+    ground.felt_inside("slow")
     return f"the disk for {ground.lasts_s:g} s"
+
+
+def clock_jumps(ground: Ground) -> str | None:
+    """The clock is set a day ahead, and back again."""
+    ground.felt_inside("clock")
+    return f"a day ahead for {ground.lasts_s:g} s"
 
 
 def ledger_cut(ground: Ground) -> str | None:
@@ -195,6 +199,7 @@ FAULTS: Mapping[str, Fault] = {
     "disk full": Fault(disk_full, may_end=True),
     "path gone": Fault(path_gone, may_end=True),
     "path slow": Fault(path_slow),
+    "clock jumps": Fault(clock_jumps),
     "ledger cut": Fault(ledger_cut),
     "checkpoint cut": Fault(checkpoint_cut),
     "cache cut": Fault(cache_cut),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,8 +22,8 @@ from tests.evals.fake_server import Answer, FakeServer, completion
 # Ray Train's own watchers ask the dashboard whether what they watch over is still there.
 HEAD = {"num_cpus": 2, "include_dashboard": True}
 _MARK = "DAA_CHAOS_MARK"
-_SLOW = "DAA_CHAOS_SLOW"
-_SLOWLY = Path(__file__).parent / "slow"
+_GROUND = "DAA_CHAOS_GROUND"
+_INSIDE = Path(__file__).parent / "inside"
 
 
 @dataclass
@@ -44,16 +45,18 @@ class Ground:
         """Start both nodes, whose processes inherit the mark, and the search."""
         os.environ[_MARK] = self.mark
         os.environ["OPENAI_API_KEY"] = "none"
-        os.environ[_SLOW] = str(self.slow)
-        os.environ["PYTHONPATH"] = str(_SLOWLY)
+        os.environ[_GROUND] = str(self.directory)
+        os.environ["PYTHONPATH"] = str(_INSIDE)
         self.begin_judge()
         self.begin_cluster()
         self.search = self.command("search", str(self.settings), "--dir", str(self.directory))
 
-    @property
-    def slow(self) -> Path:
-        """While this file is there, the disk is slow."""
-        return self.directory.with_suffix(".slow")
+    def felt_inside(self, what: str) -> None:
+        """For a while every process of the search feels it: the disk is `slow`, the `clock` wrong."""
+        flag = self.directory.with_suffix(f".{what}")
+        flag.touch()
+        time.sleep(self.lasts_s)
+        flag.unlink()
 
     def begin_judge(self) -> None:
         """The judge's server, on the port that settings name; its verdict is a matter of the question alone, unless it is in a mood."""
@@ -88,7 +91,7 @@ class Ground:
         self.search.process.kill()
         self.cluster.shutdown()
         self.end_judge()
-        for name in ("RAY_ADDRESS", "PYTHONPATH", _SLOW):
+        for name in ("RAY_ADDRESS", "PYTHONPATH", _GROUND):
             os.environ.pop(name, None)
 
     def _is_ours(self, process: psutil.Process) -> bool:
