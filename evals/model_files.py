@@ -204,7 +204,7 @@ def _read_whole(file: Path) -> dict[str, Any]:
         content = parsed_json(file.read_bytes())
     except OSError as error:
         cure = "bring its path back, or let it be read, then try again"
-        raise ModelError(f"this file of the model cannot be read: {error.strerror}", str(file), cure) from error
+        raise ModelError(f"this file of the model cannot be read: {error.strerror or error}", str(file), cure) from error
     except ValueError as error:
         raise ModelError(f"this file of the model is not JSON: {error}", str(file), CURE) from error
     if not isinstance(content, dict):

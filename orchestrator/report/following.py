@@ -76,7 +76,8 @@ class Glance:
 
     def _trials(self) -> str:
         if self.progress.in_finals:
-            return f"finals: {self.progress.final_scores} runs scored"
+            scores = self.progress.final_scores
+            return f"finals: {scores} run{'s' if scores != 1 else ''} scored"
         of = "" if self.progress.planned is None else f" of {self.progress.planned}"
         under_way = Counter(row.status for row in self.rows if row.status in {"training", "waiting", "paused", "trained"})
         parts = [f"{self.progress.over}{of} trials over", *(f"{count} {status}" for status, count in under_way.items())]

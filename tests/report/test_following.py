@@ -57,7 +57,7 @@ def test_the_best_the_trials_under_way_the_spending_and_the_projection_are_shown
 
 def test_in_the_finals_their_scores_are_counted(tmp_path: Path) -> None:
     finals = [{"event": "finals", "time": 2.0}, made.held_out(FIRST.id, made.verdicts(*[1.0] * 6, *[0.0] * 4))]
-    assert "finals: 1 runs scored" in shown(Follower(write(tmp_path, [*EVENTS, *finals]), 4))
+    assert "finals: 1 run scored" in shown(Follower(write(tmp_path, [*EVENTS, *finals]), 4))
 
 
 def test_each_event_is_read_once_half_a_line_is_waited_for_and_verdicts_are_not_kept(tmp_path: Path) -> None:
