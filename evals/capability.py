@@ -91,7 +91,11 @@ class CapabilitySuite:
 
     @property
     def _manager(self) -> Any:
-        return _task_manager(self.task_files)
+        if self.task_files is not None:
+            own = _task_manager(self.task_files, with_defaults=False)
+            if set(self.tasks) <= set(own.all_tasks):
+                return own
+        return _task_manager(self.task_files, with_defaults=True)
 
 
 def losses(scores: Sequence[BenchmarkScore], first: Sequence[BenchmarkScore]) -> list[Finding]:
@@ -107,12 +111,12 @@ def losses(scores: Sequence[BenchmarkScore], first: Sequence[BenchmarkScore]) ->
 
 
 @cache
-def _task_manager(task_files: Path | None) -> Any:
-    """The harness's index of tasks, which takes seconds to make."""
+def _task_manager(task_files: Path | None, with_defaults: bool) -> Any:
+    """An index of tasks. That of the harness's own ones takes many seconds to make."""
     _harness()
     from lm_eval.tasks import TaskManager
 
-    return TaskManager(include_path=None if task_files is None else str(task_files))
+    return TaskManager(include_path=None if task_files is None else str(task_files), include_defaults=with_defaults)
 
 
 def _harness() -> str:
