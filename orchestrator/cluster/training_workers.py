@@ -59,14 +59,9 @@ def train_run(gang: Gang, work: Callable[[dict[str, Any]], None], config: dict[s
     """One Ray Train run of `work` on the gang's workers; they are restarted when one dies."""
     set_environment()
     from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
-    from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.train.v2._internal.callbacks import DatasetsCallback
+    from ray.train.torch import TorchConfig
 
-    class Trainer(TorchTrainer):
-        """Without the process that hands out Ray's data sets, of which there are none: one for each gang, and a second of its start."""
-
-        def _create_default_callbacks(self) -> list[Any]:
-            return [each for each in super()._create_default_callbacks() if not isinstance(each, DatasetsCallback)]
+    from orchestrator.cluster.gang_trainer import GangTrainer
 
     class TellLost(UserCallback):
         def after_exception(self, run_context: Any, worker_exceptions: Any) -> None:
@@ -75,7 +70,7 @@ def train_run(gang: Gang, work: Callable[[dict[str, Any]], None], config: dict[s
     cluster = gang.cluster
     uses_gpu = cluster.gpus_per_worker > 0
     resources = {"CPU": cluster.cpus_per_worker} | ({"GPU": cluster.gpus_per_worker} if uses_gpu else {})
-    Trainer(
+    GangTrainer(
         work,
         train_loop_config=config,
         scaling_config=ScalingConfig(num_workers=cluster.workers, use_gpu=uses_gpu, resources_per_worker=resources),

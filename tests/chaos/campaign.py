@@ -21,9 +21,8 @@ from tests.cluster.small_search import read_events, wait_until, write_small_sear
 
 _QUIET_S = 400  # A search that writes nothing for so long has not recovered.
 _WHOLE_S = 3600
-# Idle workers, the agents of nodes, and what Ray Train leaves: one coordinator in a cluster, for as long as that lives, and the watchers
-# over controllers that were killed, which remove their placement groups and then fail to end themselves.
-_RAYS_OWN = ("IDLE", "Agent", "_AutoscalingCoordinatorActor", "PlacementGroupCleaner")
+# Idle workers, the agents of nodes, and one coordinator in a cluster, which Ray Train leaves for as long as that lives.
+_RAYS_OWN = ("IDLE", "Agent", "_AutoscalingCoordinatorActor")
 # What a search gets on by; that it began again, and hands trials out, is not yet a recovery.
 _PROGRESS = {"baseline", "checkpoint", "score", "end", "trained"}
 

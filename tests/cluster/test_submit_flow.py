@@ -37,6 +37,12 @@ def jobs_of(project: Path, address: str) -> list[dict[str, Any]]:
     return json.loads(daa(project, "status", "--address", address, "--json").stdout)
 
 
+def running(*kinds: str) -> list[str]:
+    """Processes of Ray with one of these in their titles."""
+    titles = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+    return [title for title in titles if title.startswith("ray::") and any(kind in title for kind in kinds)]
+
+
 def test_data_that_are_refused_on_the_cluster_end_the_command_as_they_do_here(head: str, project: Path, tmp_path: Path) -> None:
     train = project / "train.jsonl"
     train.write_text('{"unknown": 1}\n')
@@ -62,9 +68,8 @@ def test_a_search_that_is_stopped_frees_everything_and_goes_on_from_a_whole_ledg
     settings.write_text(settings.read_text().replace("steps = 8", "steps = 200").replace("trials = 2", "trials = 3"))
     watched = started_daa(project, "submit", "settings.toml", "--dir", str(directory), "--address", head)
     wait_until(lambda: any(event["event"] == "score" for event in read_events(directory)), 400, "a score")
-    titles = [" ".join(process.info["cmdline"]) for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"]]
-    assert any("ray::RayTrainWorker" in title for title in titles)
-    assert not any(needless in title for title in titles for needless in ("PreemptionWatcher", "DatasetManager"))
+    assert running("RayTrainWorker")
+    assert not running("PreemptionWatcher", "DatasetManager"), "a gang has no more processes than it needs"
     watched.send_signal(signal.SIGINT)
     assert watched.wait(60) == 130
     said = watched.stderr.read() if watched.stderr else ""
@@ -82,6 +87,7 @@ def test_a_search_that_is_stopped_frees_everything_and_goes_on_from_a_whole_ledg
     stopped = daa(project, "stop", job["name"], "--address", head)
     assert stopped.returncode == 0, stopped.stderr
     assert "nothing of it is left on the cluster" in stopped.stderr
+    wait_until(lambda: not running("TrainController", "PlacementGroupCleaner"), 60, "who watched over the workers is gone, too")
     assert (directory / "ledger.jsonl").read_bytes().endswith(b"\n")
     assert (directory / "leaderboard.json").is_file(), "the driver writes its reports before it leaves"
     scored = [event["trial"] for event in read_events(directory) if event["event"] == "score"]
