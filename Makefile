@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 # A search starts some twenty processes. Where Python may not keep its bytecode, each compiles Ray, vLLM and DeepSpeed for itself.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test chaos check docs install gpu-lock audit licences
+.PHONY: demo test chaos chaos-short check docs install gpu-lock audit licences
 
 demo: install
 	$(BIN)/daa demo $(ARGS)
@@ -20,6 +20,10 @@ test: install
 chaos: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 0 -m faults
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos $(ARGS)
+
+# A few of the random ones.
+chaos-short: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos --faults 4 --trials 24 --steps 60 --lasts 3
 
 check: install
 	$(BIN)/ruff check .

@@ -15,9 +15,9 @@ def main() -> int:
     """Returns 0 when both ledgers tell the same and nothing is left behind."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=50)
-    parser.add_argument("--trials", type=int, default=24)
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--lasts", type=float, default=60.0, help="seconds that a fault lasts which passes by itself")
+    parser.add_argument("--trials", type=int, default=110, help="enough for the search to last as long as the faults")
+    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--lasts", type=float, default=5.0, help="seconds that a fault lasts which passes by itself")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="daa-chaos-"))
@@ -36,6 +36,8 @@ def main() -> int:
     enough = len(struck.struck) >= asked.faults
     told = "the same" if same else "different things"
     print(f"{len(struck.struck)} faults; the ledgers tell {told}; left behind: {calm.left or struck.left or 'nothing'}")
+    if not enough:
+        print(f"the search was over before the other faults: give it more than {asked.trials} --trials")
     return 0 if same and enough and not struck.left else 1
 
 
