@@ -2,13 +2,18 @@
 
 import subprocess
 import sys
+import time
+from typing import Any
 
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from ray.exceptions import RayActorError
 from ray.util.placement_group import placement_group, placement_group_table
 
+from orchestrator.cluster.gang_trainer import Cleaner
 from orchestrator.cluster.session import free_places_of_dead
+from tests.cluster.small_search import wait_until
 
 # A detached group outlives its job, as does one that is made in the moment in which the job ends.
 DRIVER = """
@@ -32,6 +37,37 @@ def test_places_of_dead_drivers_of_the_same_run_are_freed() -> None:
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+@pytest.mark.cluster
+def test_who_watches_over_a_gang_frees_its_places_and_ends_with_it_without_a_dashboard() -> None:
+    @ray.remote(num_cpus=0)
+    class Controller:
+        """Lives until it is killed."""
+
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        controller: Any = Controller.remote()
+        ray.get(controller.__ray_ready__.remote())
+        cleaner: Any = ray.remote(num_cpus=0)(Cleaner).options(lifetime="detached").remote(controller._actor_id.hex(), 0.2, 5.0, 5.0)
+        group = placement_group([{"CPU": 1}], name="gang")
+        group.wait(60)
+        ray.get([cleaner.start_monitoring.remote(), cleaner.register_placement_group.remote(group)])
+        time.sleep(1)
+        assert _held() == {"gang"}
+        ray.kill(controller)
+        wait_until(lambda: not _held(), 30, "its places are free")
+        wait_until(lambda: _is_dead(cleaner), 30, "who watched over it is gone")
+    finally:
+        ray.shutdown()
+
+
+def _is_dead(actor: Any) -> bool:
+    try:
+        ray.get(actor.__ray_ready__.remote(), timeout=5)
+    except RayActorError:
+        return True
+    return False
 
 
 def _held() -> set[str]:
