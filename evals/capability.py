@@ -93,7 +93,8 @@ class CapabilitySuite:
     def _manager(self) -> Any:
         if self.task_files is not None:
             own = _task_manager(self.task_files, with_defaults=False)
-            if set(self.tasks) <= set(own.all_tasks):
+            # A group of one's own may name tasks of the harness.
+            if set(self.tasks) <= set(own.all_subtasks):
                 return own
         return _task_manager(self.task_files, with_defaults=True)
 

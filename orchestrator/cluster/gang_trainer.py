@@ -15,10 +15,8 @@ class GangTrainer(TorchTrainer):
     """Starts no process that hands out Ray's data sets, of which there are none, and one that frees dead workers' places and then ends."""
 
     def _create_default_callbacks(self) -> list[Any]:
-        return [_Cleaning() if isinstance(each, PlacementGroupCleanerCallback) else each for each in self._of_use()]
-
-    def _of_use(self) -> list[Any]:
-        return [each for each in super()._create_default_callbacks() if not isinstance(each, DatasetsCallback)]
+        callbacks = [each for each in super()._create_default_callbacks() if not isinstance(each, DatasetsCallback)]
+        return [_Cleaning() if isinstance(each, PlacementGroupCleanerCallback) else each for each in callbacks]
 
 
 class Cleaner(PlacementGroupCleaner):

@@ -105,7 +105,7 @@ def _run(settings: Settings, directory: Path) -> Outcome:
     check_installed(settings.search)
     check_trackers(settings.search.trackers)
     _claim(directory)
-    with narrated(directory / "logs" / "driver.log", directory) as story:
+    with narrated(directory / "logs" / "driver.log", is_search=True) as story:
         _announce(settings, story)
         story.say_path("everything goes to", directory)
         story.say_path("the libraries' own output goes to", directory / "logs")

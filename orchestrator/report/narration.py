@@ -144,20 +144,21 @@ def narrator() -> Narrator:
 
 
 @contextmanager
-def narrated(log: Path, search: Path | None = None) -> Iterator[Narrator]:
+def narrated(log: Path, is_search: bool = False) -> Iterator[Narrator]:
     """A new narrator that has the screen to itself; everything else this process prints goes to `log`.
 
-    Left by Ctrl-C, it says how to go on: with the `search` in this directory, once that has begun, or by the same command.
+    Left by Ctrl-C, it says how to go on in the directory above that of the log: by resuming a search that has begun, or the same command.
     """
+    directory = log.parents[1]
     with screen_kept_from(log) as screen:
         story = _Stage.narrator = Narrator(screen)
         try:
             yield story
         except KeyboardInterrupt:
-            if search is not None and (search / "settings.json").is_file():
-                story.say_path("stopped, and nothing that was measured is lost. To go on: daa search --resume", search)
+            if is_search and (directory / "settings.json").is_file():
+                story.say_path("stopped, and nothing that was measured is lost. To go on: daa search --resume", directory)
             else:
-                story.say("stopped; the same command goes on from here")
+                story.say_path("stopped. What it goes on with: the same command and --dir", directory)
             raise
         finally:
             _Stage.narrator = None

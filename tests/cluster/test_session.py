@@ -1,4 +1,4 @@
-"""A run that joins a cluster again frees what its dead drivers held there, and nothing else."""
+"""What dead drivers and dead controllers of a run held on a cluster is freed, and nothing else."""
 
 import subprocess
 import sys

@@ -87,7 +87,7 @@ def test_a_search_that_is_stopped_frees_everything_and_goes_on_from_a_whole_ledg
     stopped = daa(project, "stop", job["name"], "--address", head)
     assert stopped.returncode == 0, stopped.stderr
     assert "nothing of it is left on the cluster" in stopped.stderr
-    wait_until(lambda: not running("TrainController", "PlacementGroupCleaner"), 60, "who watched over the workers is gone, too")
+    wait_until(lambda: not running("TrainController", "Cleaner"), 60, "who watched over the workers is gone, too")
     assert (directory / "ledger.jsonl").read_bytes().endswith(b"\n")
     assert (directory / "leaderboard.json").is_file(), "the driver writes its reports before it leaves"
     scored = [event["trial"] for event in read_events(directory) if event["event"] == "score"]

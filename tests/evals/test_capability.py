@@ -107,6 +107,13 @@ def test_what_can_be_known_before_a_model_is_asked_is_refused_before(tasks: Path
             CapabilitySuite((task,), 2, directory).check()
 
 
+def test_a_group_of_ones_own_may_name_tasks_of_the_harness(tmp_path: Path) -> None:
+    (tmp_path / "suite.yaml").write_text("group: suite\ntask:\n  - gsm8k\n")
+    # Its data are on the hub, and named as what is missing.
+    with pytest.raises(UserError, match="cannot be loaded"):
+        CapabilitySuite(("suite",), 2, tmp_path).check()
+
+
 def test_a_harness_that_is_not_installed_is_named_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(name: str) -> str:
         raise PackageNotFoundError(name)

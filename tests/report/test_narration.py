@@ -126,14 +126,14 @@ def test_the_screen_is_given_back_when_the_story_ends_badly(tmp_path: Path) -> N
 
 
 def test_left_by_ctrl_c_the_story_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, screen: io.StringIO) -> None:
-    assert tell_loudly(tmp_path, "interrupted").stdout.endswith("stopped; the same command goes on from here\n")
+    assert tell_loudly(tmp_path, "interrupted").stdout.endswith(f"the same command and --dir {tmp_path}\n")
     monkeypatch.setattr(narration, "screen_kept_from", lambda log: nullcontext(screen))
     for begun in (False, True):
         if begun:
             (tmp_path / "settings.json").touch()
-        with pytest.raises(KeyboardInterrupt), narrated(tmp_path / "driver.log", tmp_path):
+        with pytest.raises(KeyboardInterrupt), narrated(tmp_path / "logs" / "driver.log", is_search=True):
             raise KeyboardInterrupt
-    assert lines(screen)[0] == "stopped; the same command goes on from here"
+    assert lines(screen)[0].endswith(f"the same command and --dir {tmp_path}")
     assert lines(screen)[1].endswith(f"To go on: daa search --resume {tmp_path}")
 
 

@@ -88,8 +88,6 @@ def _reply(connection: Any) -> str | None:
 def _serve(rank: int, world_size: int, port: int, connection: "Connection[Any, Any]") -> None:
     """Work until the process that asks is gone."""
     _join(rank, world_size, port)
-    prepare_process()
-    gc.freeze()
     while True:
         try:
             work, argument = pickle.loads(connection.recv_bytes())
@@ -105,14 +103,12 @@ def _serve(rank: int, world_size: int, port: int, connection: "Connection[Any, A
 
 def _run_once(rank: int, world_size: int, port: int, payload: bytes) -> None:
     _join(rank, world_size, port)
-    prepare_process()
-    gc.freeze()
     work, argument = pickle.loads(payload)
     work(rank, argument)
 
 
 def _join(rank: int, world_size: int, port: int) -> None:
-    """What a launcher tells a rank."""
+    """What a launcher tells a rank, and what a worker does before its first trial."""
     os.environ.update(
         RANK=str(rank),
         LOCAL_RANK=str(rank),
@@ -122,6 +118,8 @@ def _join(rank: int, world_size: int, port: int) -> None:
         OMP_NUM_THREADS="1",
     )
     torch.set_num_threads(1)
+    prepare_process()
+    gc.freeze()
 
 
 def _free_port() -> int:
