@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.estimates.ranges import Range
 from orchestrator.search.budget import Meter
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import Event, trials_of_search
 
 EVENT = "estimate"
 
@@ -33,8 +33,8 @@ def checked(events: Sequence[Event]) -> list[Checked]:
     if told is None:
         return []
     spent = Meter(events).spent(events[-1]["time"])
-    in_finals = {event["trial"] for event in events if event["event"] == "trial" and "until" in event}
-    trained = {(event["trial"], event["step"]) for event in events if event["event"] == "checkpoint" and event["trial"] not in in_finals}
+    search = trials_of_search(events)
+    trained = {(event["trial"], event["step"]) for event in events if event["event"] == "checkpoint" and event["trial"] in search}
     real = {
         "checkpoints": ("checkpoints trained", "", float(len(trained))),
         "judgments": ("judgments", "", float(spent.judgments)),

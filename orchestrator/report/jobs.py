@@ -66,7 +66,7 @@ def progress_told(found: Progress) -> Iterator[str]:
     yield f"{found.name} in {found.directory}: {joined}{of} trials" + (f" ({by_state})" if by_state else "")
     yield found.phase
     if (first := found.winner) is not None:
-        number = f"{first['win_rate']:.1f} ({first['low']:.1f}–{first['high']:.1f}) on {first['prompts']} held-out prompts"
+        number = f"{words.with_interval(first)} on {first['prompts']} held-out prompts"
         yield f"winner: {first['trial']}, win rate {number}, {words.hyperparameters(first['hyperparameters'])}"
     elif found.best is None:
         yield "best so far: nothing is scored yet"

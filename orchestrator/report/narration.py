@@ -60,7 +60,7 @@ class Narrator:
         rank = (result["prompts"], result["win_rate"])
         best = "  [green]best[/green]" if rank > self._best else ""
         self._best = max(self._best, rank)
-        number = f"{result['win_rate']:.1f} ({result['low']:.1f}–{result['high']:.1f}) on {result['prompts']} prompts"
+        number = f"{words.with_interval(result)} on {result['prompts']} prompts"
         where = f"checkpoint {result['checkpoint']}/{result['checkpoints']}, step {result['step']}"
         self.say(f"[cyan]{trial.id}[/cyan] {where}: win rate {number}{best}")
         trouble = (trial.id, result.get("health", ""))
@@ -75,7 +75,7 @@ class Narrator:
     def finalist_scored(self, event: Mapping[str, Any]) -> None:
         """A finalist, trained under one seed, was scored on held-out prompts."""
         card = event["scorecard"]
-        number = f"{card['win_rate']:.1f} ({card['low']:.1f}–{card['high']:.1f}) on {card['judged']} held-out prompts"
+        number = f"{words.with_interval(card)} on {card['judged']} held-out prompts"
         self.say(f"[cyan]{event['trial']}[/cyan] seed {event['seed']}: win rate {number}")
 
     def table(self, rows: Sequence[Row], title: str) -> None:

@@ -22,7 +22,12 @@ def win_rate(row: Row) -> str:
     """A win rate with its 95 % interval."""
     if row.win_rate is None or row.low is None or row.high is None:
         return "not scored"
-    return f"{row.win_rate:.1f} ({row.low:.1f}–{row.high:.1f})"
+    return with_interval(vars(row))
+
+
+def with_interval(found: Mapping[str, Any]) -> str:
+    """The `win_rate` of a scorecard or the like, with its interval."""
+    return f"{found['win_rate']:.1f} ({found['low']:.1f}–{found['high']:.1f})"
 
 
 def hyperparameters(values: Mapping[str, Any]) -> str:

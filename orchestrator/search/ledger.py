@@ -95,6 +95,11 @@ def within_finals(events: Sequence[Event]) -> bool:
     return any(event["event"] == "finals" for event in since_begin(events))
 
 
+def trials_of_search(events: Sequence[Event]) -> set[str]:
+    """The trials that were proposed. Runs of the finals, which train to a given step, are none."""
+    return {event["trial"] for event in events if event["event"] == "trial" and "until" not in event}
+
+
 def since_begin(events: Sequence[Event]) -> Sequence[Event]:
     """The events of the latest session, a start of the search."""
     begun = [number for number, event in enumerate(events) if event["event"] == "begin"]

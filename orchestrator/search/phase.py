@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.search.goal import Goal
-from orchestrator.search.ledger import Event, since_begin
+from orchestrator.search.kept import setting
+from orchestrator.search.ledger import Event, since_begin, trials_of_search
 from orchestrator.search.verdict import finalists
 
 FINISHED = "finished"
@@ -16,10 +17,10 @@ def phase_of(events: Sequence[Event], settings: Mapping[str, Any]) -> str:
         return f"ended by an error: {fatal[-1]['what']}"
     if _of_kind(events, "finals"):
         return FINISHED if _finals_are_over(events, settings) else "in the finals"
-    trials = {event["trial"] for event in _of_kind(events, "trial") if "until" not in event}
-    over, planned = sum(event["trial"] in trials for event in _of_kind(events, "end")), _setting(settings, "search", "trials")
+    search, planned = trials_of_search(events), setting(settings, "search", "trials")
+    over = sum(event["trial"] in search for event in _of_kind(events, "end"))
     if planned is not None and over >= planned:
-        has_finals = _setting(settings, "evaluation", "held_out") or _setting(settings, "finals", "capability")
+        has_finals = setting(settings, "evaluation", "held_out") or setting(settings, "finals", "capability")
         return "about to play the finals" if has_finals else FINISHED
     return "searching" if events else "nothing measured yet"
 
@@ -28,17 +29,13 @@ def _finals_are_over(events: Sequence[Event], settings: Mapping[str, Any]) -> bo
     """Whether every run of every finalist is scored, or ended without a score."""
     if any(event.get("finals") for event in _of_kind(events, "spent")):
         return True
-    rows = finalists(events, Goal(), _setting(settings, "finals", "finalists") or 0)
-    of_finals = {event["trial"] for event in _of_kind(events, "trial") if "until" in event}
-    lost = [end for end in _of_kind(events, "end") if end["trial"] in of_finals and end["status"] != "completed"]
+    rows = finalists(events, Goal(), setting(settings, "finals", "finalists") or 0)
+    search = trials_of_search(events)
+    lost = [end for end in _of_kind(events, "end") if end["trial"] not in search and end["status"] != "completed"]
     played = len(_of_kind(events, "held_out")) + len(lost)
-    is_played = not _setting(settings, "evaluation", "held_out") or played >= len(rows) * (_setting(settings, "finals", "seeds") or 1)
-    return is_played and (not _setting(settings, "finals", "capability") or len(_of_kind(events, "capability")) > len(rows))
+    is_played = not setting(settings, "evaluation", "held_out") or played >= len(rows) * (setting(settings, "finals", "seeds") or 1)
+    return is_played and (not setting(settings, "finals", "capability") or len(_of_kind(events, "capability")) > len(rows))
 
 
 def _of_kind(events: Sequence[Event], kind: str) -> list[Event]:
     return [event for event in events if event["event"] == kind]
-
-
-def _setting(settings: Mapping[str, Any], part: str, name: str) -> Any:
-    return (settings.get(part) or {}).get(name)

@@ -1,6 +1,5 @@
 """How far a search has come, from its ledger alone, while it runs or after."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from orchestrator.errors import UserError
 from orchestrator.search.board import Board
 from orchestrator.search.budget import Meter, Spent
 from orchestrator.search.goal import Goal
+from orchestrator.search.kept import kept_settings, setting
 from orchestrator.search.leaderboard import Row, leaderboard, winner
 from orchestrator.search.ledger import Event, read_ledger
 from orchestrator.search.phase import FINISHED, phase_of
@@ -51,8 +51,7 @@ def progress_in(directory: Path) -> Progress:
     ledger = directory / "ledger.jsonl"
     if not ledger.is_file():
         raise UserError("there is no search: no ledger.jsonl", str(directory), "give the directory of a search, or the name of a job")
-    settings = _settings(directory / "settings.json")
-    return progress(read_ledger(ledger), str(directory), {"name": directory.name, **settings})
+    return progress(read_ledger(ledger), str(directory), {"name": directory.name, **kept_settings(directory)})
 
 
 def progress(events: Sequence[Event], directory: str, settings: Mapping[str, Any]) -> Progress:
@@ -64,7 +63,7 @@ def progress(events: Sequence[Event], directory: str, settings: Mapping[str, Any
     return Progress(
         name=settings["name"],
         directory=directory,
-        wanted=settings.get("search", {}).get("trials"),
+        wanted=setting(settings, "search", "trials"),
         trials=dict(Counter(str(record.status) for record in records if record.until is None)),
         phase=phase,
         best=winner(leaderboard(events, Goal())),
@@ -72,7 +71,3 @@ def progress(events: Sequence[Event], directory: str, settings: Mapping[str, Any
         spent=Meter(events).spent(last or 0.0),
         last=last,
     )
-
-
-def _settings(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from orchestrator.search.budget import Meter, Spent, kept_back
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import Event, trials_of_search
 from orchestrator.search.plan import SearchPlan
 
 
@@ -34,7 +34,7 @@ def projected(events: Sequence[Event], planned: int | None, now: float) -> Proje
     """Where the search of these events stands at the time `now`."""
     meter = Meter(events)
     spent, in_finals = meter.spent(now), any(event["event"] == "finals" for event in events)
-    search = {event["trial"] for event in events if event["event"] == "trial" and "until" not in event}
+    search = trials_of_search(events)
     over = sum(event["event"] == "end" and event["trial"] in search for event in events)
     found = Projection(len(search), over, planned, in_finals, spent, sum(event["event"] == "held_out" for event in events))
     begun = next((event for event in reversed(events) if event["event"] == "begin"), None)

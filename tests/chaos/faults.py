@@ -126,16 +126,14 @@ def path_gone(ground: Ground) -> str | None:
     return f"the directory for {ground.lasts_s:g} s"
 
 
-def path_slow(ground: Ground) -> str | None:
-    """For a while each write that must reach the disk, each new name and each new directory takes seconds."""
-    ground.felt_inside("slow")
-    return f"the disk for {ground.lasts_s:g} s"
+def felt(what: str) -> Fault:
+    """For a while every process feels it: writes that must reach the disk and new names take seconds, or the clock is a day ahead."""
 
+    def strike(ground: Ground) -> str | None:
+        ground.felt_inside(what)
+        return f"all processes for {ground.lasts_s:g} s"
 
-def clock_jumps(ground: Ground) -> str | None:
-    """The clock is set a day ahead, and back again."""
-    ground.felt_inside("clock")
-    return f"a day ahead for {ground.lasts_s:g} s"
+    return Fault(strike)
 
 
 def ledger_cut(ground: Ground) -> str | None:
@@ -198,8 +196,8 @@ FAULTS: Mapping[str, Fault] = {
     "ledger frozen": frozen("ray::LedgerActor"),
     "disk full": Fault(disk_full, may_end=True),
     "path gone": Fault(path_gone, may_end=True),
-    "path slow": Fault(path_slow),
-    "clock jumps": Fault(clock_jumps),
+    "path slow": felt("slow"),
+    "clock jumps": felt("clock"),
     "ledger cut": Fault(ledger_cut),
     "checkpoint cut": Fault(checkpoint_cut),
     "cache cut": Fault(cache_cut),

@@ -1,6 +1,5 @@
 """A search as the report sees it: its ledger, and what lies beside it."""
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.report.telling import answer_ready
 from orchestrator.search.goal import Goal
+from orchestrator.search.kept import kept_settings, setting
 from orchestrator.search.leaderboard import BASE, Row, leaderboard
 from orchestrator.search.ledger import Event, read_ledger
 
@@ -35,7 +35,7 @@ class Run:
             raise UserError(f"there is no search to report on: no {LEDGER}", str(directory), "give the directory of a search")
         events = read_ledger(directory / LEDGER)
         rows = leaderboard(events, Goal())
-        return Run(directory.resolve().name, events, rows, answer_ready(events, rows), _settings(directory), directory)
+        return Run(directory.resolve().name, events, rows, answer_ready(events, rows), kept_settings(directory), directory)
 
     @cached_property
     def by_kind(self) -> Mapping[str, Sequence[Event]]:
@@ -71,12 +71,4 @@ class Run:
 
     def setting(self, *path: str) -> Any:
         """A setting by its place; None where it is not known."""
-        value: Any = self.settings
-        for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        return value
-
-
-def _settings(directory: Path) -> Mapping[str, Any]:
-    file = directory / "settings.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return setting(self.settings, *path)
