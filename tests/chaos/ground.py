@@ -19,8 +19,7 @@ from tests.cluster.job_server import free_ports
 from tests.cluster.small_search import RunningCommand
 from tests.evals.fake_server import Answer, FakeServer, completion
 
-# Ray Train's own watchers ask the dashboard whether what they watch over is still there.
-HEAD = {"num_cpus": 2, "include_dashboard": True}
+HEAD = {"num_cpus": 2, "include_dashboard": False}
 _MARK = "DAA_CHAOS_MARK"
 _GROUND = "DAA_CHAOS_GROUND"
 _INSIDE = Path(__file__).parent / "inside"
