@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import math
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from evals.asking import Keep, Question, Reply, forget
 from evals.errors import ModelError, UserError
 from evals.generation import Decoding, Response
+from evals.importing import importing
 from evals.model_files import (
     Stamp,
     adapter_base,
@@ -93,7 +95,9 @@ class VllmEngine:
         """Pay for vLLM's imports before the first checkpoint is there."""
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        importlib.import_module("vllm.entrypoints.llm")
+        if "vllm.entrypoints.llm" not in sys.modules:
+            with importing():
+                importlib.import_module("vllm.entrypoints.llm")
 
     def respond(self, model: str, prompts: Sequence[EvaluationPrompt], decoding: Decoding) -> list[Response]:
         """One response per prompt, in order; each is sampled with its own seed, so that it does not depend on the other prompts.

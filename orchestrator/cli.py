@@ -1,5 +1,6 @@
 """The `daa` command. Heavy imports wait until the work starts."""
 
+import gc
 import sys
 
 import typer
@@ -46,6 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     Either is a few lines on the screen, and a traceback in the log that they name.
     """
+    # A command imports half a million objects that stay; at Python's own pace it would look for others among them all the time.
+    gc.set_threshold(50_000, 20, 50)
     from orchestrator.errors import DaaError, MachineError
     from orchestrator.report.mistakes import explain
 

@@ -1,6 +1,5 @@
 """Warm worker groups: one long-lived Ray Train run whose workers take one trial after another."""
 
-import gc
 import math
 import os
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from evals.importing import importing
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.messages import Assignment
 from orchestrator.cluster.session import HEAD, find_actor, set_environment
@@ -110,15 +110,14 @@ def warm_up(directory: str, name: str) -> int:
 
     rank = get_context().get_world_rank()
     send_output_to(Path(directory) / "logs" / f"{name}-worker-{rank}.log")
-    import torch
-    from transformers.models.llama import modeling_llama  # noqa: F401
+    with importing():
+        import torch
+        from transformers.models.llama import modeling_llama  # noqa: F401
 
-    from orchestrator.training.deepspeed_engine import prepare_process
+        from orchestrator.training.deepspeed_engine import prepare_process
 
-    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
-    prepare_process()
-    # Half a million objects of modules that stay: each collection of what a trial leaves would look at all of them.
-    gc.freeze()
+        torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+        prepare_process()
     return rank
 
 

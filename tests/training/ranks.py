@@ -1,6 +1,5 @@
 """Processes that form a gloo group. Two are kept from call to call: importing DeepSpeed takes them longer than most of their work."""
 
-import gc
 import os
 import pickle
 import socket
@@ -12,6 +11,7 @@ from typing import Any, cast
 import torch
 import torch.multiprocessing
 
+from evals.importing import importing
 from orchestrator.training.deepspeed_engine import prepare_process
 
 KEPT_SIZE = 2
@@ -118,8 +118,10 @@ def _join(rank: int, world_size: int, port: int) -> None:
         OMP_NUM_THREADS="1",
     )
     torch.set_num_threads(1)
-    prepare_process()
-    gc.freeze()
+    with importing():
+        from transformers.models.llama import modeling_llama  # noqa: F401
+
+        prepare_process()
 
 
 def _free_port() -> int:
