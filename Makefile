@@ -3,22 +3,28 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # A search starts some twenty processes. Where Python may not keep its bytecode, each compiles Ray, vLLM and DeepSpeed for itself.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test chaos chaos-short check docs install gpu-lock audit licences
+.PHONY: demo test flows chaos chaos-short check docs install gpu-lock audit licences
 
 demo: install
 	$(BIN)/daa demo $(ARGS)
 
 # Models of a few thousand parameters: a second thread costs more in hand-overs than it saves. ARGS="-n 0" runs all in one process.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not faults" $(ARGS)
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not faults" --ignore tests/flows $(ARGS)
+
+# Whole commands, as they are given. Each has a Ray of its own and waits for processes to start: two use two cores.
+flows: install
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not faults" tests/flows $(ARGS)
 
 # Runs whose processes, nodes and drivers die at set moments; then a search to which it happens at random, its ledger beside a calm one's.
 chaos: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 0 -m faults
+	$(PYTEST) --numprocesses 0 -m faults
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos $(ARGS)
 
 # A few of the random ones.

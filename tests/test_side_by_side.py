@@ -13,9 +13,14 @@ STARTING = [file for file in FILES if MARK in (ROOT / file).read_text(encoding="
 
 
 def test_all_tests_that_start_ray_or_an_engine_are_in_one_queue() -> None:
-    engines = [file for file in STARTING if not file.startswith("tests/training/")]
+    engines = [file for file in STARTING if not file.startswith(("tests/training/", "tests/flows/"))]
     assert {queue_of(f"{file}::test_it[1]") for file in engines} == {"engines"}
     assert {queue_of(f"{file}::test_it") for file in FILES if file.startswith("tests/cluster/")} == {"engines"}
+
+
+def test_flows_may_run_beside_each_other() -> None:
+    flows = [file for file in FILES if file.startswith("tests/flows/")]
+    assert len({queue_of(f"{file}::test_it") for file in flows}) == len(flows) > 2
 
 
 def test_the_tests_of_any_other_file_are_a_queue_of_their_own() -> None:
