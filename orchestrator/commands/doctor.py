@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from orchestrator.doctor.steps import Step
 
 
-def doctor(
+def doctor(  # noqa: PLR0913 (the options of the command)
     settings_file: Annotated[
         Path | None, typer.Argument(help="A run's TOML file: its model, judge, data, cache and cluster are checked too.")
     ] = None,
@@ -20,6 +20,7 @@ def doctor(
     address: Annotated[str | None, typer.Option(help="The cluster's address. Default: RAY_ADDRESS, or a local one for the check.")] = None,
     directory: Annotated[Path | None, typer.Option("--dir", help="Where the run will write, on a disk that all nodes share.")] = None,
     free_gb: Annotated[float, typer.Option(help="Free space that each disk must have, in GB.")] = 20.0,
+    quickly: Annotated[bool, typer.Option("--quick", help="Leave out what takes longest: loading libraries, starting an engine.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Look for what would make a run fail: versions, disks, GPUs, network, hub, judge and engine. Changes nothing; 1 when something fails.
@@ -28,11 +29,12 @@ def doctor(
     """
     from orchestrator.doctor.findings import Status, count
     from orchestrator.doctor.machine import Limits
+    from orchestrator.doctor.steps import quick
     from orchestrator.doctor.telling import as_json as in_json
     from orchestrator.doctor.telling import followed
 
     steps = _steps(settings_file, directory, Limits(free_gb), (address or "") if cluster or address else None)
-    findings = followed(steps, quiet=as_json)
+    findings = followed(quick(steps) if quickly else steps, quiet=as_json)
     if as_json:
         print(in_json(findings))
     raise typer.Exit(1 if count(findings, Status.FAIL) else 0)

@@ -1,12 +1,12 @@
 """The checks of one machine, in order. None depends on another, and each has its time."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
 from orchestrator.doctor.apart import Answer, Check, run_apart
 from orchestrator.doctor.facts import Facts, gather
-from orchestrator.doctor.findings import Finding
+from orchestrator.doctor.findings import Finding, warn
 from orchestrator.doctor.hub import check_hub, check_models
 from orchestrator.doctor.inputs import check_data, check_optional, check_prompts, check_writable
 from orchestrator.doctor.known_bad import check_known_bad
@@ -20,6 +20,8 @@ _TORCH_FIX = "install requirements/cpu.txt or requirements/gpu.txt into a new en
 _GPUS_FIX = "does another process hold their memory (`nvidia-smi`), and do the driver and requirements/gpu.txt go together?"
 _ENGINE_FIX = "the reason is vLLM's own: `python -m vllm.entrypoints.openai.api_server --model DIR` shows all of it"
 _JUDGE_FIX = "is the judge's server up, its address right and its key exported?"
+# What loads for long.
+_SLOW = ("libraries", "engine")
 _SLOW_DISK = "a file system does not answer: is it mounted?"
 
 
@@ -38,6 +40,13 @@ class Asked:
     subject: Subject = field(default_factory=Subject)
     paths: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+
+
+def quick(steps: Iterable[Step]) -> Iterator[Step]:
+    """The same without those that load for long, and what was left out."""
+    yield from (step for step in steps if step.name not in _SLOW)
+    left_out = warn("quick", f"{' and '.join(_SLOW)} were not tried", "leave --quick away, before the first run on these machines")
+    yield Step("quick", lambda: [left_out])
 
 
 def facts_check(asked: Asked) -> Check:
