@@ -12,7 +12,6 @@ ONE_AT_A_TIME = (
     "tests/evals/test_vllm_engine.py",
     "tests/export/test_answering.py",
     "tests/hostile/test_secrets.py",
-    "tests/test_python_api.py",
 )
 
 

@@ -75,7 +75,6 @@ def ray_here() -> Iterator[None]:
     ("searcher", "breaks", "error", "words"),
     [
         ("random", False, JudgeUnavailableError, "no answer"),
-        ("tpe", False, JudgeUnavailableError, "no answer"),
         ("tpe", True, MachineError, "a trial could not be followed"),
     ],
 )

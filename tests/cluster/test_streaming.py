@@ -177,8 +177,8 @@ def test_a_set_is_made_once_and_rows_that_are_known_are_not_tokenised_again(tiny
 def test_after_a_kill_whole_shards_are_kept_and_nothing_half_written_is_read(tiny_model: Path, tmp_path: Path) -> None:
     data, shards = tmp_path / "data", tmp_path / "cache" / "tokens" / "shards"
     data.mkdir()
-    for number in range(40):
-        write_lines(data / f"{number:02d}.jsonl", rows(400, number))
+    for number in range(16):
+        write_lines(data / f"{number:02d}.jsonl", rows(300, number))
     settings = settings_of(tiny_model, tmp_path, train=str(data))
     (tmp_path / "settings.json").write_text(json.dumps(settings.json_ready()))
     driver = subprocess.Popen([sys.executable, "-m", "tests.cluster.stream_alone", str(tmp_path)], start_new_session=True)
@@ -188,12 +188,12 @@ def test_after_a_kill_whole_shards_are_kept_and_nothing_half_written_is_read(tin
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
     kept = len(list(shards.rglob("*.arrow")))
-    assert 3 <= kept < 40
+    assert 3 <= kept < 16
     assert not (tmp_path / POINTER).exists()
     known = next(shards.rglob("*.arrow"))
     known.with_name(f".{known.name}.0.partial").write_bytes(known.read_bytes()[:100])
     said: list[str] = []
     found = streamed(settings, tmp_path, said)
     before = int(said[0].split("shards, ")[1].split()[0])
-    assert kept <= before < 40
+    assert kept <= before < 16
     assert list(found.pairs) == list(in_memory(settings).pairs)

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.settings_file import load_settings
 from tests.conftest import make_pairs
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "python_api.md").read_text(encoding="utf-8")
 NOTEBOOK = json.loads((ROOT / "docs" / "python_api.ipynb").read_text(encoding="utf-8"))
 
