@@ -107,7 +107,10 @@ def test_what_can_be_known_before_a_model_is_asked_is_refused_before(tasks: Path
             CapabilitySuite((task,), 2, directory).check()
 
 
-def test_a_group_of_ones_own_may_name_tasks_of_the_harness(tmp_path: Path) -> None:
+def test_a_group_of_ones_own_may_name_tasks_of_the_harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The hub is not knocked at.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     (tmp_path / "suite.yaml").write_text("group: suite\ntask:\n  - gsm8k\n")
     # Its data are on the hub, and named as what is missing.
     with pytest.raises(UserError, match="cannot be loaded"):
