@@ -18,9 +18,10 @@ demo: install
 test: install
 	$(PYTEST) $(SIDE_BY_SIDE) -m "not faults" --ignore tests/flows $(ARGS)
 
-# Whole commands, as they are given. Each has a Ray of its own and waits for processes to start: two use two cores.
+# Whole commands, as they are given. Each has a Ray of its own and waits for processes to start: two use two cores. Then those that measure time.
 flows: install
-	$(PYTEST) $(SIDE_BY_SIDE) -m "not faults" tests/flows $(ARGS)
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not faults and not alone" tests/flows $(ARGS)
+	$(if $(ARGS),,$(PYTEST) --numprocesses 0 -m alone tests/flows)
 
 # Runs whose processes, nodes and drivers die at set moments; then a search to which it happens at random, its ledger beside a calm one's.
 chaos: install

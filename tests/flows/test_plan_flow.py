@@ -10,7 +10,7 @@ from orchestrator.estimates.checking import checked
 from orchestrator.search.ledger import read_ledger
 from tests.cluster.small_search import RunningCommand, write_small_search
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(900)]
 WITHIN = 0.3
 
 
