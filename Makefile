@@ -9,19 +9,22 @@ SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loa
 # A search starts some twenty processes. Where Python may not keep its bytecode, each compiles Ray, vLLM and DeepSpeed for itself.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test flows chaos chaos-short check docs install gpu-lock audit licences
+.PHONY: demo test flows timed chaos chaos-short check docs install gpu-lock audit licences
 
 demo: install
 	$(BIN)/daa demo $(ARGS)
 
 # Models of a few thousand parameters: a second thread costs more in hand-overs than it saves. ARGS="-n 0" runs all in one process.
 test: install
-	$(PYTEST) $(SIDE_BY_SIDE) -m "not faults" --ignore tests/flows $(ARGS)
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not faults and not alone" --ignore tests/flows $(ARGS)
 
-# Whole commands, as they are given. Each has a Ray of its own and waits for processes to start: two use two cores. Then those that measure time.
+# Whole commands, as they are given. Each has a Ray of its own and waits for processes to start: two use two cores.
 flows: install
 	$(PYTEST) $(SIDE_BY_SIDE) -m "not faults and not alone" tests/flows $(ARGS)
-	$(if $(ARGS),,$(PYTEST) --numprocesses 0 -m alone tests/flows)
+
+# What measures time, with nothing beside it.
+timed: install
+	$(PYTEST) --numprocesses 0 -m alone $(ARGS)
 
 # Runs whose processes, nodes and drivers die at set moments; then a search to which it happens at random, its ledger beside a calm one's.
 chaos: install

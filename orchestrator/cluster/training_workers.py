@@ -13,7 +13,6 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from evals.importing import importing
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.messages import Assignment
 from orchestrator.cluster.session import HEAD, find_actor, set_environment
@@ -110,14 +109,12 @@ def warm_up(directory: str, name: str) -> int:
 
     rank = get_context().get_world_rank()
     send_output_to(Path(directory) / "logs" / f"{name}-worker-{rank}.log")
-    with importing():
-        import torch
-        from transformers.models.llama import modeling_llama  # noqa: F401
+    import torch
 
-        from orchestrator.training.deepspeed_engine import prepare_process
+    from orchestrator.training import deepspeed_engine
 
-        torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
-        prepare_process()
+    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+    deepspeed_engine.warm_up()
     return rank
 
 

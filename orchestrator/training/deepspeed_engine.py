@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from evals.importing import importing
 from orchestrator.errors import CheckpointError
 from orchestrator.policy.adapters import WithoutAdapters, base_of, trained
 from orchestrator.policy.cost import cost_of
@@ -21,6 +22,14 @@ from orchestrator.training.engine import Shared
 from orchestrator.training.telemetry import Stopwatch
 
 _TAG = "state"
+
+
+def warm_up() -> None:
+    """What a process does before its first run: pay for the imports, and join the process group."""
+    with importing():
+        from transformers.models.llama import modeling_llama  # noqa: F401
+
+        prepare_process()
 
 
 def prepare_process() -> None:

@@ -11,8 +11,7 @@ from typing import Any, cast
 import torch
 import torch.multiprocessing
 
-from evals.importing import importing
-from orchestrator.training.deepspeed_engine import prepare_process
+from orchestrator.training.deepspeed_engine import warm_up
 
 KEPT_SIZE = 2
 _GRACE_S = 2.0
@@ -118,10 +117,7 @@ def _join(rank: int, world_size: int, port: int) -> None:
         OMP_NUM_THREADS="1",
     )
     torch.set_num_threads(1)
-    with importing():
-        from transformers.models.llama import modeling_llama  # noqa: F401
-
-        prepare_process()
+    warm_up()
 
 
 def _free_port() -> int:
