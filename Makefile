@@ -47,7 +47,7 @@ $(INSTALLED): requirements/cpu.txt requirements/overrides.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv==0.13.8
 	$(BIN)/python -m pip install --quiet --no-deps "torch==2.13.0+cpu" || $(BIN)/uv pip install --python $(BIN)/python --torch-backend cpu --no-deps torch==2.13.0
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --override requirements/overrides.txt -r requirements/cpu.txt -e .
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --override requirements/overrides.txt -r requirements/cpu.txt -e .
 	touch $(INSTALLED)
 
 # Resolves the GPU pins again from pyproject.toml; needs no GPU.

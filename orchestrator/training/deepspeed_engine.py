@@ -1,6 +1,7 @@
 """Training on many ranks with DeepSpeed; the only file that names it."""
 
 import gc
+import importlib
 import os
 from collections.abc import Mapping
 from functools import lru_cache
@@ -42,8 +43,19 @@ def prepare_process() -> None:
     # The shared-memory collectives are compiled at first use, for a minute, and a process killed meanwhile leaves a lock behind that
     # makes every later start hang; plain gloo needs neither compiler nor lock.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    _import_muon()
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     deepspeed.init_distributed(backend, dist_init_required=not dist.is_initialized(), verbose=False)
+
+
+@lru_cache(maxsize=1)
+def _import_muon() -> None:
+    """ZeRO imports this optimiser, whichever is used, and its module decorates functions with torch.compile: spare it Inductor's import."""
+    torch.compiler.set_default_backend("eager")
+    try:
+        importlib.import_module("deepspeed.runtime.zero.muon.muon_optimizer")
+    finally:
+        torch.compiler.set_default_backend(None)
 
 
 @lru_cache(maxsize=4)

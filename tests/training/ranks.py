@@ -1,4 +1,7 @@
-"""Processes that form a gloo group. Two are kept from call to call: importing DeepSpeed takes them longer than most of their work."""
+"""Processes that form a gloo group.
+
+Importing DeepSpeed takes longer than most of their work: one process does it for all, who are forked from it, and two are kept.
+"""
 
 import os
 import pickle
@@ -14,6 +17,7 @@ import torch.multiprocessing
 from orchestrator.training.deepspeed_engine import warm_up
 
 KEPT_SIZE = 2
+IMPORTED = ["deepspeed.ops", "transformers.models.llama.modeling_llama"]
 _GRACE_S = 2.0
 _kept: list["_Ranks"] = []
 
@@ -22,12 +26,12 @@ Work = Callable[[int, Any], Any]
 
 def on_ranks(world_size: int, work: Work, argument: Any) -> None:
     """Call `work(rank, argument)` in `world_size` processes that form a gloo group."""
-    if world_size != KEPT_SIZE:
-        on_fresh_ranks(world_size, work, argument)
-        return
-    ranks = _kept.pop() if _kept else _Ranks(world_size)
+    ranks = _kept.pop() if _kept and world_size == KEPT_SIZE else _Ranks(world_size)
     ranks.call(work, argument)
-    _kept.append(ranks)
+    if world_size == KEPT_SIZE:
+        _kept.append(ranks)
+    else:
+        ranks.kill()
 
 
 def on_fresh_ranks(world_size: int, work: Work, argument: Any) -> None:
@@ -40,12 +44,13 @@ class _Ranks:
     """A group that takes one piece of work after another, until one of its ranks fails."""
 
     def __init__(self, world_size: int) -> None:
-        spawning = torch.multiprocessing.get_context("spawn")
+        forking = torch.multiprocessing.get_context("forkserver")
+        forking.set_forkserver_preload(IMPORTED)
         port = _free_port()
-        pipes = [spawning.Pipe() for _ in range(world_size)]
+        pipes = [forking.Pipe() for _ in range(world_size)]
         self._connections: list[Any] = [ours for ours, _ in pipes]
         arguments = [(rank, world_size, port, theirs) for rank, (_, theirs) in enumerate(pipes)]
-        self._processes = [spawning.Process(target=_serve, args=each, daemon=True) for each in arguments]
+        self._processes = [forking.Process(target=_serve, args=each, daemon=True) for each in arguments]
         for process, (_, theirs) in zip(self._processes, pipes, strict=True):
             process.start()
             theirs.close()
@@ -55,7 +60,7 @@ class _Ranks:
         try:
             self._hand_out(pickle.dumps((work, argument)))
         except BaseException:
-            self._kill()
+            self.kill()
             raise
 
     def _hand_out(self, payload: bytes) -> None:
@@ -71,7 +76,8 @@ class _Ranks:
         if failures:
             raise RuntimeError("\n".join(failures))
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """End all ranks, whatever they do."""
         for process in self._processes:
             process.kill()
             process.join()

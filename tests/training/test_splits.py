@@ -20,7 +20,7 @@ from tests.training.plain_engine import DoublePrecision, PlainEngine
 from tests.training.ranks import on_ranks
 from tests.training.runs import metrics, tiny_run
 
-STEPS = 3
+STEPS = 2
 # One after another, so that what the first computes of the reference is what the others find in the cache.
 # A pair has about fifteen tokens.
 SPLITS = {"1 rank x 8": (1, 1000), "1 rank x 2 x 4": (1, 64), "2 ranks x 4": (2, 1000), "2 ranks x 2 x 2": (2, 32)}
