@@ -63,9 +63,9 @@ class Hub:
         return list(self._known), self._scored, self._stopped
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ray_here() -> Iterator[None]:
-    """A small Ray."""
+    """A small Ray for all cases: the hub of each has a name of its own."""
     with joined("local", "leaving", cpus=2):
         yield
 
@@ -81,18 +81,18 @@ def ray_here() -> Iterator[None]:
 def test_after_what_ended_it_every_trial_is_proposed_and_followed_to_its_end(
     ray_here: None, tmp_path: Path, searcher: str, breaks: bool, error: type[Exception], words: str
 ) -> None:
-    hub: Any = Hub.options(name="hub").remote(breaks)
+    hub: Any = Hub.options(name=searcher).remote(breaks)
     given = {"world": {"kind": "tasks"}, "judge": {"kind": "verifier"}, "training": {"batch_size": 10, "steps": 10, "checkpoints": 1}}
     search = {"methods": ["dpo"], "trials": TRIALS, "searcher": searcher, "scheduler": "none"}
     settings, plan = Settings.model_validate({**given, "search": search}), SearchPlan(rungs(1, 100)[-1:], pairs=100)
     with pytest.raises(error, match=words):
-        tune_trials(settings, plan, "hub", tmp_path)
+        tune_trials(settings, plan, searcher, tmp_path)
     known, scored, stopped = ray.get(hub.told.remote())
     assert len(known) < TRIALS
     assert all(each.endswith(" completed") for each in stopped), "a trial was given up"
 
     ray.get(hub.judge_is_back.remote())
-    tune_trials(settings, plan, "hub", tmp_path)
+    tune_trials(settings, plan, searcher, tmp_path)
     known, scored, stopped = ray.get(hub.told.remote())
     assert len(known) == TRIALS
     assert set(scored) == set(known)
