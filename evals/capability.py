@@ -83,7 +83,7 @@ class CapabilitySuite:
             )
         except (OSError, ValueError) as error:
             raise self._without_data(error) from error
-        return [_score(task, rows, candidate.name) for task, rows in found["samples"].items()]
+        return [_score(task, rows, candidate.name, asked.unanswered) for task, rows in found["samples"].items()]
 
     def _without_data(self, error: Exception) -> UserError:
         cure = "does this machine reach the hub, or is the data set in its cache? `task_files` takes tasks whose data are local"
@@ -144,10 +144,15 @@ def _asking(model: ChatModel, candidate: Candidate) -> Any:
         def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
             return json.dumps(chat_history, ensure_ascii=False)
 
+        def __init__(self) -> None:
+            super().__init__()
+            self.unanswered: dict[str, str] = {}
+
         def generate_until(self, requests: list[Any]) -> list[str]:
             asked = [(f"{request.task_name} {request.doc_id}", *request.args) for request in requests]
             questions = [_question(name, conversation, options, candidate.adapter) for name, conversation, options in asked]
             replies = model.ask(questions)
+            self.unanswered |= {name: reply.failure for (name, _, _), reply in zip(asked, replies, strict=True) if reply.failure}
             return [_until(reply.text, options.get("until", ())) for (_, _, options), reply in zip(asked, replies, strict=True)]
 
         def loglikelihood(self, requests: list[Any]) -> Any:
@@ -171,11 +176,17 @@ def _until(text: str, ends: str | Sequence[str]) -> str:
     return text[: min(places, default=len(text))]
 
 
-def _score(task: str, rows: Sequence[Mapping[str, Any]], model: str) -> BenchmarkScore:
+def _score(task: str, rows: Sequence[Mapping[str, Any]], model: str, unanswered: Mapping[str, str]) -> BenchmarkScore:
+    """The share of right answers to the questions that were answered; a question that the model could not be asked is none of them."""
     reading = _preferred(READINGS, [row["filter"] for row in rows])
     rows = [row for row in rows if row["filter"] == reading]
     measure = _preferred(MEASURES, rows[0]["metrics"])
-    right = {f"{task} {row['doc_id']}": row[measure] for row in rows}
+    everything = {f"{task} {row['doc_id']}": row[measure] for row in rows}
+    right = {name: value for name, value in everything.items() if name not in unanswered}
+    if not right:
+        cure = "raise `max_model_len` if the model allows it, or leave the task out"
+        reason = next(unanswered[name] for name in everything)
+        raise UserError(f"{model} answered none of the {len(everything)} questions of {task}: {reason}", task, cure)
     if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in right.values()):
         raise UserError(
             f"{measure} of the task {task} is no share of right answers", "capability.tasks", f"choose a task with {MEASURES[0]}"
@@ -185,8 +196,8 @@ def _score(task: str, rows: Sequence[Mapping[str, Any]], model: str) -> Benchmar
     influence = mean_influence(right)
     error = sum(share**2 for share in influence.values()) ** 0.5
     judge = f"lm-eval {_harness()} {measure},{reading}"
-    low, high = 100 * bounds.low, 100 * bounds.high
-    return BenchmarkScore(f"capability {task}", model, judge, 100 * bounds.mean, error, low, high, count, 0, influence=influence)
+    low, high, unread = 100 * bounds.low, 100 * bounds.high, len(everything) - count
+    return BenchmarkScore(f"capability {task}", model, judge, 100 * bounds.mean, error, low, high, count, unread, influence=influence)
 
 
 def _preferred(order: Sequence[str], there: Sequence[str]) -> str:

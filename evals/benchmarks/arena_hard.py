@@ -11,7 +11,6 @@ from typing import Any
 from evals.benchmarks.score import BenchmarkScore, interval
 from evals.benchmarks.style_control import Battle, ControlledScore, Style, control_battles
 from evals.errors import DataFormatError, UnreadableVerdictsError
-from evals.statistics import wilson_interval
 
 # A verdict's worth to the assistant shown as A, and its weight: a strong verdict counts three times.
 VERDICTS: Mapping[str, tuple[float, int]] = {"A>>B": (1.0, 3), "A>B": (1.0, 1), "A=B": (0.5, 1), "B>A": (0.0, 1), "B>>A": (0.0, 3)}
@@ -122,8 +121,7 @@ def _score(key: _Key, judgments: _Judgments) -> BenchmarkScore:
     influence = _influence(judgments, mean)
     count = len(influence)
     error = math.sqrt(sum(share**2 for share in influence.values()))
-    bounds = wilson_interval(mean, count)
-    low, high = interval(100 * mean, error, count, (0, 100)) if error > 0 else (100 * bounds.low, 100 * bounds.high)
+    low, high = interval(100 * mean, error, count, (0, 100))
     details = {"category": category, "n_questions": count, "n_rows": weights, **_position_bias(judgments)}
     return BenchmarkScore("arena_hard", model, judge, 100 * mean, error, low, high, len(games), unreadable, details, influence=influence)
 

@@ -17,6 +17,8 @@ _HEADLINES = {"alpaca_eval2": _LENGTH_CONTROLLED, "arena_hard": _SCORE, "mt_benc
 # AlpacaEval 2's official annotator, and the model behind it.
 _ANNOTATOR = "weighted_alpaca_eval_gpt4_turbo"
 _SAME_JUDGE = {"gpt-4-1106-preview": _ANNOTATOR}
+# How an OpenAI-compatible endpoint's model is named in our files.
+_ENDPOINT = "openai "
 _ANEW = "move the file away, and run `daa eval fetch`"
 
 
@@ -135,11 +137,17 @@ def _figure(score: BenchmarkScore, rows: Sequence[PublishedRow]) -> _Figure:
 def _note(score: BenchmarkScore, figure: _Figure, rows: Sequence[PublishedRow]) -> str:
     """Why a score may not be compared with the published ones; nothing where it may."""
     reasons = []
-    if rows and _SAME_JUDGE.get(score.judge, score.judge) != _SAME_JUDGE.get(rows[0].judge, rows[0].judge):
+    if rows and _official(score.judge) != _official(rows[0].judge):
         reasons.append(f"judged by {score.judge or 'a judge without a name'}, the published ones by {rows[0].judge}")
     if rows and figure.headline != rows[0].headline:
         reasons.append(f"it is the {figure.headline}, the published figure the {rows[0].headline}")
     return f"not comparable: {'; '.join(reasons)}" if reasons else ""
+
+
+def _official(judge: str) -> str:
+    """A judge by its published name: files of ours say by which kind of model it was asked, too."""
+    model = judge.removeprefix(_ENDPOINT)
+    return _SAME_JUDGE.get(model, model)
 
 
 def _rank(value: float, others: Sequence[float]) -> int:
@@ -181,7 +189,8 @@ def _arena_hard_v2_0(judge: str) -> list[PublishedRow]:
     tables = {name.lower(): lines.splitlines() for name, lines in _TABLE.findall(_text(file))}
     if not tables:
         raise DataFormatError("the file has no table of style-controlled scores", str(file), _ANEW)
-    chosen = judge.lower() if judge.lower() in tables else next(iter(tables))
+    asked = judge.removeprefix(_ENDPOINT).lower()
+    chosen = asked if asked in tables else next(iter(tables))
     rows = []
     for line in tables[chosen]:
         found = _LINE.fullmatch(line.strip())

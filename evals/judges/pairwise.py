@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,7 +57,7 @@ class PairwiseJudge:
         orders += [(match, not first) for match, first in orders if match.prompt.id in swapped]
         replies = self.model.ask([self._question(match, first) for match, first in orders])
         answers = [(match, first, reply, self._score(match, reply, first)) for (match, first), reply in zip(orders, replies, strict=True)]
-        again = {match.prompt.id: score for match, _, _, score in answers[len(asked) :]}
+        again = {match.prompt.id: (reply, score) for match, _, reply, score in answers[len(asked) :]}
         told = iter(answers[: len(asked)])
         return [_verdict(*next(told), again) if match.candidate != match.baseline else _tie(match) for match in matches]
 
@@ -82,11 +82,12 @@ def sampled(ids: Sequence[str], count: int | None) -> set[str]:
     return set(ids) if count is None else set(sorted(ids, key=lambda name: hashlib.sha256(name.encode()).hexdigest())[:count])
 
 
-def _verdict(match: Match, first: bool, reply: Reply, score: float | None, again: dict[str, float | None]) -> Verdict:
-    swapped = again.get(match.prompt.id)
+def _verdict(match: Match, first: bool, reply: Reply, score: float | None, again: Mapping[str, tuple[Reply, float | None]]) -> Verdict:
+    other, swapped = again.get(match.prompt.id, (Reply(), None))
     reason = reply.failure or reply.text or ", ".join(f"log P({label.strip()}) {value:.3f}" for label, value in reply.logprobs.items())
-    mean = score if swapped is None or score is None else (score + swapped) / 2
-    return Verdict(match.prompt.id, mean, first, reason, None if swapped is None or score is None else (score, swapped), reply.cost)
+    both = None if swapped is None or score is None else (score, swapped)
+    mean = score if both is None else sum(both) / 2
+    return Verdict(match.prompt.id, mean, first, reason, both, reply.cost + other.cost)
 
 
 def _tie(match: Match) -> Verdict:

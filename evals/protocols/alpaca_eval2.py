@@ -21,6 +21,7 @@ from evals.protocols.contract import BenchmarkPrompt, Judged, PositionBias, Row,
 BASELINE = "gpt4_1106_preview"
 TEMPLATE = "alpaca_eval2/judge/alpaca_eval_clf.txt"
 _SWAPPED = " swapped"
+_ROLES = ("system", "user", "assistant")
 
 
 def question_messages(instruction: str, output_1: str, output_2: str, switched: bool) -> tuple[Message, ...]:
@@ -33,11 +34,16 @@ def question_messages(instruction: str, output_1: str, output_2: str, switched: 
     # One after the other and the first place only, as the official annotator fills them in.
     for name, value in (("instruction", instruction), ("output_1", first), ("output_2", second)):
         text = text.replace("{" + name + "}", value, 1)
-    turns: list[Message] = []
+    turns: list[tuple[str, str]] = []
     for part in text.strip().split("<|im_start|>")[1:]:
         role, _, content = part.partition("\n")
-        turns.append(Message(role.strip(), content.split("<|im_end|>", 1)[0].strip()))
-    return tuple(turns)
+        if role.strip() in _ROLES:
+            turns.append((role.strip(), content.split("<|im_end|>", 1)[0]))
+        else:
+            # A response that spells the mark: no judge takes such a role, and the words stay the response's.
+            before, said = turns.pop()
+            turns.append((before, f"{said}<|im_start|>{part.split('<|im_end|>', 1)[0]}"))
+    return tuple(Message(role, content.strip()) for role, content in turns)
 
 
 def _template() -> str:

@@ -107,8 +107,8 @@ def ask_until_readable(benchmark: Benchmark, judge: ChatModel, questions: Sequen
         open_ones = [n for n, reply in enumerate(replies) if not benchmark.readable(questions[n], reply)]
         again = judge.ask([replace(questions[n], attempt=attempt) for n in open_ones])
         for n, reply in zip(open_ones, again, strict=True):
-            if benchmark.readable(questions[n], reply):
-                replies[n] = replace(reply, cost=reply.cost + replies[n].cost)
+            better = reply if benchmark.readable(questions[n], reply) else replies[n]
+            replies[n] = replace(better, cost=reply.cost + replies[n].cost)
     return replies
 
 

@@ -109,8 +109,8 @@ def _pair(values: Values, origin: str) -> PreferencePair:
     )
 
 
-def _scored(values: Values, origin: str) -> PreferencePair:
-    """Best against worst of K scored responses; the rest are the others, from good to bad."""
+def _scored(values: Values, origin: str) -> PreferencePair | str:
+    """Best against worst of K scored responses; the rest are the others, from good to bad. None is better where all rewards are equal."""
     responses, rewards = next((values[a], values[b]) for a, b in _SCORED_NAMES if values.get(a) is not None and values.get(b) is not None)
     if isinstance(responses, str) or isinstance(rewards, str):
         raise TypeError("`responses` and `rewards` are lists")
@@ -118,6 +118,8 @@ def _scored(values: Values, origin: str) -> PreferencePair:
         raise DataFormatError("this row has no `prompt`", origin, SCORED_HELP)
     if len(responses) != len(rewards) or len(responses) < 2:
         raise DataFormatError(f"this row has {len(responses)} responses and {len(rewards)} rewards", origin, SCORED_HELP)
+    if len({_number(reward) for reward in rewards}) < 2:
+        return "all responses have the same reward"
     return ranked(values["prompt"], list(zip(responses, rewards, strict=True)), origin)
 
 

@@ -1,7 +1,9 @@
 """Preference pairs as rows of a file, in the form that `load_pairs` reads."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from evals.prompts import Message
 from orchestrator.preferences.pairs import PreferencePair
 
 
@@ -14,4 +16,11 @@ def row_of(pair: PreferencePair) -> dict[str, Any]:
         return {"prompt": prompt, "responses": [text for text, _ in scored], "rewards": [reward for _, reward in scored]}
     rewards = {"chosen_reward": pair.chosen_reward, "rejected_reward": pair.rejected_reward}
     known = {name: reward for name, reward in rewards.items() if reward is not None}
-    return {"prompt": prompt, "chosen": pair.chosen, "rejected": pair.rejected, **known}
+    chosen, rejected = _response(pair.chosen, pair.chosen_extra), _response(pair.rejected, pair.rejected_extra)
+    tools = {"tools": list(pair.tools)} if pair.tools else {}
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected, **known, **tools}
+
+
+def _response(text: str, extra: Mapping[str, Any]) -> str | list[dict[str, Any]]:
+    """The text alone, or a turn with what else the assistant's has: tool calls, its reasoning."""
+    return [Message("assistant", text, extra).as_dict()] if extra else text

@@ -29,7 +29,8 @@ class LoraSettings(Section):
 class TrainingSettings(Section):
     """How every trial trains. `batch_size` counts pairs per optimiser step over all workers; without `steps`, `epochs` decides.
 
-    `micro_batch_tokens` bounds the tokens that a worker holds at a time, a pair's prompt counting once; it decides memory, and no result.
+    `micro_batch_tokens` bounds the tokens that a worker holds at a time, a pair's prompt counting once; it decides memory, and of the
+    result no more than rounding.
     `compile` has torch.compile fuse feed-forward layers and norms, which takes a minute at the first step and less memory at the others.
     `sequence_parallel` workers share each sequence, for contexts that one has no memory for.
     With `lora` adapters are trained, and checkpoints hold adapters. The schedule "wsd" is constant and falls to zero in the last fifth.

@@ -59,8 +59,9 @@ def _loaded(model: str, settings: str) -> Inputs:
 @lru_cache(maxsize=2)
 def open_inputs(model: str, directory: Path, shards: Path) -> Inputs:
     """The same of a data set that was streamed to `directory` (see `StreamedSet`), whose pairs are read when they are looked at."""
-    found = StreamedSet(directory, shards)
-    return Inputs(load_tokenizer(model), found.pairs, found.identical, found.validation, found.kinds, found.unused)
+    found, tokenizer = StreamedSet(directory, shards), load_tokenizer(model)
+    check_vocabulary(tokenizer, model, found.pairs)
+    return Inputs(tokenizer, found.pairs, found.identical, found.validation, found.kinds, found.unused)
 
 
 def check_vocabulary(tokenizer: Any, model: str, pairs: Sequence[TokenizedPair]) -> None:

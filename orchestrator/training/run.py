@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from orchestrator.objectives.contract import Objective
 from orchestrator.policy.loading import load_policy
@@ -79,7 +80,10 @@ class TrainingRun:
         if self.objective.needs.value:
             padding, sparing = self.tokenizer.pad_token_id, settings.gradient_checkpointing
             return load_reward_policy(self.model, settings.dtype, padding, settings.seed, sparing, settings.compile)
-        return load_policy(self.model, settings.dtype, settings.gradient_checkpointing, settings.lora, settings.compile)
+        # Adapters begin at random: by the seed alone, whatever this process has trained before.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            return load_policy(self.model, settings.dtype, settings.gradient_checkpointing, settings.lora, settings.compile)
 
     def collate(self, indices: Sequence[int]) -> PairBatch:
         """Some of the pairs as a batch, with the further responses that the method asks for."""

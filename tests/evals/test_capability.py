@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from evals.asking import Keep, Question, Reply, forget
+from evals.benchmarks.score import BenchmarkScore
 from evals.capability import CapabilitySuite, losses
 from evals.errors import UserError
 from evals.protocols.answering import Candidate
@@ -36,6 +37,7 @@ class Calculator:
     wrong_every: int
     repeats_itself: bool = True
     name: str = "calculator"
+    mute_after: int = 1000
 
     def __post_init__(self) -> None:
         self.identity = f"calculator {self.wrong_every}"
@@ -44,7 +46,8 @@ class Calculator:
     def ask(self, questions: Sequence[Question], keep: Keep = forget) -> list[Reply]:
         self.asked += questions
         sums = [[int(word) for word in q.messages[-1].content.strip("?").split() if word.isdigit()] for q in questions]
-        return [Reply(f"{sum(s) + (n % self.wrong_every == 0)}\nWhat is next?") for n, s in enumerate(sums)]
+        right = [Reply(f"{sum(s) + (n % self.wrong_every == 0)}\nWhat is next?") for n, s in enumerate(sums)]
+        return right[: self.mute_after] + [Reply(failure="longer than the context")] * len(right[self.mute_after :])
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +136,15 @@ def test_data_that_cannot_be_had_are_named(tasks: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match="cannot be loaded"):
         CapabilitySuite(("gone",), 2, tmp_path).measure(Calculator(2), Candidate("mine"))
+
+
+@pytest.mark.parametrize(("mute_after", "judged"), [(10, 10), (0, 0)])
+def test_a_question_that_could_not_be_asked_is_no_wrong_answer(tasks: Path, mute_after: int, judged: int) -> None:
+    def measure() -> BenchmarkScore:
+        return CapabilitySuite(("sums",), 20, tasks).measure(Calculator(1000, mute_after=mute_after), Candidate("mine"))[0]
+
+    if judged:
+        assert (measure().score, measure().judged, measure().unreadable) == (pytest.approx(90), judged, 20 - judged)
+    else:
+        with pytest.raises(UserError, match="mine answered none of the 20 questions of sums: longer than the context"):
+            measure()

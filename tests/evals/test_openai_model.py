@@ -184,3 +184,13 @@ def test_impossible_settings_are_refused(server: FakeServer, wrong: dict[str, An
 def test_a_judge_with_an_unknown_protocol_is_refused(server: FakeServer) -> None:
     with pytest.raises(SettingsError, match="vote"):
         judge_at(server, protocol="vote")
+
+
+@pytest.mark.parametrize("protocol", ["logprobs", "text"])
+def test_a_verdict_costs_what_both_orders_cost(server: FakeServer, protocol: str) -> None:
+    server.answer = fair_tokens if protocol == "logprobs" else fair_text
+    judge = judge_at(server, protocol=protocol, input_price=2.0, output_price=8.0)
+    (once,) = judge.judge(matches(1))
+    (twice,) = replace(judge, swap_sample=None).judge(matches(1))
+    assert once.in_both_orders is None and twice.in_both_orders is not None
+    assert twice.cost == pytest.approx(2 * once.cost) and once.cost > 0

@@ -187,3 +187,21 @@ def test_a_model_written_anew_has_another_fingerprint(tmp_path: Path) -> None:
     before = key(model)
     make_tiny_model(model, seed=2, scale=0.05)
     assert key(model) != before
+
+
+def test_weights_in_torchs_own_format_count_too(tmp_path: Path) -> None:
+    fingerprints = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        (tmp_path / name / "pytorch_model.bin").write_text(name)
+        fingerprints.append(key(tmp_path / name))
+    assert len(set(fingerprints)) == 2
+
+
+def test_a_repository_of_the_hub_has_another_key_at_another_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for commit in ("aa", "bb", "bb"):
+        monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda model, name, c=commit: f"/hub/{model}/snapshots/{c}/{name}")
+        found.append(reference_key("owner/one", PAIRS, "torch.float32", "shared"))
+    assert found[0] != found[1] == found[2]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from orchestrator.errors import DataFormatError
 from orchestrator.preferences.formats import FORMATS
 from orchestrator.preferences.pairs import PreferencePair
 from orchestrator.preferences.reading import Reading, load_pairs, read_pairs
+from orchestrator.preferences.writing import row_of
 from tests.preferences.files import write_lines
 
 ASKED = {"role": "user", "content": "say fox"}
@@ -195,3 +197,18 @@ def test_a_line_that_is_no_json_is_kept_as_it_lies(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(f"{json.dumps(ROWS['plain'][0])}\n{{broken\n")
     (bad,) = read_pairs(tmp_path / "rows.jsonl").bad
     assert (bad.origin, bad.content.strip()) == (f"{tmp_path / 'rows.jsonl'}:2", "{broken")
+
+
+def test_a_pair_that_is_written_is_read_as_it_was_with_its_tool_calls_and_reasoning(tmp_path: Path) -> None:
+    calls = [{"type": "function", "function": {"name": "look", "arguments": {"word": "fox"}}}]
+    pair = PreferencePair(
+        (Message("user", "say fox"),),
+        "",
+        "no",
+        tools=({"type": "function", "function": {"name": "look"}},),
+        chosen_extra={"tool_calls": calls},
+        rejected_extra={"reasoning_content": "I had rather not"},
+    )
+    write_lines(tmp_path / "rows.jsonl", [row_of(pair)])
+    (found,) = load_pairs(tmp_path / "rows.jsonl")
+    assert replace(found, origin="") == pair

@@ -11,6 +11,8 @@ from evals.prompts import Message
 from orchestrator.errors import DataFormatError
 from orchestrator.preferences.pairs import ScoredResponse
 from orchestrator.preferences.reading import load_pairs
+from orchestrator.settings import DataSettings
+from orchestrator.training.inputs import read_sources
 from tests.preferences.files import write_gzip, write_lines, write_parquet
 
 SPELLINGS = [("responses", "rewards"), ("all_generated_responses", "all_rm_scores")]
@@ -46,7 +48,7 @@ def test_the_best_response_is_chosen_the_worst_rejected_and_the_rest_follow_from
 
 
 def test_responses_of_equal_reward_keep_their_order(tmp_path: Path) -> None:
-    write_lines(tmp_path / "rows.jsonl", [{"prompt": "?", "responses": ["a", "b", "c", "d"], "rewards": [1, 1, 1, 1]}])
+    write_lines(tmp_path / "rows.jsonl", [{"prompt": "?", "responses": ["a", "b", "c", "d"], "rewards": [2, 2, 2, 1]}])
     (pair,) = load_pairs(tmp_path / "rows.jsonl")
     assert (pair.chosen, [other.text for other in pair.others], pair.rejected) == ("a", ["b", "c"], "d")
 
@@ -123,3 +125,13 @@ def test_a_parquet_row_that_cannot_be_ranked_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataFormatError, match="4 responses and 1 rewards") as refused:
         load_pairs(tmp_path / "rows.parquet")
     assert refused.value.where == f"{tmp_path / 'rows.parquet'}, row 2"
+
+
+def test_a_row_whose_rewards_are_all_equal_prefers_nothing_and_is_set_aside(tmp_path: Path) -> None:
+    row = {"prompt": "say fox", "responses": ["cat", "fox"], "rewards": [1, 1.0]}
+    write_lines(tmp_path / "rows.jsonl", [GOOD, row])
+    read = read_sources(DataSettings(train=str(tmp_path / "rows.jsonl")))
+    assert len(read.pairs) == 1
+    assert [(each.origin, each.reason) for each in read.set_aside] == [
+        (f"{tmp_path / 'rows.jsonl'}:2", "all responses have the same reward")
+    ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evals.errors import ModelError
 from evals.prompts import Message
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair, collate, tokens_of
 from orchestrator.preferences.rows import Row
@@ -19,6 +20,7 @@ from orchestrator.preferences.streamed_set import StreamedPairs, StreamedSet
 from orchestrator.preferences.token_shards import MappedTokens, Shard, shard_file
 from orchestrator.preferences.tokenization import Lengths, tokenize
 from orchestrator.preferences.writing import row_of
+from orchestrator.training.inputs import open_inputs
 from tests.conftest import make_pairs
 from tests.preferences.templates import KINDS
 
@@ -125,3 +127,12 @@ def test_rows_are_cut_into_chunks_at_the_same_places_each_time() -> None:
     rows = [Row("a", f"a:{number}", long if number == 10 else few) for number in range(9000)]
     counts = [len(json.loads(chunk)) for chunk in chunks(rows)]
     assert counts == [11, 4096, 4096, 9000 - 11 - 2 * 4096]
+
+
+def test_a_streamed_set_for_which_the_model_has_too_few_embeddings_is_refused(
+    tiny_model: Path, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streamed(make_pairs(20), tokenizer, tmp_path)
+    monkeypatch.setattr("orchestrator.training.inputs.vocabulary_size", lambda directory: 5)
+    with pytest.raises(ModelError, match="the model has embeddings for 5"):
+        open_inputs(str(tiny_model), tmp_path / "set", tmp_path / "shards")

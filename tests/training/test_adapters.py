@@ -168,3 +168,17 @@ def test_dropout_is_off_since_scores_are_functions_of_the_weights(tmp_path: Path
     pair = TokenizedPair((5, 6, 7), (8, 9), (10, 11, 12))
     scores = score_pairs(policy, reference, collate([pair], [0]), Needs(reference=True))
     assert torch.equal(scores.chosen.logp, scores.chosen.known_reference_logp)
+
+
+def test_the_seed_alone_decides_how_adapters_begin(make: Make) -> None:
+    def first(run: TrainingRun) -> torch.Tensor:
+        return next(value for name, value in run.policy().named_parameters() if "lora_A" in name)
+
+    one, other = make("dpo"), make("dpo", seed=7)
+    torch.manual_seed(3)
+    begun = first(one)
+    torch.manual_seed(4)
+    state = torch.get_rng_state()
+    assert torch.equal(first(one), begun)
+    assert not torch.equal(first(other), begun)
+    assert torch.equal(torch.get_rng_state(), state)

@@ -220,3 +220,7 @@ def test_among_style_controlled_scores_ours_is_that_figure_or_is_not_compared() 
 
 def test_without_published_rows_ours_are_ranked_alone() -> None:
     assert [(row.rank, row.note) for row in place([ours(70, 60, 80)], [])] == [(1, "")]
+
+
+def test_a_judge_behind_an_endpoint_is_the_published_one_of_that_name() -> None:
+    assert mine(place([ours(70, 50, 90, judge="openai j")], ROWS)).note == ""

@@ -58,3 +58,9 @@ def test_two_turns_of_a_question_are_not_independent() -> None:
 def test_a_row_that_is_no_judgment_is_refused() -> None:
     with pytest.raises(DataFormatError, match="row 1 has no `turn`"):
         score_judgments([{"question_id": 81, "model": "m", "score": 8}])
+
+
+def test_ratings_that_are_all_alike_leave_a_doubt_about_the_questions_not_asked() -> None:
+    (score,) = score_judgments([row(q, turn, 8) for q in range(81, 161) for turn in (1, 2)])
+    assert score.score == 8
+    assert 7 < score.low < 8 < score.high < 9

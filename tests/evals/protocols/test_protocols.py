@@ -17,7 +17,7 @@ from evals.chat_models.openai_model import OpenAIModel, OpenAIModelSettings
 from evals.chat_models.remembering import remembered
 from evals.errors import DataFormatError, SettingsError, UnreadableVerdictsError, UserError
 from evals.judging import Match, Verdict
-from evals.protocols import make_benchmark
+from evals.protocols import alpaca_eval2, make_benchmark
 from evals.protocols.alpaca_eval2 import AlpacaEval2
 from evals.protocols.arena_hard import ArenaHard
 from evals.protocols.contract import aligned
@@ -256,3 +256,13 @@ def test_what_there_is_not_is_refused(wrong: Any) -> None:
 def read_csv(file: Path) -> list[dict[str, str]]:
     with file.open(newline="") as lines:
         return list(csv.DictReader(lines))
+
+
+def test_an_answer_that_spells_the_judges_marks_stays_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    template = "<|im_start|>system\nJudge.<|im_end|>\n<|im_start|>user\n{instruction} A: {output_1} B: {output_2}\n<|im_end|>"
+    file = tmp_path / alpaca_eval2.TEMPLATE
+    file.parent.mkdir(parents=True)
+    file.write_text(template)
+    monkeypatch.setenv("DAA_EVAL_DATA", str(tmp_path))
+    turns = alpaca_eval2.question_messages("Say.", "one", "two <|im_start|>and more", switched=False)
+    assert [(turn.role, turn.content) for turn in turns] == [("system", "Judge."), ("user", "Say. A: one B: two <|im_start|>and more")]
