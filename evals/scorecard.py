@@ -64,7 +64,7 @@ def score(verdicts: Sequence[Verdict], responses: Sequence[Response], how: Measu
     if not readable or unreadable > how.max_unreadable * len(verdicts):
         raise UnreadableVerdictsError(
             f"{unreadable} of {len(verdicts)} verdicts of the judge {how.judge} could not be read",
-            cure="look at the judge's raw answers in the log; use a stronger judge or raise `judge.max_unreadable`",
+            cure="look at the judge's raw answers in the log; use a stronger judge or raise `evaluation.max_unreadable`",
         )
     interval = mean_interval(readable)
     return Scorecard(

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ray.exceptions import RayError
 
+from evals.errors import UnreadableVerdictsError
 from evals.prompts import PromptSet
 from evals.scorecard import Scorecard
 from orchestrator.cluster.journal import Bell, Journal
@@ -118,6 +119,9 @@ class Assessor:
                 await self._climb(where, rungs)
             except BudgetSpentError as error:
                 await self._referee.spend_out(error.what)
+            except UnreadableVerdictsError as error:
+                # What it answers is beyond this judge; others' answers are not.
+                await self._referee.end(trial, Status.CENSORED, error.what)
             except (DaaError, RayError, OSError) as error:
                 if not self._is_over(trial):
                     await self._journal.give_up(explained(error, checkpoint, self._directory))

@@ -8,7 +8,6 @@ from typing import Any
 
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.capability_runs import measure_finalists
-from orchestrator.cluster.evaluation_actors import start_judge
 from orchestrator.report.narration import Narrator
 from orchestrator.search.board import Board, Status
 from orchestrator.search.goal import Goal
@@ -36,9 +35,7 @@ def _compare(settings: Settings, events: Sequence[Event], rows: Sequence[Row], h
     """Train each finalist under further seeds, to the step at which it was best, and score all of them on the held-out prompts."""
     named = ", ".join(f"{row.trial}{' (the control)' if row.method == CONTROL else ''}" for row in rows)
     story.say(f"finals on held-out prompts: {named}; {settings.finals.seeds} seeds each")
-    judge, kept = None, None
-    if settings.finals.judge is not None:
-        judge, kept = FINAL_JUDGE, start_judge(FINAL_JUDGE, settings.finals.judge, settings.cache, directory / "logs")
+    judge = FINAL_JUDGE if settings.finals.judge is not None else None
     board = Board.rebuilt(events, settings.cluster.max_attempts)
     runs = [run for row in rows for run in _further_runs(settings, board, row, hub)]
     first = [(row.trial, _seed(settings, board, row), row.trial, str(row.checkpoint)) for row in rows]
@@ -52,7 +49,6 @@ def _compare(settings: Settings, events: Sequence[Event], rows: Sequence[Row], h
         asked += [pool.submit(score, run) for run in runs if _wait(hub, run[2]) is Status.COMPLETED]
         for each in asked:
             each.result()
-    del kept
     if (reason := ask(hub.spent_out, True)) is not None:
         story.say(f"[yellow]{reason}[/yellow]: the finals end with what is known")
 

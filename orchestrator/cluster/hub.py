@@ -10,6 +10,7 @@ from ray.exceptions import RayError
 
 from evals.prompts import load_prompts
 from orchestrator.cluster.assessing import Assessor, explained
+from orchestrator.cluster.base_score import BaseScore
 from orchestrator.cluster.held_out import HeldOutScores
 from orchestrator.cluster.journal import Background, Bell, Journal, soon
 from orchestrator.cluster.messages import Assignment, News
@@ -24,7 +25,7 @@ from orchestrator.errors import DaaError, MachineError, TrainingDivergedError
 from orchestrator.output import send_output_to
 from orchestrator.search.board import Job, Status
 from orchestrator.search.goal import Goal
-from orchestrator.search.ledger import Event, answers_of, read_ledger, within_finals
+from orchestrator.search.ledger import Event, read_ledger, within_finals
 from orchestrator.search.plan import SearchPlan, in_order
 from orchestrator.search.trial import Origin, Trial
 from orchestrator.settings import Settings
@@ -49,16 +50,20 @@ class TrialHub:
         self._assessor = Assessor(self._directory, self._journal, self._bell, self)
         self._purse = Purse(self._journal, self)
         self._held_out = HeldOutScores(self._directory, self._journal, self._purse)
-        self._goal = Goal()
-        self._began = asyncio.Event()
-        self._background = Background()
-        self._closing = self._resuming = False
+        self._base = BaseScore(self._directory, self._journal)
+        self._began, self._closing, self._background = asyncio.Event(), False, Background()
+        self._beginning: asyncio.Future[None] | None = None
 
     async def begin(self, settings: Settings, plan: SearchPlan | None = None) -> None:
         """Take up the search where the ledger has it, and hand out trials, once a judge that was never asked has answered.
 
-        Without a `plan`, the session that has one goes on.
+        Without a `plan`, the session that has one goes on. Asked again meanwhile, as by a driver whose first call was lost, it begins once.
         """
+        if self._beginning is None:
+            self._beginning = asyncio.ensure_future(self._begin(settings, plan))
+        await asyncio.shield(self._beginning)
+
+    async def _begin(self, settings: Settings, plan: SearchPlan | None) -> None:
         assert settings.model.base is not None and settings.evaluation.prompts is not None
         self._settings = settings
         events = read_ledger(self._directory / "ledger.jsonl")
@@ -81,9 +86,7 @@ class TrialHub:
             self._purse.begin_finals()
         else:
             self._journal.keep_back(plan.final_runs, plan.final_judgments)
-        self._prompts, self._baseline = prompts, next((event for event in events if event["event"] == "baseline"), None)
-        if self._baseline is None:
-            await self._scorer.check_judge(prompts)
+        await self._base.use(self._scorer, settings.model.base, prompts, events)
         for record in list(self._board.records.values()):
             for step, checkpoint in sorted(record.pending.items()):
                 self._background.begin(self._assessor.assess(record.trial.id, step, checkpoint))
@@ -94,17 +97,7 @@ class TrialHub:
     async def baseline(self) -> Event:
         """The base model's score, measured now if it is not known. What fails here ends the search."""
         await self._ready()
-        if self._baseline is None:
-            model = str(self._settings.model.base)
-            try:
-                scored = await self._scorer.score(model, self._prompts)
-                scored.save(answers_of(self._directory, {"event": "baseline"}))
-            except (DaaError, RayError, OSError) as error:
-                await self._journal.give_up(failure := explained(error, model, self._directory))
-                raise failure from error
-            self._baseline = {"checkpoint": model, **scored.numbers()}
-            await self._journal.write("baseline", **self._baseline)
-        return self._baseline
+        return await self._base.measured()
 
     async def submit(self, trial: Trial, until: int | None = None, seed_of: str | None = None) -> None:
         """Queue a trial, or a run of the finals: another seed of a trial, trained `until` a step. One that is known is left as it is."""
@@ -132,6 +125,8 @@ class TrialHub:
     async def lost(self, gang: str) -> None:
         """A worker group's processes are gone: who asks first goes on with its trial."""
         await self._ready()
+        if (trial := self._board.held_by(gang)) is not None:
+            await self._journal.write("lost", trial=trial, gang=gang)
         await self._take_back(gang)
         await self._bell.ring()
 
@@ -155,10 +150,13 @@ class TrialHub:
         return await self._pausing.goes_on(trial, step) and not (self._journal.fatal or self._closing)
 
     async def trained(self, gang: str, trial: str) -> None:
-        """Training came to its end, or was told to stop."""
+        """Training came to its end, or was told to stop: when that was because the session ends, the next one trains on."""
         await self._ready()
-        await self._journal.write("trained", trial=trial, gang=gang)
-        self._board.trained(gang, trial)
+        if self._journal.fatal or self._closing:
+            self._board.take_back(gang)
+        else:
+            await self._journal.write("trained", trial=trial, gang=gang)
+            self._board.trained(gang, trial)
         self._clean_up(trial)
         await self.complete(trial)
 
@@ -281,10 +279,13 @@ class TrialHub:
         await self._purse.spend_out(reason)
 
     async def _ready(self) -> None:
-        """After a restart of this process, begin again by itself."""
-        if not self._began.is_set() and not self._resuming and ray.get_runtime_context().was_current_actor_reconstructed:
-            self._resuming = True
-            await self.begin(Settings.model_validate_json((self._directory / "settings.json").read_text()))
+        """After a restart of this process, begin again by itself: who asks waits for it, and what prevents it ends the search."""
+        if not self._began.is_set() and ray.get_runtime_context().was_current_actor_reconstructed:
+            try:
+                await self.begin(Settings.model_validate_json((self._directory / "settings.json").read_text()))
+            except (DaaError, RayError, OSError) as error:
+                await self._journal.give_up(explained(error, "the search's ledger", self._directory))
+                raise
         await self._began.wait()
 
     async def _take_back(self, gang: str) -> None:
@@ -295,5 +296,5 @@ class TrialHub:
 
     def _clean_up(self, trial: str) -> None:
         if self._board.records[trial].status.is_over:
-            kept = self._board.steps_to_keep(trial, self._goal) | self._assessor.in_hand(trial)
+            kept = self._board.steps_to_keep(trial, Goal()) | self._assessor.in_hand(trial)
             keep_only(self._directory / "checkpoints" / trial, kept)

@@ -28,12 +28,14 @@ def needed(cluster: ClusterSettings, gangs: int) -> dict[str, float]:
     }
 
 
-def held_gpus(settings: Settings) -> float:
-    """GPUs that a search holds for as long as it runs, when all of its gangs have joined."""
+def held_gpus(settings: Settings, gangs: int | None = None) -> float:
+    """GPUs that a search holds for as long as it runs, when so many of its gangs have joined; by default all."""
     cluster, judges = settings.cluster, [settings.judge, *settings.ladder.models.values()]
+    if settings.finals.judge is not None:
+        judges.append(settings.finals.judge)
     # Parts of a GPU that take turns leave no other part of use.
     shared = max(cluster.workers, cluster.engines) if cluster.turns and cluster.gpus_per_worker else None
-    own = needed(cluster, cluster.gangs)["GPU"] if shared is None else shared
+    own = needed(cluster, cluster.gangs if gangs is None else gangs)["GPU"] if shared is None else shared
     rounds = settings.rounds
     scorers = sum(scorer_gpus(scorer) for scorer in rounds.scorers) * rounds.scorer_actors if rounds else 0.0
     return own + scorers + sum(judge_gpus(judge) for judge in judges)

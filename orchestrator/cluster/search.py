@@ -14,11 +14,11 @@ import ray
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.capability_runs import suite_of
 from orchestrator.cluster.evaluation_actors import LedgerActor, start_judge
-from orchestrator.cluster.finals import play_finals
+from orchestrator.cluster.finals import FINAL_JUDGE, play_finals
 from orchestrator.cluster.generating import engine_names, start_engines
 from orchestrator.cluster.hub import TrialHub
 from orchestrator.cluster.judges import within_budget
-from orchestrator.cluster.placement import held_gpus
+from orchestrator.cluster.placement import held_gpus, require_gpus
 from orchestrator.cluster.planning import expected
 from orchestrator.cluster.preparing import checked_inputs, prepared, selected, tell_pairs
 from orchestrator.cluster.proxies import actor_name
@@ -138,6 +138,8 @@ def _announce(settings: Settings, story: Narrator) -> None:
 def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     # Streamed while the whole cluster is free for it, and before a GPU waits for data that are refused.
     ready = prepared(settings, story, directory) if settings.data.streaming else None
+    gpus = held_gpus(settings, settings.cluster.first_gangs)
+    require_gpus(gpus, "workers, engines and judges", "lower workers, engines or the judges' gpus")
     actors = _start_actors(settings, directory)
     settings = in_world(settings, story.say)
     if settings.rounds is not None:
@@ -257,6 +259,8 @@ def _start_actors(settings: Settings, directory: Path) -> _Actors:
     engines = start_engines(cluster, settings.evaluation, logs, rank)
     judges = [start_judge("judge", within_budget(settings.judge, settings.budget), settings.cache, logs)]
     judges += [start_judge(actor_name(name), model, settings.cache, logs) for name, model in settings.ladder.models.items()]
+    if settings.finals.judge is not None:
+        judges.append(start_judge(FINAL_JUDGE, within_budget(settings.finals.judge, settings.budget), settings.cache, logs))
     ledger = LedgerActor.options(name="ledger").remote(str(directory / "ledger.jsonl"))
     hub = TrialHub.options(name=HUB).remote(str(directory), engine_names(cluster), "judge", "ledger")
     gangs: Any = GangsActor.options(max_concurrency=cluster.gangs).remote(str(directory))

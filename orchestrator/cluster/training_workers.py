@@ -1,5 +1,6 @@
 """Warm worker groups: one long-lived Ray Train run whose workers take one trial after another."""
 
+import logging
 import math
 import os
 import time
@@ -25,6 +26,10 @@ from orchestrator.settings import ClusterSettings, Settings
 from orchestrator.training.tidying import step_directory
 
 _ASK_EVERY_S = 0.5
+# Between two runs of Ray Train, when the first one failed.
+_PAUSE_S = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,19 @@ class GangsActor:
 
     def run(self, gang: Gang) -> None:
         """Returns when the hub sends the gang's workers home. With isolation "run", every trial gets a new Train run."""
+        set_environment()
+        from ray.train import TrainingFailedError
+
         while not ask(find_actor(gang.hub).is_closing):
             try:
                 train_run(gang, serve_trials, {"gang": gang})
-            except RayActorError:
-                # The process that watches over the workers died, or its node left.
+            except (RayActorError, TrainingFailedError) as error:
+                # The process that watches over the workers died, or its node left; or they failed more often than a run of Ray Train may.
                 tell_lost(gang)
+                if isinstance(error, TrainingFailedError):
+                    logger.warning("%s begins anew: %s", gang.name, error)
+                    ask(find_actor(gang.hub).note, "gang", {"gang": gang.name, "what": f"{gang.name} began anew: {str(error)[:300]}"})
+                time.sleep(_PAUSE_S)
 
 
 def train_run(gang: Gang, work: Callable[[dict[str, Any]], None], config: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Ray Tune: samples become trials, scores become results, and a stopped trial is told to the hub."""
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -23,22 +24,25 @@ from orchestrator.search.goal import Goal
 from orchestrator.search.ledger import read_ledger
 from orchestrator.search.plan import SearchPlan, race_rules
 from orchestrator.search.racing import Race, Rules, Rung
+from orchestrator.search.replay import scores_before
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
 
 # What waits for a place at two looks is told: within a minute.
 _LOOKS_EVERY_S = 20.0
+_FEW_TRIALS = 200
 
 
 class RacingScheduler(FIFOScheduler):
     """The race, as Tune asks for it: after every score, whether the trial goes on. Why not is told to the hub."""
 
-    def __init__(self, rules: Rules, hub: str) -> None:
+    def __init__(self, rules: Rules, hub: str, ledger: Path) -> None:
         super().__init__()
-        self._race, self._hub = Race(rules), hub
+        self._race, self._hub, self._ledger, self._knows_the_past = Race(rules), hub, ledger, False
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """A trial was scored at a rung."""
+        self._recall()
         rung = Rung(result["checkpoint"], result["prompts"])
         decision = self._race.add(_trial(trial).id, rung, result["verdicts"])
         if decision.goes_on:
@@ -46,6 +50,13 @@ class RacingScheduler(FIFOScheduler):
         grounds = {"against": decision.against, "checkpoint_number": rung.checkpoint, "prompts": rung.prompts}
         ask(find_actor(self._hub).stop, _trial(trial).id, Status.STOPPED, decision.reason, grounds)
         return TrialScheduler.STOP
+
+    def _recall(self) -> None:
+        """Tune restores a scheduler as it was when the search began: who led in earlier sessions is in the ledger."""
+        if not self._knows_the_past:
+            for trial, rung, scores in scores_before(read_ledger(self._ledger, "begin", "checkpoint", "score")):
+                self._race.add(trial, rung, scores)
+            self._knows_the_past = True
 
 
 class PausingHyperBand(HyperBandScheduler):
@@ -66,13 +77,13 @@ class PausingHyperBand(HyperBandScheduler):
         return action
 
 
-def make_scheduler(settings: Settings, plan: SearchPlan, hub: str, goal: Goal) -> TrialScheduler:
+def make_scheduler(settings: Settings, plan: SearchPlan, hub: str, goal: Goal, ledger: Path) -> TrialScheduler:
     """The scheduler that the settings name; time is counted in checkpoints, which every trial has equally many of."""
     search, last = settings.search, plan.rungs[-1].checkpoint
     objective: dict[str, Any] = {"time_attr": "checkpoint", "metric": goal.metric, "mode": goal.mode}
     match search.scheduler:
         case "racing":
-            return RacingScheduler(race_rules(settings, plan), hub)
+            return RacingScheduler(race_rules(settings, plan), hub, ledger)
         case "asha" if last > 1:
             return AsyncHyperBandScheduler(**objective, grace_period=1, max_t=last, reduction_factor=search.reduction_factor)
         case "hyperband" if last > 1:
@@ -171,6 +182,8 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
 
     Raises what ended the search.
     """
+    # Tune writes all of its trials each time: where they are many, no more than a share of its own time goes into it.
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "2" if settings.search.trials <= _FEW_TRIALS else "auto"
     goal = Goal()
     state = directory / "tune"
     how = Following(hub, plan.rungs[-1].checkpoint, settings.search.pauses, uuid.uuid4().hex)
@@ -183,7 +196,7 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
             tune_config=tune.TuneConfig(
                 num_samples=settings.search.trials,
                 search_alg=make_searcher(settings, goal),
-                scheduler=make_scheduler(settings, plan, hub, goal),
+                scheduler=make_scheduler(settings, plan, hub, goal, directory / "ledger.jsonl"),
                 max_concurrent_trials=None if settings.search.pauses else _followed_at_once(settings),
                 reuse_actors=True,
                 trial_name_creator=label,

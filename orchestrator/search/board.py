@@ -77,7 +77,7 @@ class Board:
 
     @staticmethod
     def rebuilt(events: Sequence[Event], max_attempts: int) -> "Board":
-        """The board as the ledger tells it. A trial under way still belongs to the group that had it, which takes it up or asks anew."""
+        """The board as the ledger tells it. A trial under way in this session still belongs to the group that had it, which goes on."""
         board = Board(max_attempts)
         for event in events:
             board._take(event)
@@ -125,6 +125,15 @@ class Board:
         self._queue.appendleft(trial)
         return None
 
+    def held_by(self, gang: str) -> str | None:
+        """The trial that a worker group has in its hands."""
+        return self._assigned.get(gang)
+
+    def lose(self, trial: str) -> None:
+        """The worker group that had a trial is gone."""
+        for gang in [gang for gang, held in self._assigned.items() if held == trial]:
+            self.take_back(gang)
+
     def next_job(self, gang: str) -> Job | None:
         """The next trial for a worker group, or None when none waits."""
         while self._queue:
@@ -142,7 +151,8 @@ class Board:
     def checkpoint(self, trial: str, step: int, directory: str) -> bool:
         """Note a checkpoint; True when it is to be scored."""
         record = self.records[trial]
-        if step in record.scores or step in record.pending or step <= record.start or record.status.is_over:
+        judged = step in record.scores and record.scores[step].get("whole", True)
+        if judged or step in record.pending or step <= record.start or record.status.is_over:
             return False
         if record.until is None:
             record.pending[step] = directory
@@ -206,8 +216,8 @@ class Board:
                 self.submit(trial_of(event), event.get("until"), event.get("from_step", 0))
             case "attempt":
                 self._hand_out(event["trial"], event["gang"])
-            case "pause" | "resume" as change:
-                (self.pause if change == "pause" else self.resume)(event["trial"])
+            case "pause" | "resume" | "lost" as change:
+                {"pause": self.pause, "resume": self.resume, "lost": self.lose}[change](event["trial"])
             case "trained":
                 self.trained(event["gang"], event["trial"])
             case "checkpoint":
@@ -220,9 +230,16 @@ class Board:
                 self.end(event["trial"], Status(event["status"]), event["reason"])
 
     def _forgive(self) -> None:
-        """Another session begins: what was under way ended with the one before, and not through its own fault."""
-        for trial in self._assigned.values():
+        """Another session begins: what was under way ended with the one before, and not through its own fault.
+
+        Who asks first goes on with it: the group that had it may be one of those that join later, or never.
+        """
+        for trial in reversed(self._assigned.values()):
             self._change(trial, fruitless=max(0, self.records[trial].fruitless - 1))
+            if self.records[trial].status is Status.TRAINING:
+                self._change(trial, status=Status.WAITING)
+                self._queue.appendleft(trial)
+        self._assigned.clear()
 
     def _hand_out(self, trial: str, gang: str) -> int:
         record = self.records[trial]

@@ -1,5 +1,6 @@
 """Every number of a search again, from what its models answered and its judge said; nothing is asked, no library of models is loaded."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from evals.scorecard import Measurement, score
 from orchestrator.errors import UserError
 from orchestrator.search.budget import JUDGED
 from orchestrator.search.goal import asked
-from orchestrator.search.ledger import Event, answers_of, read_ledger
+from orchestrator.search.ledger import Event, answers_of, read_ledger, since_begin
 from orchestrator.search.plan import SearchPlan, race_rules
 from orchestrator.search.racing import Rung, Scores, compare
 from orchestrator.settings import Settings
@@ -51,6 +52,19 @@ def replay(directory: Path, settings: Settings) -> Replay:
         heard = _Heard.of(events, settings)
         mismatches += [found for event in decided for found in _decision(event, heard)]
     return Replay(len(scored), len(decided), tuple(mismatches))
+
+
+def scores_before(events: Sequence[Event]) -> Iterator[tuple[str, Rung, Scores]]:
+    """What the race was told in earlier sessions than the latest: trial, rung and verdicts, in order."""
+    earlier = events[: -len(since_begin(events))]
+    steps: dict[str, set[int]] = defaultdict(set)
+    for event in earlier:
+        if event["event"] == "checkpoint":
+            steps[event["trial"]].add(event["step"])
+    for event in earlier:
+        if event["event"] == "score":
+            checkpoint = 1 + sorted(steps[event["trial"]]).index(event["step"])
+            yield event["trial"], Rung(checkpoint, asked(event)), list(event["verdicts"].values())
 
 
 def _scorecard(directory: Path, event: Event) -> Iterator[Mismatch]:

@@ -147,7 +147,7 @@ class Session:
             patch(module, "find_actor", actors.__getitem__)
         patch(hub, "send_output_to", lambda _: None)
         plain: Any = hub.TrialHub
-        self._hub = plain.__ray_metadata__.modified_class(str(outside.directory), ["engine"], "judge", "ledger")
+        self.hub = plain.__ray_metadata__.modified_class(str(outside.directory), ["engine"], "judge", "ledger")
 
     async def run(self) -> bool:
         """True when the search came to its end, False when the process died."""
@@ -158,51 +158,51 @@ class Session:
         return search.done()
 
     async def _search(self) -> None:
-        await self._hub.begin(self._settings, make_plan(self._settings, PAIRS, 0.0, PROMPTS, PROMPTS))
+        await self.hub.begin(self._settings, make_plan(self._settings, PAIRS, 0.0, PROMPTS, PROMPTS))
         gangs = [asyncio.create_task(self._gang(f"gang-{number}")) for number in range(2)]
-        await asyncio.gather(self._hub.baseline(), *(self._follow(trial) for trial in TRIALS))
-        while not await self._hub.verdicts_are_in():
+        await asyncio.gather(self.hub.baseline(), *(self._follow(trial) for trial in TRIALS))
+        while not await self.hub.verdicts_are_in():
             pass
-        await self._hub.begin_finals()
+        await self.hub.begin_finals()
         best = finalists(self._outside.events(), Goal(), 1)[0]
-        await self._hub.score_held_out(best.trial, 0, best.trial, best.checkpoint)
-        await self._hub.submit(SEED, best.step, best.trial)
-        while not (await self._hub.wait_for(SEED.id)).is_over:
+        await self.hub.score_held_out(best.trial, 0, best.trial, best.checkpoint)
+        await self.hub.submit(SEED, best.step, best.trial)
+        while not (await self.hub.wait_for(SEED.id)).is_over:
             pass
-        await self._hub.score_held_out(best.trial, 1, SEED.id, str(best.checkpoint).replace(f"/{best.trial}/", f"/{SEED.id}/"))
-        await self._hub.close()
+        await self.hub.score_held_out(best.trial, 1, SEED.id, str(best.checkpoint).replace(f"/{best.trial}/", f"/{SEED.id}/"))
+        await self.hub.close()
         await asyncio.gather(*gangs)
 
     async def _follow(self, trial: Trial) -> None:
         """As Tune does: submit, hear every score, and stop one trial for its first."""
-        await self._hub.submit(trial)
+        await self.hub.submit(trial)
         step, prompts, heard = 0, 0, 0
-        while not (news := await self._hub.next_score(trial.id, step, prompts)).over:
+        while not (news := await self.hub.next_score(trial.id, step, prompts)).over:
             if news.score is not None:
                 step, prompts, heard = news.score["step"], asked(news.score), heard + 1
                 if trial.id == "stopped":
-                    await self._hub.stop(trial.id, Status.STOPPED, "worse than best")
+                    await self.hub.stop(trial.id, Status.STOPPED, "worse than best")
                     return
-        await self._hub.stop(trial.id, Status.COMPLETED)
+        await self.hub.stop(trial.id, Status.COMPLETED)
 
     async def _gang(self, name: str) -> None:
         """As a worker group does: take up training at the newest checkpoint, tell each, and ask for more."""
-        while (given := await self._hub.next_job(name)).wait or given.job is not None:
+        while (given := await self.hub.next_job(name)).wait or given.job is not None:
             if given.job is None:
                 continue
             trial = given.job.trial.id
             if trial == "diverges":
-                await self._hub.failed(name, trial, TrainingDivergedError("the loss is not finite", trial, "lower the learning rate"))
+                await self.hub.failed(name, trial, TrainingDivergedError("the loss is not finite", trial, "lower the learning rate"))
                 continue
             run = self._outside.directory / "checkpoints" / trial
             resumed = max((int(each.parent.name[-6:]) for each in run.glob("step-*/engine") if is_whole(each.parent)), default=0)
             for step in STEPS:
                 if step > resumed:
                     _save(step_directory(run, step))
-                if step >= resumed and not await self._hub.checkpoint(name, given.job, step, str(step_directory(run, step))):
+                if step >= resumed and not await self.hub.checkpoint(name, given.job, step, str(step_directory(run, step))):
                     break
                 forget_engines(run, step)
-            await self._hub.trained(name, trial)
+            await self.hub.trained(name, trial)
 
 
 def _save(checkpoint: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from evals.errors import UnreadableVerdictsError
 from evals.generation import Decoding, Response
 from evals.guards import Finding
 from evals.judging import Match, Verdict
@@ -358,3 +359,15 @@ def test_a_checkpoint_of_the_search_that_cannot_be_loaded_is_no_mistake_of_the_u
     assert "cannot be read: Not a directory" in told.what
     assert "then resume" in told.cure
     assert explained(refused, "/models/base", tmp_path) is refused
+
+
+def test_a_trial_whose_answers_the_judge_cannot_judge_ends_and_the_search_goes_on(tmp_path: Path) -> None:
+    async def run() -> Hub:
+        hub = Hub(tmp_path, Scoring(error=UnreadableVerdictsError("28 of 100 verdicts could not be read")))
+        await hub.assessor.hear("one", 0, 0)
+        await hub.checkpoint("one", 2)
+        return hub
+
+    hub = asyncio.run(run())
+    assert hub.journal.fatal is None
+    assert (hub.board.records["one"].status, hub.board.records["one"].reason[:9]) == (Status.CENSORED, "28 of 100")

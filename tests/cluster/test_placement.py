@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from orchestrator.cluster import placement
 from orchestrator.cluster.placement import HEAD_MARK, bundles, held_gpus, needed, require, unplaced, waiting_places
 from orchestrator.errors import ClusterError
-from orchestrator.settings import ClusterSettings, Settings, VerifierSettings
+from orchestrator.settings import ClusterSettings, Settings, VerifierSettings, VllmJudgeSettings
 from orchestrator.worlds.recipes import TasksRecipe
 
 TWO_NODES = {"10.0.0.1": {"CPU": 16.0, "GPU": 4.0}, "10.0.0.2": {"CPU": 16.0, "GPU": 4.0}}
@@ -88,3 +88,11 @@ def test_fractions_of_a_gpu_share_one() -> None:
     shared = ClusterSettings(workers=1, gangs=2, gpus_per_worker=0.25, gpus_per_engine=0.5, cpus_per_worker=1)
     assert [each["GPU"] for each in bundles(shared)] == [0.25, 0.25, 0.5]
     require(shared, {"one": {"CPU": 4.0, "GPU": 1.0}})
+
+
+def test_the_finals_judge_holds_its_gpus_from_the_beginning() -> None:
+    judge = VllmJudgeSettings(kind="vllm", model="m", gpus=1, tensor_parallel=2)
+    cluster = ClusterSettings(workers=2, gangs=3, gpus_per_worker=1, gpus_per_engine=1)
+    settings = Settings(world=TasksRecipe(kind="tasks"), judge=VerifierSettings(kind="verifier"), cluster=cluster)
+    judged = settings.model_copy(update={"finals": settings.finals.model_copy(update={"judge": judge})})
+    assert (held_gpus(settings), held_gpus(judged), held_gpus(judged, gangs=1)) == (7, 9, 5)

@@ -3,6 +3,7 @@
 import math
 import pickle
 import random
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from ray.tune.schedulers import TrialScheduler
 from orchestrator.cluster import tuning
 from orchestrator.cluster.tuning import RacingScheduler
 from orchestrator.search.board import Status
+from orchestrator.search.ledger import line_of
 from orchestrator.search.racing import Rules, rungs
 
 LAID = rungs(2, 100, growth=2)
@@ -38,6 +40,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     return heard
 
 
+# Of a search whose ledger has nothing yet.
+NOWHERE = Path("no-ledger.jsonl")
+
+
 def decisions(scheduler: RacingScheduler, *win_rates: float, checkpoint: int = 1, prompts: int = 50) -> list[str]:
     return [
         scheduler.on_trial_result(None, trial(number), result(rate, checkpoint, prompts)) for number, rate in enumerate(win_rates, start=1)
@@ -45,7 +51,7 @@ def decisions(scheduler: RacingScheduler, *win_rates: float, checkpoint: int = 1
 
 
 def test_the_worse_of_two_is_stopped_and_the_hub_hears_why_and_on_which_grounds(told: list[tuple[Any, ...]]) -> None:
-    scheduler = RacingScheduler(Rules(LAID, 3), "hub")
+    scheduler = RacingScheduler(Rules(LAID, 3), "hub", NOWHERE)
     assert decisions(scheduler, 0.8, 0.3) == [TrialScheduler.CONTINUE, TrialScheduler.STOP]
     ((stopped, status, reason, grounds),) = told
     assert stopped.startswith("002-dpo")
@@ -56,14 +62,14 @@ def test_the_worse_of_two_is_stopped_and_the_hub_hears_why_and_on_which_grounds(
 
 
 def test_trials_are_compared_at_the_same_checkpoint_only(told: list[tuple[Any, ...]]) -> None:
-    scheduler = RacingScheduler(Rules(LAID, 3), "hub")
+    scheduler = RacingScheduler(Rules(LAID, 3), "hub", NOWHERE)
     assert decisions(scheduler, 0.9, checkpoint=2) == [TrialScheduler.CONTINUE]
     assert scheduler.on_trial_result(None, trial(2), result(0.2, 1, 50)) == TrialScheduler.CONTINUE
     assert told == []
 
 
 def test_a_saved_scheduler_goes_on_with_what_it_knows(told: list[tuple[Any, ...]]) -> None:
-    scheduler = RacingScheduler(Rules(LAID, 3, doubt=math.inf), "hub")
+    scheduler = RacingScheduler(Rules(LAID, 3, doubt=math.inf), "hub", NOWHERE)
     decisions(scheduler, 0.9)
     restored = pickle.loads(pickle.dumps(scheduler))
     assert restored.on_trial_result(None, trial(2), result(0.1, 1, 50)) == TrialScheduler.STOP
@@ -71,6 +77,21 @@ def test_a_saved_scheduler_goes_on_with_what_it_knows(told: list[tuple[Any, ...]
 
 
 def test_a_trial_that_reports_again_after_a_restore_is_not_its_own_rival(told: list[tuple[Any, ...]]) -> None:
-    scheduler = RacingScheduler(Rules(LAID, 3), "hub")
+    scheduler = RacingScheduler(Rules(LAID, 3), "hub", NOWHERE)
     assert decisions(scheduler, 0.5) == decisions(scheduler, 0.5) == [TrialScheduler.CONTINUE]
     assert told == []
+
+
+def test_who_led_in_an_earlier_session_leads_still_though_tune_restores_a_scheduler_that_knows_nothing(
+    told: list[tuple[Any, ...]], tmp_path: Path
+) -> None:
+    def scored(number: int, rate: float) -> bytes:
+        verdicts = dict(enumerate(result(rate, 1, 50)["verdicts"]))
+        card = {"judged": 50, "unreadable": 0}
+        return line_of("score", {"trial": f"{number:03d}-dpo", "step": 10, "verdicts": verdicts, "scorecard": card})
+
+    begin, saved = line_of("begin", {}), line_of("checkpoint", {"trial": "001-dpo", "step": 10})
+    (tmp_path / "ledger.jsonl").write_bytes(b"".join([begin, saved, scored(1, 0.9), begin, scored(2, 0.1)]))
+    scheduler = RacingScheduler(Rules(LAID, 3), "hub", tmp_path / "ledger.jsonl")
+    assert decisions(scheduler, 0.1) == [TrialScheduler.STOP]
+    assert told[0][-1]["against"] == "001-dpo"

@@ -69,6 +69,16 @@ class Search(RuleBasedStateMachine):
             self.given_back.discard(job.trial.id)
             self.ledger.append(made.attempted(job.trial.id, job.attempt, gang=gang))
 
+    @rule(gang=st.sampled_from(GANGS))
+    def lose(self, gang: str) -> None:
+        """A worker group is gone, which the hub is told and writes down."""
+        if gang not in self.held:
+            return
+        job, _ = self.held.pop(gang)
+        self.ledger.append({"event": "lost", "trial": job.trial.id, "gang": gang})
+        if (killer := self.board.take_back(gang)) is not None:
+            self._end(killer, Status.FAILED)
+
     @rule(gang=st.sampled_from(GANGS), waits=st.booleans())
     def save(self, gang: str, waits: bool) -> None:
         """A worker group saves its next checkpoint, and goes on or leaves the trial, which is paused there."""
@@ -139,8 +149,8 @@ class Search(RuleBasedStateMachine):
 
     @rule()
     def resume_after_everything_died(self) -> None:
-        """The driver, the hub and all groups are gone; another session begins from the ledger."""
-        self.given_back |= {job.trial.id for job, _ in self.held.values()}
+        """The driver, the hub and all groups are gone; another session begins from the ledger, and what was under way waits."""
+        self.given_back.clear()
         self.held.clear()
         self.leaving.clear()
         self.ledger.append(made.began())
@@ -363,3 +373,19 @@ def test_a_run_that_takes_up_anothers_training_waits_there_until_it_is_asked_for
     assert taken.next_job("gang-0") == Job(run, 1)
     assert not taken.checkpoint(run.id, 20, "directory")
     assert taken.checkpoint(run.id, 30, "directory")
+
+
+def test_in_a_new_session_who_asks_first_goes_on_with_what_was_under_way_whoever_had_it() -> None:
+    joined = [made.joined(trial(1)), made.joined(trial(2)), made.joined(trial(3))]
+    rebuilt = Board.rebuilt([*joined, made.attempted("001"), made.attempted("002", gang="gang-7"), made.began()], MAX_ATTEMPTS)
+    assert [rebuilt.next_job(gang).trial.id for gang in ("gang-2", "gang-0", "gang-1")] == ["001", "002", "003"]  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def test_a_checkpoint_that_is_lost_when_it_is_partly_judged_is_judged_again_when_it_is_trained_again(board: Board) -> None:
+    board.next_job("gang-0")
+    assert board.checkpoint("001", 10, "directory")
+    board.scored(made.scored("001", 10, 60.0, whole=False))
+    board.damaged("001", 10)
+    assert board.checkpoint("001", 10, "directory")
+    board.scored(made.scored("001", 10, 60.0))
+    assert not board.checkpoint("001", 10, "directory")

@@ -27,6 +27,7 @@ def _events(run: Run) -> Iterator[dict[str, Any]]:
     for event in run.of_kind("attempt"):
         if event["attempt"] > 1:
             yield _told(event, "handed out again", f"attempt {event['attempt']}, to {event['gang']}")
+    yield from (_told(event, "worker group", event["what"]) for event in run.of_kind("gang"))
     yield from (_told(event, "damaged", "a checkpoint was cut short, and its trial trained again") for event in run.of_kind("damaged"))
     for event in run.of_kind("end"):
         if event["status"] in {"failed", "censored"}:

@@ -1,0 +1,93 @@
+"""What ends a session takes nothing from the next one: the real hub and ledger in this process, groups that say what they are told to."""
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from orchestrator.cluster import hub
+from orchestrator.errors import MachineError
+from orchestrator.search.plan import make_plan
+from tests.cluster.mortal_hub import PAIRS, PROMPTS, TRIALS, Outside, Session, settings_of
+
+FULL = MachineError("no space is left", "the disk", "make room, then resume")
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Outside:
+    """A search's directory, and the settings in it."""
+    (tmp_path / "settings.json").write_text(settings_of(tmp_path).model_dump_json())
+    return Outside(tmp_path)
+
+
+def of(outside: Outside, patch: pytest.MonkeyPatch) -> Any:
+    """A hub that does not die."""
+    return Session(outside, 10**6, True, patch.setattr).hub
+
+
+def begin(asked: Any, outside: Outside) -> Coroutine[Any, Any, None]:
+    settings = settings_of(outside.directory)
+    return asked.begin(settings, make_plan(settings, PAIRS, 0.0, PROMPTS, PROMPTS))
+
+
+def test_a_trial_that_stops_because_the_session_ends_is_trained_on_by_the_next(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> set[str]:
+        first = of(outside, monkeypatch)
+        await begin(first, outside)
+        for trial in TRIALS[:2]:
+            await first.submit(trial)
+        jobs = [(await first.next_job(gang)).job for gang in ("gang-0", "gang-1")]
+        await first.failed("gang-1", jobs[1].trial.id, FULL)
+        await first.trained("gang-0", jobs[0].trial.id)
+        assert await first.fatal() is FULL
+        second = of(outside, monkeypatch)
+        await begin(second, outside)
+        return {(await second.next_job(gang)).job.trial.id for gang in ("gang-5", "gang-6")}
+
+    assert asyncio.run(run()) == {trial.id for trial in TRIALS[:2]}
+    assert outside.events("trained") == []
+
+
+def test_a_trial_whose_group_is_lost_is_free_for_others_also_after_the_hub_was_restarted(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> str:
+        first = of(outside, monkeypatch)
+        await begin(first, outside)
+        await first.submit(TRIALS[0])
+        await first.next_job("gang-7")
+        await first.lost("gang-7")
+        restarted = of(outside, monkeypatch)
+        monkeypatch.setattr(hub.ray, "get_runtime_context", lambda: SimpleNamespace(was_current_actor_reconstructed=True))
+        await restarted.baseline()
+        return (await restarted.next_job("gang-0")).job.trial.id
+
+    assert asyncio.run(run()) == TRIALS[0].id
+
+
+def test_a_driver_that_asks_twice_begins_one_session(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        asked = of(outside, monkeypatch)
+        await asyncio.gather(begin(asked, outside), begin(asked, outside))
+
+    asyncio.run(run())
+    assert len(outside.events("begin")) == 1
+
+
+def test_a_restarted_hub_that_cannot_begin_again_says_so_to_everybody(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> Any:
+        asked = of(outside, monkeypatch)
+        monkeypatch.setattr(hub.ray, "get_runtime_context", lambda: SimpleNamespace(was_current_actor_reconstructed=True))
+        (outside.directory / "search.jsonl").unlink()
+        for _ in range(2):
+            with pytest.raises(Exception, match=r"no .*file"):
+                await asyncio.wait_for(asked.next_job("gang-0"), 5)
+        return await asked.fatal()
+
+    begun = make_plan(settings_of(outside.directory), PAIRS, 0.0, PROMPTS, PROMPTS).as_dict()
+    (outside.directory / "ledger.jsonl").write_text(json.dumps({"event": "begin", "time": 1.0, **begun}) + "\n")
+    assert asyncio.run(run()) is not None
