@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.commands.places import Directory, SettingsFile
+from orchestrator.commands.places import SettingsFile
 
 
 def plan(
@@ -18,7 +18,7 @@ def plan(
     gpu: Annotated[str | None, typer.Option(help="The GPUs it will run on, such as H100. Default: the cluster's at RAY_ADDRESS.")] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Take three real steps, answer some prompts, and reckon with those.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
-    directory: Directory = None,
+    directory: Annotated[Path | None, typer.Option("--dir", help="Where the run will write; its disk is looked at.")] = None,
 ) -> None:
     """Tell what a search will take: trials, memory, GPU-hours, judge calls, money, disk and wall time; refuse what cannot be.
 

@@ -9,7 +9,7 @@ from orchestrator.commands.places import Directory, fresh_directory
 
 
 def rounds(
-    settings_file: Annotated[Path, typer.Argument(help="A TOML settings file with [rounds]; jobs/examples has some.")],
+    settings_file: Annotated[Path, typer.Argument(help=r"A TOML settings file with \[rounds]; jobs/examples has some.")],
     method: Annotated[str | None, typer.Argument(help="A method's name; default: the file's `method`.")] = None,
     hyperparameters: Annotated[list[str] | None, typer.Argument(help="name=value, the method's own or training settings.")] = None,
     directory: Directory = None,
@@ -34,7 +34,9 @@ def rounds(
 def generate(  # noqa: PLR0913 (the options of the command)
     model: Annotated[str, typer.Argument(help="A Hugging Face directory, a LoRA adapter or a hub identifier.")],
     prompts: Annotated[Path, typer.Option(help="JSON Lines with `prompt` or `messages`: evaluation prompts, or preference data.")],
-    settings_file: Annotated[Path | None, typer.Option("--settings", help="A TOML file with [rounds.generation] and [cluster].")] = None,
+    settings_file: Annotated[
+        Path | None, typer.Option("--settings", help=r"A run's TOML file: \[rounds.generation], \[evaluation], \[cluster].")
+    ] = None,
     responses: Annotated[int | None, typer.Option(help="Answers to each prompt. Default: 5.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Default: 0.8.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Default: 0.95.")] = None,

@@ -30,7 +30,7 @@ def search(
 ) -> None:
     """Search methods and hyperparameters for the best judged win rate.
 
-    Example: daa search jobs/examples/real_text.toml --dir runs/real-text
+    Example: daa search jobs/examples/demo.toml --dir runs/first
     """
     from orchestrator.errors import UserError
 
