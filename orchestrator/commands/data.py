@@ -77,9 +77,7 @@ def select(  # noqa: PLR0913 (the options of the command)
     file: Annotated[str, typer.Argument(help="Preference data, as `data.train` takes them.")],
     metric: Annotated[str, typer.Option(help="alignment_potential, reward_margin, implicit_margin, rejection_sampling or random.")],
     out: Annotated[Path, typer.Option(help="The JSON Lines file to write; a page with its name and .md tells what was kept.")],
-    model: Annotated[
-        str | None, typer.Option(help="The model that training will start from; it scores where the metric asks for it. Required.")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="Required: the model that training will start from; it scores where needed.")] = None,
     fraction: Annotated[float | None, typer.Option(help="The share to keep. Default: 0.4.")] = None,
     weight: Annotated[float | None, typer.Option(help="M_AP's weight of the implicit margin. Default: 1.")] = None,
     tau: Annotated[float | None, typer.Option(help="RS-DPO's temperature. Default: 1.")] = None,

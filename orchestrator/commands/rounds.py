@@ -34,9 +34,7 @@ def rounds(
 def generate(  # noqa: PLR0913 (the options of the command)
     model: Annotated[str, typer.Argument(help="A Hugging Face directory, a LoRA adapter or a hub identifier.")],
     prompts: Annotated[Path, typer.Option(help="JSON Lines with `prompt` or `messages`: evaluation prompts, or preference data.")],
-    settings_file: Annotated[
-        Path | None, typer.Option("--settings", help=r"A run's TOML file: \[rounds.generation], \[evaluation], \[cluster].")
-    ] = None,
+    settings_file: Annotated[Path | None, typer.Option("--settings", help=r"A TOML file, of which \[rounds.generation] counts.")] = None,
     responses: Annotated[int | None, typer.Option(help="Answers to each prompt. Default: 5.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Default: 0.8.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Default: 0.95.")] = None,
