@@ -3,10 +3,13 @@
 import asyncio
 import json
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ray.exceptions import RayActorError
 
 from evals.answers import load_answers, save_answers
 from evals.generation import Decoding, Response
@@ -15,11 +18,13 @@ from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt, PromptSet
 from evals.scorecard import Measurement, Scorecard, score
 from evals.whole_files import save_json
-from orchestrator.cluster.asking import patiently
+from orchestrator.cluster.asking import DEADLINE_S, patiently
 from orchestrator.cluster.turns import Turns
 from orchestrator.search.ledger import in_common
 from orchestrator.settings import EvaluationSettings
 
+# How long an engine that is away is waited for, before another is asked.
+_AWAY_S = 30.0
 # With so many verdicts or more, the share of unreadable ones is no matter of chance.
 _MANY = 100
 
@@ -135,12 +140,21 @@ class Scorer:
         return json.loads(file.read_text(encoding="utf-8"))
 
     async def _respond(self, model: str, prompts: Sequence[EvaluationPrompt], decoding: Decoding) -> tuple[list[Response], float]:
-        engine = await self._engines.get()
-        try:
-            async with self._turns.answering():
-                return await patiently(engine.respond, model, prompts, decoding)
-        finally:
-            self._engines.put_nowait(engine)
+        """By the engine that is free first; one that is away is passed over after a while. Raises RayActorError when none answers."""
+        lost = 0.0
+        while True:
+            engine = await self._engines.get()
+            try:
+                async with self._turns.answering():
+                    began = time.monotonic()
+                    try:
+                        return await patiently(engine.respond, model, prompts, decoding, deadline_s=_AWAY_S)
+                    except RayActorError:
+                        lost += time.monotonic() - began
+                        if lost > DEADLINE_S:
+                            raise
+            finally:
+                self._engines.put_nowait(engine)
 
     def _decoding(self, seed: int) -> Decoding:
         return Decoding(self._settings.temperature, self._settings.top_p, self._settings.max_tokens, seed)

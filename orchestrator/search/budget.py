@@ -1,5 +1,6 @@
 """What a search has spent, what that leaves, and what it saved."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -35,7 +36,7 @@ class Meter:
     """Adds up what the ledger tells. Time runs from the beginning of each session, a start of the search, to its last event."""
 
     def __init__(self, events: Sequence[Event] = ()) -> None:
-        self._past, self._began, self._gpus, self._latest = Spent(), 0.0, 0.0, 0.0
+        self._past, self._began, self._gpus, self._latest, self._gangs = Spent(), 0.0, 0.0, 0.0, 1
         self._asked: dict[tuple[str, Any], tuple[int, float]] = {}
         self._handed_out: dict[str, float] = {}
         self._took: dict[str, float] = {}
@@ -46,7 +47,7 @@ class Meter:
         """Count one event."""
         if event["event"] == "begin":
             self._past = self.spent(self._latest)
-            self._began, self._gpus = event["time"], event["gpus"]
+            self._began, self._gpus, self._gangs = event["time"], event["gpus"], event.get("gangs", 1)
             self._handed_out.clear()
         if event["event"] in JUDGED:
             self._judged(event)
@@ -72,6 +73,11 @@ class Meter:
         """How many GPUs the search holds."""
         return self._gpus
 
+    @property
+    def gangs(self) -> int:
+        """How many worker groups the search has."""
+        return self._gangs
+
     def spent(self, now: float) -> Spent:
         """All that was spent until the time `now`."""
         hours = max(0.0, now - self._began) / _HOUR if self._began else 0.0
@@ -87,11 +93,11 @@ class Meter:
 
 
 def kept_back(meter: Meter, runs: int, judgments: int) -> Spent:
-    """What the finals will take: `runs` trainings, one after another and each as long as the longest so far, and their verdicts.
+    """What the finals will take: `runs` trainings, as many at a time as there are worker groups, and their verdicts.
 
-    Verdicts are expected to cost what they did so far.
+    Each training is expected to be as long as the longest so far, and each verdict to cost what they did.
     """
-    hours = runs * meter.training_hours
+    hours = math.ceil(runs / meter.gangs) * meter.training_hours
     return Spent(hours, hours * meter.gpus, judgments, judgments * meter.cost_of_judgment)
 
 

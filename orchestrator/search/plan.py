@@ -11,7 +11,7 @@ from orchestrator.settings import Settings
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """`pairs` are trained on; `gpus` are held; the finals take `final_runs` trainings and `final_judgments` verdicts.
+    """`pairs` are trained on; `gpus` are held; the finals take `final_runs` trainings, `gangs` at a time, and `final_judgments` verdicts.
 
     `origin` tells how the session was started: see `orchestrator.search.origin`.
     """
@@ -21,6 +21,7 @@ class SearchPlan:
     gpus: float = 0.0
     final_runs: int = 0
     final_judgments: int = 0
+    gangs: int = 1
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -31,7 +32,9 @@ class SearchPlan:
     def of(event: Mapping[str, Any]) -> "SearchPlan":
         """Invert `as_dict`."""
         found = {key: event[key] for key in ("pairs", "gpus", "final_runs", "final_judgments")}
-        return SearchPlan(tuple(Rung(**rung) for rung in event["rungs"]), **found, origin=event.get("origin", {}))
+        return SearchPlan(
+            tuple(Rung(**rung) for rung in event["rungs"]), **found, gangs=event.get("gangs", 1), origin=event.get("origin", {})
+        )
 
 
 def make_plan(settings: Settings, pairs: int, gpus: float, prompts: int, held_out: int) -> SearchPlan:
@@ -39,7 +42,7 @@ def make_plan(settings: Settings, pairs: int, gpus: float, prompts: int, held_ou
     search, finals = settings.search, settings.finals
     laid = rungs(len(settings.training.checkpoint_steps(pairs)), prompts, search.prompt_growth)
     laid = laid if search.scheduler == "racing" else last_rungs(laid)
-    plan = SearchPlan(laid, pairs, gpus)
+    plan = SearchPlan(laid, pairs, gpus, gangs=settings.cluster.gangs)
     finalists = finals.finalists + 1
     return (
         replace(plan, final_runs=finalists * (finals.seeds - 1), final_judgments=finalists * finals.seeds * held_out) if held_out else plan

@@ -7,10 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import RayActorError
 
 from evals.generation import Response
 from evals.judging import Match, Verdict
-from evals.prompts import EvaluationPrompt, Message
+from evals.prompts import EvaluationPrompt, Message, PromptSet
+from orchestrator.cluster import scoring
 from orchestrator.cluster.scoring import Answered, Scorer
 from orchestrator.settings import EvaluationSettings
 
@@ -37,3 +39,40 @@ def test_few_broken_answers_flag_a_score_and_many_are_gross(tmp_path: Path, empt
     assert [finding.guard for finding in scored.card.findings] == flagged
     assert [finding.guard for finding in scored.gross] == gross
     assert set(gross) <= set(EvaluationSettings().veto)
+
+
+def engine(is_away: bool, asked: list[bool]) -> Any:
+    """An engine's actor that answers, or is gone."""
+
+    async def respond(model: str, prompts: Sequence[EvaluationPrompt], decoding: Any) -> tuple[list[Response], float]:
+        asked.append(is_away)
+        if is_away:
+            raise RayActorError
+        return [Response(prompt.id, "an answer", 2) for prompt in prompts], 0.1
+
+    return SimpleNamespace(respond=SimpleNamespace(remote=respond))
+
+
+PROMPT = PromptSet((EvaluationPrompt("0", (Message("user", "?"),)),), "sha")
+
+
+@pytest.mark.parametrize("first_is_away", [True, False])
+def test_another_engine_answers_for_one_that_is_away_and_all_stay_in_use(
+    first_is_away: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "_AWAY_S", -1.0)
+    asked: list[bool] = []
+    scorer = Scorer("base", EvaluationSettings(), tmp_path)
+    scorer.use([engine(first_is_away, asked), engine(not first_is_away, asked)], judge())
+    assert asyncio.run(scorer.score("model", PROMPT)).card.judged == 1
+    assert set(asked) == {True, False}
+    assert scorer._engines.qsize() == 2
+
+
+def test_when_no_engine_answers_for_long_the_search_hears_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "_AWAY_S", -1.0)
+    monkeypatch.setattr(scoring, "DEADLINE_S", 0.0)
+    scorer = Scorer("base", EvaluationSettings(), tmp_path)
+    scorer.use([engine(True, []), engine(True, [])], judge())
+    with pytest.raises(RayActorError):
+        asyncio.run(scorer.score("model", PROMPT))

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import random
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from orchestrator.errors import UserError
 from orchestrator.report.files import as_json
+from orchestrator.report.page.displacement import _changes
 from orchestrator.report.page.html import embedded, page, rounded
 from orchestrator.report.page.markdown import markdown, plain
 from orchestrator.report.page.run import Run
@@ -168,3 +170,10 @@ def test_markdown_has_the_verdict_the_tables_and_the_settings_and_hostile_words_
 
 def test_the_json_form_holds_every_section(run: Run) -> None:
     assert json.loads(as_json(run)).keys() == {each.name for each in SECTIONS}
+
+
+@pytest.mark.parametrize(("fall", "is_marked"), [(0.0, False), (60.0, True)])
+def test_displacement_is_more_than_what_the_pairs_of_single_steps_differ_by(fall: float, is_marked: bool) -> None:
+    chance = random.Random(0)
+    steps = [{"step": n + 1, "chosen_logp": -200 + chance.gauss(0, 20) - fall * n / 99, "loss": 0.6} for n in range(100)]
+    assert _changes(steps)["displaced"] is is_marked

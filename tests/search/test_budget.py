@@ -81,6 +81,8 @@ def test_the_finals_are_expected_to_take_what_trainings_and_verdicts_took_so_far
     meter = Meter([at(1, made.began(gpus=4)), at(1, made.attempted("dpo")), at(1.5, made.trained("dpo")), judged("dpo", 10, 100, 2.0)])
     assert kept_back(meter, runs=4, judgments=1000) == Spent(hours=2.0, gpu_hours=8.0, judgments=1000, cost=20.0)
     assert kept_back(Meter(), runs=4, judgments=1000) == Spent(judgments=1000)
+    side_by_side = Meter([at(1, {**made.began(gpus=4), "gangs": 3}), at(1, made.attempted("dpo")), at(1.5, made.trained("dpo"))])
+    assert kept_back(side_by_side, runs=4, judgments=0) == Spent(hours=1.0, gpu_hours=4.0)
 
 
 @pytest.mark.parametrize(

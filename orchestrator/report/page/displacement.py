@@ -1,8 +1,10 @@
 """What training did to the likelihood of the chosen and the rejected responses."""
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from orchestrator.report.page.run import Run
@@ -34,13 +36,31 @@ def _steps(directory: Path) -> Sequence[Mapping[str, Any]]:
 
 
 def _changes(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over the last steps, less those over the first: a tenth of the run each, 50 steps at most."""
+    """Means over the last steps, less those over the first: a tenth of the run each, 50 steps at most.
+
+    Each step has pairs of its own, longer or shorter: a change counts as displacement beyond two standard errors of that.
+    """
     count = min(max(1, len(steps) // 10), 50)
     first, last = steps[:count], steps[-count:]
     change = {f"{side}_change": _difference(last, first, f"{side}_logp") for side in ("chosen", "rejected")}
+    lost, luck = change["chosen_change"], _step_to_step([step["chosen_logp"] for step in steps if step.get("chosen_logp") is not None])
+    displaced = lost is not None and lost < -2 * luck * math.sqrt(2 / count)
     ends = {name: _mean(last, name) for name in ("margin", "accuracy", "drift")}
     held_out = next((step["validation_accuracy"] for step in reversed(steps) if "validation_accuracy" in step), None)
-    return {**change, **ends, "held_out_accuracy": held_out, "health": steps[-1].get("health", ""), "steps": steps[-1]["step"]}
+    return {
+        **change,
+        "displaced": displaced,
+        **ends,
+        "held_out_accuracy": held_out,
+        "health": steps[-1].get("health", ""),
+        "steps": steps[-1]["step"],
+    }
+
+
+def _step_to_step(values: Sequence[float]) -> float:
+    """The standard deviation of single steps around a trend, from how neighbours differ."""
+    jumps = [after - before for before, after in pairwise(values)]
+    return stdev(jumps) / math.sqrt(2) if len(jumps) > 1 else 0.0
 
 
 def _difference(last: Sequence[Mapping[str, Any]], first: Sequence[Mapping[str, Any]], name: str) -> float | None:
