@@ -14,7 +14,7 @@ from orchestrator.cluster.candidates import base_of_adapter
 from orchestrator.cluster.evaluation_actors import ServedByActor
 from orchestrator.cluster.judges import replies_directory
 from orchestrator.cluster.session import find_actor
-from orchestrator.errors import BudgetSpentError
+from orchestrator.errors import BudgetSpentError, UserError
 from orchestrator.report.narration import Narrator
 from orchestrator.search.leaderboard import BASE, Row
 from orchestrator.search.ledger import read_ledger
@@ -38,7 +38,10 @@ def scores_of(suite: CapabilitySuite, model: str, name: str, chat: Callable[[str
 
 
 def measure_finalists(settings: Settings, rows: Sequence[Row], hub: Any, directory: Path, story: Narrator) -> None:
-    """Put the suite to the base model and to each finalist's best checkpoint, and write the scores to the ledger; to each model once."""
+    """Put the suite to the base model and to each finalist's best checkpoint, and write the scores to the ledger; to each model once.
+
+    What cannot be asked, or not for what is left of the budget, is told: the finals are over, and their answer stands.
+    """
     assert settings.finals.capability is not None and settings.model.base is not None
     asked = settings.finals.capability
     suite = CapabilitySuite(asked.tasks, asked.limit, asked.task_files)
@@ -51,7 +54,7 @@ def measure_finalists(settings: Settings, rows: Sequence[Row], hub: Any, directo
             _check_the_time(hub)
             with story.waiting(f"capability: {trial} answers"):
                 scores = scores_of(suite, model, trial, lambda name: _OnTheClock(ServedByActor(find_actor("engine-0"), name, replies), hub))
-        except BudgetSpentError as error:
+        except UserError as error:
             story.say(f"[yellow]{error.what}[/yellow]: capability is not measured any further")
             return
         event = {"trial": trial, "checkpoint": model, "scores": [asdict(score) for score in scores]}

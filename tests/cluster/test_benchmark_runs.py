@@ -1,13 +1,17 @@
 """What `daa eval` makes of its words: who answers, under which name, who judges."""
 
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from orchestrator.cluster import capability_runs
 from orchestrator.cluster.candidates import names_of, served_model
 from orchestrator.commands.benchmarks import benchmark_settings, judge_values
 from orchestrator.errors import SettingsError, UserError
-from orchestrator.settings import OpenAISettings, VllmJudgeSettings
+from orchestrator.settings import OpenAISettings, Settings, VllmJudgeSettings
 
 
 @pytest.mark.parametrize(
@@ -67,3 +71,19 @@ def test_a_capability_run_needs_no_judge_and_takes_the_command_lines_tasks(tmp_p
     assert from_file.capability is not None and given.capability is not None
     assert (from_file.judge, from_file.capability.tasks, from_file.capability.limit) == (None, ("gsm8k",), 50)
     assert (given.capability.tasks, given.capability.limit) == (("triviaqa",), 7)
+
+
+def test_a_capability_that_cannot_be_measured_is_told_and_takes_nothing_from_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise UserError("base answered none of the 200 questions of gsm8k", "gsm8k", "raise `max_model_len`")
+
+    given = {"model": {"base": "base"}, "data": {"train": "pairs"}, "evaluation": {"prompts": "p"}, "judge": {"kind": "verifier"}}
+    settings = Settings.model_validate({**given, "finals": {"capability": {"tasks": ["gsm8k"]}}})
+    monkeypatch.setattr(capability_runs, "scores_of", refuse)
+    monkeypatch.setattr(capability_runs, "ask", lambda *_: None)
+    told: list[str] = []
+    story: Any = SimpleNamespace(waiting=lambda _: nullcontext(), say=told.append)
+    capability_runs.measure_finalists(settings, [], SimpleNamespace(time_is_up=None), tmp_path, story)
+    assert len(told) == 1 and "base answered none of the 200 questions of gsm8k" in told[0]
