@@ -1,9 +1,11 @@
 """What a run needs of a cluster, compared with what is there."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
+from ray.autoscaler.sdk import request_resources
 from ray.util.placement_group import placement_group_table
 
 from orchestrator.cluster.judges import judge_gpus, scorer_gpus
@@ -17,6 +19,7 @@ Nodes = Mapping[str, Resources]
 
 _ENGINE_CPUS = 0.5
 _CONTROL_CPUS = 0.5
+_LOOK_S = 2.0
 
 
 def needed(cluster: ClusterSettings, gangs: int) -> dict[str, float]:
@@ -30,15 +33,19 @@ def needed(cluster: ClusterSettings, gangs: int) -> dict[str, float]:
 
 def held_gpus(settings: Settings, gangs: int | None = None) -> float:
     """GPUs that a search holds for as long as it runs, when so many of its gangs have joined; by default all."""
-    cluster, judges = settings.cluster, [settings.judge, *settings.ladder.models.values()]
-    if settings.finals.judge is not None:
-        judges.append(settings.finals.judge)
+    cluster = settings.cluster
     # Parts of a GPU that take turns leave no other part of use.
     shared = max(cluster.workers, cluster.engines) if cluster.turns and cluster.gpus_per_worker else None
     own = needed(cluster, cluster.gangs if gangs is None else gangs)["GPU"] if shared is None else shared
     rounds = settings.rounds
     scorers = sum(scorer_gpus(scorer) for scorer in rounds.scorers) * rounds.scorer_actors if rounds else 0.0
-    return own + scorers + sum(judge_gpus(judge) for judge in judges)
+    return own + scorers + sum(bundle["GPU"] for bundle in judges_bundles(settings))
+
+
+def judges_bundles(settings: Settings) -> Sequence[Resources]:
+    """What each judge of a search, those of its ladder and of its finals included, needs on one node."""
+    judges = [settings.judge, *settings.ladder.models.values(), *([settings.finals.judge] if settings.finals.judge else [])]
+    return [{"GPU": judge_gpus(judge)} for judge in judges]
 
 
 def engine_cpus(cluster: ClusterSettings) -> float:
@@ -56,11 +63,36 @@ def require(settings: ClusterSettings, nodes: Nodes) -> None:
             raise ClusterError(
                 f"the run needs {amount:g} {resource}s and the cluster has {there:g}",
                 "[cluster]",
-                f"lower workers, gangs, engines or {key}, or add nodes to the cluster",
+                f"lower workers, gangs, engines or {key}, or add nodes; where nodes start when they are asked for, set wait_s",
                 code="DAA-0601",
             )
     if (short := unplaced(bundles(settings), nodes)) is not None:
         raise ClusterError(short, "[cluster]", "ask for less per worker or engine, or add nodes that have room for them", code="DAA-0601")
+
+
+def wait_for(check: Callable[[], None], wanted: Sequence[Resources], wait_s: float) -> None:
+    """Return as soon as `check` passes. Meanwhile an autoscaler, where there is one, is asked for what is wanted.
+
+    Raises what `check` raises when the time is over.
+    """
+    end = time.monotonic() + wait_s
+    has_asked = False
+    try:
+        while True:
+            try:
+                return check()
+            except ClusterError:
+                if time.monotonic() >= end:
+                    raise
+            if not has_asked:
+                parts = [{name: amount for name, amount in bundle.items() if amount} for bundle in wanted]
+                request_resources(bundles=[each for each in parts if each])
+                has_asked = True
+            time.sleep(_LOOK_S)
+    finally:
+        if has_asked:
+            # What is placed now keeps the nodes; the others may go.
+            request_resources(bundles=[])
 
 
 def bundles(cluster: ClusterSettings) -> Sequence[Resources]:

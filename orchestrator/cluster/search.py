@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -18,7 +19,7 @@ from orchestrator.cluster.finals import FINAL_JUDGE, play_finals
 from orchestrator.cluster.generating import engine_names, start_engines
 from orchestrator.cluster.hub import TrialHub
 from orchestrator.cluster.judges import within_budget
-from orchestrator.cluster.placement import held_gpus, require_gpus
+from orchestrator.cluster.placement import bundles, held_gpus, judges_bundles, require_gpus, wait_for
 from orchestrator.cluster.planning import expected
 from orchestrator.cluster.preparing import checked_inputs, prepared, selected, tell_pairs
 from orchestrator.cluster.proxies import actor_name
@@ -116,7 +117,7 @@ def _run(settings: Settings, directory: Path) -> Outcome:
             suite_of(settings.finals.capability)
         try:
             with ExitStack() as session:
-                with story.waiting("starting Ray"):
+                with story.waiting("starting Ray, and waiting for nodes" if settings.cluster.wait_s else "starting Ray"):
                     session.enter_context(ray_session(settings.cluster, directory))
                 _search(settings, directory, story)
             _tidy(directory, settings.cluster.max_attempts)
@@ -139,7 +140,8 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     # Streamed while the whole cluster is free for it, and before a GPU waits for data that are refused.
     ready = prepared(settings, story, directory) if settings.data.streaming else None
     gpus = held_gpus(settings, settings.cluster.first_gangs)
-    require_gpus(gpus, "workers, engines and judges", "lower workers, engines or the judges' gpus")
+    enough = partial(require_gpus, gpus, "workers, engines and judges", "lower workers, engines or the judges' gpus")
+    wait_for(enough, [*bundles(settings.cluster), *judges_bundles(settings)], settings.cluster.wait_s)
     actors = _start_actors(settings, directory)
     settings = in_world(settings, story.say)
     if settings.rounds is not None:

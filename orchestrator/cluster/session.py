@@ -19,7 +19,7 @@ from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]
 from ray.exceptions import AuthenticationError
 from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
-from orchestrator.cluster.placement import HEAD_MARK, needed, nodes_of_cluster, require
+from orchestrator.cluster.placement import HEAD_MARK, bundles, needed, nodes_of_cluster, require, wait_for
 from orchestrator.errors import ClusterError
 from orchestrator.settings import ClusterSettings
 
@@ -60,7 +60,7 @@ def ray_session(cluster: ClusterSettings, directory: Path) -> Iterator[None]:
     namespace = namespace_of(directory)
     with joined(usual_address(), namespace, math.ceil(needed(cluster, cluster.gangs)["CPU"])):
         free_places_of_dead(namespace)
-        require(cluster, nodes_of_cluster())
+        wait_for(lambda: require(cluster, nodes_of_cluster()), bundles(cluster), cluster.wait_s)
         yield
 
 

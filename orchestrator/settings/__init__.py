@@ -52,7 +52,8 @@ class ClusterSettings(Section):
 
     A run begins when `least_gangs` of the groups find room, by default all; the others join it with nodes that join the cluster.
     With `turns` one group and the engines use the same GPUs, one at a time: engines sleep while the group trains, and give their memory
-    back. A worker and an engine then ask for parts of a GPU. `isolation` "gang" keeps worker groups alive from trial to trial; "run"
+    back. A worker and an engine then ask for parts of a GPU. Nodes that are not there are asked for where the cluster has an autoscaler,
+    and waited for, for `wait_s` seconds. `isolation` "gang" keeps worker groups alive from trial to trial; "run"
     starts a new group for each trial.
     """
 
@@ -66,6 +67,7 @@ class ClusterSettings(Section):
     turns: bool = False
     isolation: Literal["gang", "run"] = "gang"
     max_attempts: PositiveInt = 3
+    wait_s: NonNegativeFloat = 0.0
 
     @model_validator(mode="after")
     def _share_gpus(self) -> ClusterSettings:
