@@ -26,7 +26,7 @@ from orchestrator.settings import ClusterSettings, Settings
 from orchestrator.training.tidying import step_directory
 
 _ASK_EVERY_S = 0.5
-# Between two runs of Ray Train, when the first one failed.
+# Before another run of Ray Train, when one failed.
 _PAUSE_S = 5.0
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class GangsActor:
                 if isinstance(error, TrainingFailedError):
                     logger.warning("%s begins anew: %s", gang.name, error)
                     ask(find_actor(gang.hub).note, "gang", {"gang": gang.name, "what": f"{gang.name} began anew: {str(error)[:300]}"})
-                time.sleep(_PAUSE_S)
+                    time.sleep(_PAUSE_S)
 
 
 def train_run(gang: Gang, work: Callable[[dict[str, Any]], None], config: dict[str, Any]) -> None:

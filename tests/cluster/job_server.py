@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
@@ -22,17 +22,25 @@ ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "
 @contextmanager
 def local_head(logs: Path) -> Iterator[str]:
     """A Ray head of two CPUs with ports and files of its own; yields the dashboard's address."""
-    ports = free_ports(3)  # Of them the agent's is the same for every node of a machine unless it is named.
+    port, dashboard = free_ports(2)
+    with started_head(logs, f"--num-cpus 2 --port {port} --dashboard-port {dashboard}", ENVIRONMENT) as log:
+        wait_until(lambda: is_listening(dashboard), 180, "the dashboard listens")
+        # It listens before the agent that starts jobs is there.
+        wait_until(lambda: _takes_jobs(f"http://127.0.0.1:{dashboard}", log), 240, f"a job is taken; {log.name} says why")
+        yield f"http://127.0.0.1:{dashboard}"
+
+
+@contextmanager
+def started_head(logs: Path, options: str, environment: Mapping[str, str]) -> Iterator[TextIO]:
+    """A Ray head with files of its own; yields its log, and kills it with all that it started."""
+    # The agent's port is the same for every node of a machine unless it is named.
+    (agent,) = free_ports(1)
     # Ray puts sockets below its directory, and the path of a socket must be short.
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as files, (logs / "head.log").open("w") as log:
-        command = f"ray start --head --block --num-cpus 2 --port {ports[0]} --dashboard-port {ports[1]} --temp-dir {files}"
-        command += f" --dashboard-agent-listen-port {ports[2]}"
-        head = subprocess.Popen(command.split(), env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
+        command = f"ray start --head --block {options} --temp-dir {files} --dashboard-agent-listen-port {agent}"
+        head = subprocess.Popen(command.split(), env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
-            wait_until(lambda: is_listening(ports[1]), 180, "the dashboard listens")
-            # It listens before the agent that starts jobs is there.
-            wait_until(lambda: _takes_jobs(f"http://127.0.0.1:{ports[1]}", log), 240, f"a job is taken; {log.name} says why")
-            yield f"http://127.0.0.1:{ports[1]}"
+            yield log
         finally:
             started = [head, *psutil.Process(head.pid).children(recursive=True)]
             for process in started:

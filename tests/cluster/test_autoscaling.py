@@ -1,21 +1,15 @@
 """A run asks a real autoscaler for nodes that are not there; the nodes that it starts are processes of this machine."""
 
 import subprocess
-import tempfile
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
-import ray
 import yaml
 
-from orchestrator.cluster import placement
-from orchestrator.cluster.placement import bundles, nodes_of_cluster, require, wait_for
-from orchestrator.errors import ClusterError
-from orchestrator.settings import ClusterSettings
-from tests.cluster.job_server import ENVIRONMENT, free_ports, is_listening
+from tests.cluster.job_server import ENVIRONMENT, PROJECT, free_ports, is_listening, started_head
 from tests.cluster.small_search import wait_until
 
 # The only one that the nodes which Ray starts for tests join.
@@ -39,41 +33,46 @@ CONFIG = {
 }
 
 
+# In a process of its own: Ray asks once in a process whether there are tokens.
+DRIVER = """
+import sys
+import ray
+from orchestrator.cluster import placement
+from orchestrator.cluster.placement import bundles, nodes_of_cluster, require, wait_for
+from orchestrator.errors import ClusterError
+from orchestrator.settings import ClusterSettings
+
+# The beginning of a node's id tells nodes apart, but not those of this provider.
+placement.name_of = lambda node: node["NodeID"]
+ray.init(address=sys.argv[1], log_to_driver=False)
+cluster = ClusterSettings(workers=2, cpus_per_worker=1)
+try:
+    wait_for(lambda: require(cluster, nodes_of_cluster()), bundles(cluster), 0)
+except ClusterError as error:
+    print(error.what)
+wait_for(lambda: require(cluster, nodes_of_cluster()), bundles(cluster), 120)
+print(len(nodes_of_cluster()), "nodes")
+"""
+
+
 @contextmanager
 def autoscaled_head(place: Path) -> Iterator[str]:
     """A head of one CPU whose autoscaler starts one node of three; yields its address."""
     (place / "autoscaling.yaml").write_text(yaml.safe_dump(CONFIG))
-    dashboard, agent = free_ports(2)
-    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as own, (place / "head.log").open("w") as log:
-        command = f"ray start --head --block --num-cpus 1 --port {PORT} --temp-dir {own} --dashboard-port {dashboard}"
-        command += f" --dashboard-agent-listen-port {agent} --autoscaling-config {place}/autoscaling.yaml"
-        environment = {**ENVIRONMENT, "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
-        head = subprocess.Popen(command.split(), env=environment, stdout=log, stderr=log, start_new_session=True)
-        try:
-            wait_until(lambda: is_listening(PORT), 120, f"the head listens; {log.name} says why not")
-            yield f"127.0.0.1:{PORT}"
-        finally:
-            for process in [head, *psutil.Process(head.pid).children(recursive=True)]:
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
-            head.wait(30)
+    (dashboard,) = free_ports(1)
+    options = f"--num-cpus 1 --port {PORT} --dashboard-port {dashboard} --autoscaling-config {place}/autoscaling.yaml"
+    with started_head(place, options, {**ENVIRONMENT, "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}) as log:
+        wait_until(lambda: is_listening(PORT), 120, f"the head listens; {log.name} says why not")
+        yield f"127.0.0.1:{PORT}"
 
 
 @pytest.mark.cluster
 @pytest.mark.timeout(300)
-def test_a_run_waits_for_the_nodes_that_it_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    # The beginning of a node's id tells nodes apart, but not those of this provider.
-    monkeypatch.setattr(placement, "name_of", lambda node: node["NodeID"])
+def test_a_run_waits_for_the_nodes_that_it_asks_for(tmp_path: Path) -> None:
     if is_listening(PORT):
         pytest.skip(f"another process has port {PORT}")
-    cluster = ClusterSettings(workers=2, cpus_per_worker=1)
     with autoscaled_head(tmp_path) as address:
-        ray.init(address=address, log_to_driver=False)
-        try:
-            with pytest.raises(ClusterError, match="needs 3 CPUs and the cluster has 1"):
-                wait_for(lambda: require(cluster, nodes_of_cluster()), bundles(cluster), 0)
-            wait_for(lambda: require(cluster, nodes_of_cluster()), bundles(cluster), 120)
-            assert len(nodes_of_cluster()) == 2
-        finally:
-            ray.shutdown()
+        command = [sys.executable, "-c", DRIVER, address]
+        driver = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=250, check=False, cwd=PROJECT)
+    assert driver.returncode == 0, driver.stderr
+    assert driver.stdout.splitlines() == ["the run needs 3 CPUs and the cluster has 1", "2 nodes"]

@@ -3,16 +3,20 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import ray
+from ray.exceptions import RayActorError
 
 from orchestrator.cluster import training_workers
 from orchestrator.cluster.asking import ask
-from orchestrator.cluster.training_workers import Wanted
+from orchestrator.cluster.training_workers import Gang, Wanted
 from orchestrator.errors import MachineError
 from orchestrator.search.board import Status
+from orchestrator.settings import ClusterSettings
 from tests.cluster.small_search import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
@@ -76,3 +80,28 @@ def test_a_trial_stays_wanted_while_the_hub_is_restarting(hub: Any) -> None:
         time.sleep(0.05)
     ask(hub.end, False)
     wait_until(lambda: not wanted(), 10, "the group hears that its trial is over")
+
+
+def test_a_group_whose_train_run_failed_begins_another_which_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.train import WorkerGroupError
+
+    failures, noted, lost = [WorkerGroupError("30 failures", {}), RayActorError(), None], [], []
+
+    def train_run(*_: Any) -> None:
+        if (failure := failures.pop(0)) is not None:
+            raise failure
+
+    def ask(method: str, *arguments: Any) -> bool:
+        if method == "note":
+            noted.append(arguments[1]["what"])
+        return not failures
+
+    names = SimpleNamespace(is_closing="is_closing", note="note")
+    for name, value in {"train_run": train_run, "ask": ask, "tell_lost": lost.append, "_PAUSE_S": 0.0}.items():
+        monkeypatch.setattr(training_workers, name, value)
+    monkeypatch.setattr(training_workers, "find_actor", lambda _: names)
+    monkeypatch.setattr(training_workers, "send_output_to", lambda _: None)
+    plain: Any = training_workers.GangsActor
+    plain.__ray_metadata__.modified_class(str(tmp_path)).run(Gang("gang-0", "hub", str(tmp_path), ClusterSettings()))
+    assert failures == [] and len(lost) == 2
+    assert len(noted) == 1 and noted[0].startswith("gang-0 began anew: ") and "30 failures" in noted[0]
