@@ -137,16 +137,16 @@ def _asking(model: ChatModel, candidate: Candidate) -> Any:
     from lm_eval.api.model import LM
 
     class AskedModel(LM):
+        def __init__(self) -> None:
+            super().__init__()
+            self.unanswered: dict[str, str] = {}
+
         @property
         def tokenizer_name(self) -> str:
             return model.identity
 
         def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
             return json.dumps(chat_history, ensure_ascii=False)
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.unanswered: dict[str, str] = {}
 
         def generate_until(self, requests: list[Any]) -> list[str]:
             asked = [(f"{request.task_name} {request.doc_id}", *request.args) for request in requests]
@@ -185,7 +185,7 @@ def _score(task: str, rows: Sequence[Mapping[str, Any]], model: str, unanswered:
     right = {name: value for name, value in everything.items() if name not in unanswered}
     if not right:
         cure = "raise `max_model_len` if the model allows it, or leave the task out"
-        reason = next(unanswered[name] for name in everything)
+        reason = unanswered[next(iter(everything))]
         raise UserError(f"{model} answered none of the {len(everything)} questions of {task}: {reason}", task, cure)
     if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in right.values()):
         raise UserError(

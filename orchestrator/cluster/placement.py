@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import ray
@@ -37,15 +38,14 @@ def held_gpus(settings: Settings, gangs: int | None = None) -> float:
     # Parts of a GPU that take turns leave no other part of use.
     shared = max(cluster.workers, cluster.engines) if cluster.turns and cluster.gpus_per_worker else None
     own = needed(cluster, cluster.gangs if gangs is None else gangs)["GPU"] if shared is None else shared
-    rounds = settings.rounds
-    scorers = sum(scorer_gpus(scorer) for scorer in rounds.scorers) * rounds.scorer_actors if rounds else 0.0
-    return own + scorers + sum(bundle["GPU"] for bundle in judges_bundles(settings))
+    return own + sum(model["GPU"] for model in _models(settings))
 
 
-def judges_bundles(settings: Settings) -> Sequence[Resources]:
-    """What each judge of a search, those of its ladder and of its finals included, needs on one node."""
+def _models(settings: Settings) -> Sequence[Resources]:
+    """What each judge, those of the ladder and of the finals included, and each actor of a scorer needs on one node."""
     judges = [settings.judge, *settings.ladder.models.values(), *([settings.finals.judge] if settings.finals.judge else [])]
-    return [{"GPU": judge_gpus(judge)} for judge in judges]
+    scorers = list(settings.rounds.scorers) * settings.rounds.scorer_actors if settings.rounds else []
+    return [{"GPU": judge_gpus(judge)} for judge in judges] + [{"GPU": scorer_gpus(scorer)} for scorer in scorers]
 
 
 def engine_cpus(cluster: ClusterSettings) -> float:
@@ -93,6 +93,13 @@ def wait_for(check: Callable[[], None], wanted: Sequence[Resources], wait_s: flo
         if has_asked:
             # What is placed now keeps the nodes; the others may go.
             request_resources(bundles=[])
+
+
+def wait_for_gpus(settings: Settings, gangs: int) -> None:
+    """Wait for the GPUs of so many gangs, the engines, judges and scorers. Raises ClusterError where they do not come: see wait_for."""
+    amount, cure = held_gpus(settings, gangs), "lower workers, engines, scorer_actors or the models' gpus"
+    enough = partial(require_gpus, amount, "workers, engines, judges and scorers", cure)
+    wait_for(enough, [*bundles(settings.cluster), *_models(settings)], settings.cluster.wait_s)
 
 
 def bundles(cluster: ClusterSettings) -> Sequence[Resources]:

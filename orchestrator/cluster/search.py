@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -19,7 +18,7 @@ from orchestrator.cluster.finals import FINAL_JUDGE, play_finals
 from orchestrator.cluster.generating import engine_names, start_engines
 from orchestrator.cluster.hub import TrialHub
 from orchestrator.cluster.judges import within_budget
-from orchestrator.cluster.placement import bundles, held_gpus, judges_bundles, require_gpus, wait_for
+from orchestrator.cluster.placement import held_gpus, wait_for_gpus
 from orchestrator.cluster.planning import expected
 from orchestrator.cluster.preparing import checked_inputs, prepared, selected, tell_pairs
 from orchestrator.cluster.proxies import actor_name
@@ -139,9 +138,7 @@ def _announce(settings: Settings, story: Narrator) -> None:
 def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     # Streamed while the whole cluster is free for it, and before a GPU waits for data that are refused.
     ready = prepared(settings, story, directory) if settings.data.streaming else None
-    gpus = held_gpus(settings, settings.cluster.first_gangs)
-    enough = partial(require_gpus, gpus, "workers, engines and judges", "lower workers, engines or the judges' gpus")
-    wait_for(enough, [*bundles(settings.cluster), *judges_bundles(settings)], settings.cluster.wait_s)
+    wait_for_gpus(settings, settings.cluster.first_gangs)
     actors = _start_actors(settings, directory)
     settings = in_world(settings, story.say)
     if settings.rounds is not None:

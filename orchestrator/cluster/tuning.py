@@ -183,7 +183,7 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
     Raises what ended the search.
     """
     # Tune writes all of its trials each time: where they are many, no more than a share of its own time goes into it.
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "2" if settings.search.trials <= _FEW_TRIALS else "auto"
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "2" if settings.search.trials <= _FEW_TRIALS else "auto")
     goal = Goal()
     state = directory / "tune"
     how = Following(hub, plan.rungs[-1].checkpoint, settings.search.pauses, uuid.uuid4().hex)
