@@ -62,6 +62,13 @@ class PromptSet:
     sha256: str
 
 
+def check_prompt_file(file: Path, where: str = "") -> None:
+    """Raise DataFormatError for a file of prompts that is not there; `where` is what names it."""
+    if not file.is_file():
+        cure = f"give the path of a JSONL file, one prompt a line, counted from {Path.cwd()}"
+        raise DataFormatError(f"there is no prompt file {file}", where, cure, code="DAA-0220")
+
+
 def load_prompts(path: str | Path) -> PromptSet:
     """Read prompts from a JSONL file with `prompt` (text, or messages) or `messages`.
 
@@ -70,8 +77,7 @@ def load_prompts(path: str | Path) -> PromptSet:
     Raises DataFormatError naming the file and the line.
     """
     file = Path(path)
-    if not file.is_file():
-        raise DataFormatError(f"there is no prompt file {file}", cure="give the path of a JSONL file, one prompt a line", code="DAA-0220")
+    check_prompt_file(file)
     content = file.read_bytes()
     prompts = tuple(_prompt(line, f"{file}:{number}", number) for number, line in enumerate(content.splitlines(), 1) if line.strip())
     if not prompts:

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from evals.errors import shortened
 from evals.model_files import check_model
-from orchestrator.errors import DataFormatError, SettingsError
+from evals.prompts import check_prompt_file
+from orchestrator.errors import SettingsError
 from orchestrator.nearest import nearest
 from orchestrator.settings import RangeSettings, Settings
 from orchestrator.settings.reward import RewardSettings
@@ -133,6 +134,14 @@ def _check_ranges(method: str, ranges: Mapping[str, RangeSettings], where: str, 
                 raise SettingsError(f"the search may not choose it: {error.what}", place, error.cure, error.code) from error
 
 
+def prompt_files(settings: Any) -> Iterator[tuple[str, Path]]:
+    """The files of prompts that settings of any command name, each after its key."""
+    for section, key in (("evaluation", "prompts"), ("evaluation", "held_out"), ("rounds", "prompts")):
+        path = getattr(getattr(settings, section, None), key, None)
+        if path is not None:
+            yield f"{section}.{key}", path
+
+
 def check_files(settings: Settings) -> None:
     """Refuse, before anything heavy is imported, files and directories that are not there."""
     from orchestrator.preferences.sources import check_source
@@ -141,10 +150,8 @@ def check_files(settings: Settings) -> None:
         return
     for part in settings.data.sources:
         check_source(part.source, "data.mixture" if settings.data.mixture else "data.train")
-    prompts = settings.evaluation.prompts
-    if prompts is not None and not os.path.isfile(prompts):
-        cure = f"give the path of a file that exists, counted from {Path.cwd()}"
-        raise DataFormatError(f"there is no data file {prompts}", "evaluation.prompts", cure, code="DAA-0201")
+    for place, path in prompt_files(settings):
+        check_prompt_file(path, place)
     for model in (settings.model.base or "", *settings.model.references):
         check_model(model)
 

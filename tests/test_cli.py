@@ -5,10 +5,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from rich.console import Console
+from rich.text import Text
 from typer.testing import CliRunner
 
 from orchestrator import cli
@@ -87,6 +91,18 @@ def test_a_search_takes_either_a_file_or_a_directory_to_resume(
     assert "give either a settings file or --resume DIR" in screen.err
     assert "Traceback" not in screen.out + screen.err
     explained(screen.err)
+
+
+def test_no_word_in_brackets_is_taken_for_a_colour_in_help() -> None:
+    def words(command: Any) -> Iterator[str]:
+        yield from (command.help or "", *(getattr(each, "help", None) or "" for each in command.params))
+        for each in getattr(command, "commands", {}).values():
+            yield from words(each)
+
+    told = list(words(typer.main.get_command(cli.app)))
+    assert len(told) > 100
+    for text in told:
+        assert Text.from_markup(text).plain == text.replace("\\[", "["), text
 
 
 def test_an_unknown_option_ends_with_code_two(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from orchestrator.objectives import METHODS
 from orchestrator.policy.scores import Needs
 from orchestrator.settings import RangeSettings, SearchSettings, Settings, TrainingSettings, VllmJudgeSettings
 from orchestrator.settings.reward import RewardSettings
-from orchestrator.settings_file import check_settings, line_of, load_reward_settings, load_settings, validated
+from orchestrator.settings_file import check_files, check_settings, line_of, load_reward_settings, load_settings, validated
 from orchestrator.worlds.recipes import World
 from tests.processor_time import is_quick
 
@@ -317,6 +317,27 @@ def test_settings_with_their_world_made_load_again_as_the_same(tmp_path: Path) -
     assert (again.model.base, again.data.train) == (str(tmp_path / "model"), str(tmp_path / "train.jsonl"))
     assert (again.evaluation.prompts, again.evaluation.held_out) == (tmp_path / "prompts.jsonl", tmp_path / "held_out.jsonl")
     assert again.data.context == settings.data.context
+
+
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [
+        ("", "evaluation.prompts"),
+        ('held_out = "absent.jsonl"\n', "evaluation.held_out"),
+        ('[rounds]\nprompts = "absent.jsonl"\n[[rounds.scorers]]\nkind = "verifier"\n', "rounds.prompts"),
+    ],
+)
+def test_a_file_of_prompts_that_is_not_there_is_named_with_its_key(
+    more: str, place: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(file.parent)
+    (file.parent / "pairs.jsonl").touch()
+    if more:
+        (file.parent / "prompts.jsonl").touch()
+    file.write_text(OWN_INPUTS + more + VERIFIER)
+    with pytest.raises(DataFormatError, match=r"no prompt file \w+\.jsonl") as refused:
+        check_files(load_settings(file))
+    assert (refused.value.code, refused.value.where) == ("DAA-0220", place)
 
 
 def test_ranges_become_the_distributions_that_objectives_declare() -> None:

@@ -16,7 +16,7 @@ from orchestrator.cluster.journal import Background, Bell, Journal, soon
 from orchestrator.cluster.messages import Assignment, News
 from orchestrator.cluster.pausing import Pausing
 from orchestrator.cluster.proxies import Proxies
-from orchestrator.cluster.recovering import taken_up
+from orchestrator.cluster.recovering import taken_up, was_begun
 from orchestrator.cluster.scoring import Scorer
 from orchestrator.cluster.session import HEAD, find_actor
 from orchestrator.cluster.spending import Purse
@@ -40,8 +40,8 @@ _DRAIN_POLLS = 100
 class TrialHub:
     """Restarted after its process died, it rebuilds itself from the ledger."""
 
-    def __init__(self, directory: str, engines: Sequence[str], judge: str, ledger: str) -> None:
-        self._directory = Path(directory)
+    def __init__(self, directory: str, engines: Sequence[str], judge: str, ledger: str, sessions: int = 0) -> None:
+        self._directory, self._sessions = Path(directory), sessions
         send_output_to(self._directory / "logs" / "hub.log")
         # Names, not handles: Ray keeps handles in its object store, which a restart of this process may find empty.
         self._engines, self._judge = [find_actor(name) for name in engines], find_actor(judge)
@@ -280,7 +280,7 @@ class TrialHub:
 
     async def _ready(self) -> None:
         """After a restart of this process, begin again by itself: who asks waits for it, and what prevents it ends the search."""
-        if not self._began.is_set() and ray.get_runtime_context().was_current_actor_reconstructed:
+        if not self._began.is_set() and was_begun(self._directory, self._sessions):
             try:
                 await self.begin(Settings.model_validate_json((self._directory / "settings.json").read_text()))
             except (DaaError, RayError, OSError) as error:

@@ -11,7 +11,7 @@ from ray.util.placement_group import placement_group_table
 
 from orchestrator.cluster.judges import judge_gpus, scorer_gpus
 from orchestrator.errors import ClusterError
-from orchestrator.settings import ClusterSettings, Settings
+from orchestrator.settings import ClusterSettings, LadderSettings, Settings
 
 HEAD_MARK = "node:__internal_head__"
 
@@ -39,6 +39,13 @@ def held_gpus(settings: Settings, gangs: int | None = None) -> float:
     shared = max(cluster.workers, cluster.engines) if cluster.turns and cluster.gpus_per_worker else None
     own = needed(cluster, cluster.gangs if gangs is None else gangs)["GPU"] if shared is None else shared
     return own + sum(model["GPU"] for model in _models(settings))
+
+
+def started_for_rounds(settings: Settings) -> Settings:
+    """The settings of what `daa rounds` starts: one worker group, and of the judges the one that is asked in every round."""
+    cluster = settings.cluster.model_copy(update={"gangs": 1})
+    finals = settings.finals.model_copy(update={"judge": None})
+    return settings.model_copy(update={"cluster": cluster, "finals": finals, "ladder": LadderSettings()})
 
 
 def _models(settings: Settings) -> Sequence[Resources]:

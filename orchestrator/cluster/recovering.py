@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import ray
+
 from orchestrator.cluster.journal import Journal
 from orchestrator.search.board import Board
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import Event, read_ledger
 from orchestrator.training.tidying import forget_optimizer, is_whole
 
 
@@ -16,6 +18,15 @@ async def taken_up(events: Sequence[Event], max_attempts: int, journal: Journal,
     board = Board.rebuilt([*events, {"event": "begin"}], max_attempts)
     await _give_up_damaged(board, journal)
     return board
+
+
+def was_begun(directory: Path, sessions: int) -> bool:
+    """Whether this process stands in for one that died after it had begun the session that follows so many.
+
+    Before that, its driver begins it: worker groups that ask meanwhile wait.
+    """
+    restarted = ray.get_runtime_context().was_current_actor_reconstructed
+    return bool(restarted) and len(read_ledger(directory / "ledger.jsonl", "begin")) > sessions
 
 
 async def _give_up_damaged(board: Board, journal: Journal) -> None:

@@ -14,7 +14,7 @@ from orchestrator.cluster.asking import ask
 from orchestrator.cluster.evaluation_actors import start_judge
 from orchestrator.cluster.generating import Generation, start_engines
 from orchestrator.cluster.judges import replies_directory
-from orchestrator.cluster.placement import wait_for_gpus
+from orchestrator.cluster.placement import started_for_rounds, wait_for_gpus
 from orchestrator.cluster.scoring import Scorer
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.single_runs import replace_methods, train_model
@@ -42,7 +42,7 @@ def play_rounds(settings: Settings, trial: Trial, directory: Path) -> list[Round
     with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
         from orchestrator.cluster.preparing import prepared
 
-        wait_for_gpus(settings, settings.cluster.gangs)
+        wait_for_gpus(started_for_rounds(settings), gangs=1)
         _claim(settings, trial, directory)
         story.say_path(f"{rounds.count} rounds of {trial.method}; everything goes to", directory)
         settings = in_world(replace_methods(settings, trial), story.say)

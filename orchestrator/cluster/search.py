@@ -217,7 +217,8 @@ def _plan(settings: Settings, pairs: int) -> SearchPlan:
 
     given = (settings.evaluation.prompts, settings.evaluation.held_out)
     counts = [len(load_prompts(file).prompts) if file is not None else 0 for file in given]
-    return replace(make_plan(settings, pairs, held_gpus(settings), *counts), origin=origin())
+    plan, first = make_plan(settings, pairs, held_gpus(settings), *counts), settings.cluster.first_gangs
+    return replace(plan, first_gangs=first, first_gpus=held_gpus(settings, first), origin=origin())
 
 
 def _tidy(directory: Path, max_attempts: int) -> None:
@@ -260,8 +261,10 @@ def _start_actors(settings: Settings, directory: Path) -> _Actors:
     judges += [start_judge(actor_name(name), model, settings.cache, logs) for name, model in settings.ladder.models.items()]
     if settings.finals.judge is not None:
         judges.append(start_judge(FINAL_JUDGE, within_budget(settings.finals.judge, settings.budget), settings.cache, logs))
-    ledger = LedgerActor.options(name="ledger").remote(str(directory / "ledger.jsonl"))
-    hub = TrialHub.options(name=HUB).remote(str(directory), engine_names(cluster), "judge", "ledger")
+    file = directory / "ledger.jsonl"
+    sessions = len(read_ledger(file, "begin"))
+    ledger = LedgerActor.options(name="ledger").remote(str(file))
+    hub = TrialHub.options(name=HUB).remote(str(directory), engine_names(cluster), "judge", "ledger", sessions)
     gangs: Any = GangsActor.options(max_concurrency=cluster.gangs).remote(str(directory))
     for number in range(cluster.gangs):
         gangs.run.remote(Gang(f"gang-{number}", HUB, str(directory), cluster))

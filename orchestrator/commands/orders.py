@@ -67,18 +67,16 @@ def _check(kind: str, file: Path) -> Any:
 
 def _check_relative(settings: Any) -> None:
     """Refuse relative paths of data at which nothing lies; absolute ones are the cluster's, and may not be seen from here."""
-    from orchestrator.errors import DataFormatError
+    from evals.prompts import check_prompt_file
     from orchestrator.preferences.sources import check_source
+    from orchestrator.settings_file import prompt_files
 
     for part in settings.data.sources:
         if not part.source.startswith(("/", "~")):
             check_source(part.source, "data.mixture" if settings.data.mixture else "data.train")
-    evaluation, rounds = getattr(settings, "evaluation", None), getattr(settings, "rounds", None)
-    prompts = {"evaluation.prompts": getattr(evaluation, "prompts", None), "evaluation.held_out": getattr(evaluation, "held_out", None)}
-    prompts["rounds.prompts"] = getattr(rounds, "prompts", None)
-    for place, path in prompts.items():
-        if path is not None and not str(path).startswith(("/", "~")) and not path.is_file():
-            raise DataFormatError(f"there is no data file {path}", place, f"give the path of a file that exists, counted from {Path.cwd()}")
+    for place, path in prompt_files(settings):
+        if not str(path).startswith(("/", "~")):
+            check_prompt_file(path, place)
 
 
 def _values(file: Path | None, directory: Path) -> dict[str, Any]:

@@ -36,7 +36,9 @@ class Meter:
     """Adds up what the ledger tells. Time runs from the beginning of each session, a start of the search, to its last event."""
 
     def __init__(self, events: Sequence[Event] = ()) -> None:
-        self._past, self._began, self._gpus, self._latest, self._gangs = Spent(), 0.0, 0.0, 0.0, 1
+        self._past, self._began, self._latest = Spent(), 0.0, 0.0
+        self._session: Event = {}
+        self._joined: set[str] = set()
         self._asked: dict[tuple[str, Any], tuple[int, float]] = {}
         self._handed_out: dict[str, float] = {}
         self._took: dict[str, float] = {}
@@ -47,11 +49,13 @@ class Meter:
         """Count one event."""
         if event["event"] == "begin":
             self._past = self.spent(self._latest)
-            self._began, self._gpus, self._gangs = event["time"], event["gpus"], event.get("gangs", 1)
+            self._began, self._session = event["time"], event
             self._handed_out.clear()
+            self._joined.clear()
         if event["event"] in JUDGED:
             self._judged(event)
         if event["event"] == "attempt":
+            self._join(event)
             self._handed_out[event["trial"]] = event["time"]
         if event["event"] == "trained" and event["trial"] in self._handed_out:
             took = event["time"] - self._handed_out.pop(event["trial"])
@@ -70,18 +74,29 @@ class Meter:
 
     @property
     def gpus(self) -> float:
-        """How many GPUs the search holds."""
-        return self._gpus
+        """How many GPUs the search holds; those of a worker group that came after the beginning count from its first trial."""
+        most, first = (self._session.get(key, 0.0) for key in ("gpus", "first_gpus"))
+        later = self._session.get("gangs", 1) - self._first_gangs
+        return first + (most - first) * (self.gangs - self._first_gangs) / later if later else most
 
     @property
     def gangs(self) -> int:
-        """How many worker groups the search has."""
-        return self._gangs
+        """How many worker groups the search has by now."""
+        return max(self._first_gangs, len(self._joined))
 
     def spent(self, now: float) -> Spent:
         """All that was spent until the time `now`."""
         hours = max(0.0, now - self._began) / _HOUR if self._began else 0.0
-        return replace(self._past, hours=self._past.hours + hours, gpu_hours=self._past.gpu_hours + hours * self._gpus)
+        return replace(self._past, hours=self._past.hours + hours, gpu_hours=self._past.gpu_hours + hours * self.gpus)
+
+    @property
+    def _first_gangs(self) -> int:
+        return self._session.get("first_gangs") or self._session.get("gangs", 1)
+
+    def _join(self, event: Event) -> None:
+        if self._began and event["gang"] not in self._joined:
+            self._past, self._began = self.spent(event["time"]), event["time"]
+            self._joined.add(event["gang"])
 
     def _judged(self, event: Event) -> None:
         """A checkpoint's later score holds the verdicts of its earlier ones, which were asked for once."""

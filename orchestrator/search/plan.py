@@ -1,7 +1,7 @@
 """What a search will do, worked out before it begins: rungs, the order of prompts, what the finals will need."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from evals.prompts import PromptSet
@@ -13,7 +13,8 @@ from orchestrator.settings import Settings
 class SearchPlan:
     """`pairs` are trained on; `gpus` are held; the finals take `final_runs` trainings, `gangs` at a time, and `final_judgments` verdicts.
 
-    `origin` tells how the session was started: see `orchestrator.search.origin`.
+    It begins with `first_gangs`, which hold `first_gpus` together with engines and judges; 0 groups stand for all. `origin` tells how the
+    session was started: see `orchestrator.search.origin`.
     """
 
     rungs: tuple[Rung, ...]
@@ -22,6 +23,8 @@ class SearchPlan:
     final_runs: int = 0
     final_judgments: int = 0
     gangs: int = 1
+    first_gangs: int = 0
+    first_gpus: float = 0.0
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -31,10 +34,8 @@ class SearchPlan:
     @staticmethod
     def of(event: Mapping[str, Any]) -> "SearchPlan":
         """Invert `as_dict`."""
-        found = {key: event[key] for key in ("pairs", "gpus", "final_runs", "final_judgments")}
-        return SearchPlan(
-            tuple(Rung(**rung) for rung in event["rungs"]), **found, gangs=event.get("gangs", 1), origin=event.get("origin", {})
-        )
+        told = {each.name: event[each.name] for each in fields(SearchPlan) if each.name in event}
+        return SearchPlan(**{**told, "rungs": tuple(Rung(**rung) for rung in event["rungs"])})
 
 
 def make_plan(settings: Settings, pairs: int, gpus: float, prompts: int, held_out: int) -> SearchPlan:

@@ -107,8 +107,9 @@ class SearchSettings(Section):
 class BudgetSettings(Section):
     """What a search may spend at the most; reaching a bound ends it with what is known. None is no bound.
 
-    `gpu_hours` are those of all GPUs that the search holds, `hours` of wall time, `judgments` verdicts that are asked for; `cost` is what
-    the judge is paid, in the currency of its prices. What the last comparison of the finalists needs is kept back.
+    `gpu_hours` are those of all GPUs that the search holds, of a worker group that joins later from its first trial, `hours` of wall time,
+    `judgments` verdicts that are asked for; `cost` is what the judge is paid, in the currency of its prices. What the last comparison of
+    the finalists needs is kept back.
     """
 
     gpu_hours: PositiveFloat | None = None

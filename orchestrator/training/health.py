@@ -1,8 +1,9 @@
 """One word for how a run is doing, and what to do about it."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean, median, variance
 from typing import Any
 
 Step = Mapping[str, Any]
@@ -21,12 +22,16 @@ class Health:
 
 @dataclass(frozen=True)
 class Trend:
-    """Means of the first and of the latest steps, the usual gradient norm, and how far single steps' losses lie from their mean."""
+    """Means of the first and of the latest steps, the usual gradient norm, and how far single steps' losses lie from their mean.
+
+    `luck` is the standard error of the change of the chosen responses' log-probability: each step has pairs of its own, longer or shorter.
+    """
 
     first: Mapping[str, float]
     last: Mapping[str, float]
     usual_norm: float
     spread: float
+    luck: float
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ SIGNS = (
     Sign(
         "falling",
         lambda trend: (
-            trend.last["chosen_logp"] < trend.first["chosen_logp"] - 0.1 * abs(trend.first["chosen_logp"])
+            trend.last["chosen_logp"] < trend.first["chosen_logp"] - max(0.1 * abs(trend.first["chosen_logp"]), 2 * trend.luck)
             and trend.last["margin"] > trend.first["margin"]
         ),
         'chosen responses lose probability as well: add an SFT term ("dpo+sft"), take a method that has one (rpo, cpo), or raise beta',
@@ -85,7 +90,9 @@ def health(steps: Sequence[Step]) -> Health:
     early, late = steps[:count], steps[-count:]
     mean = _means(early)
     spread = fmean(abs(step["loss"] - mean["loss"]) for step in early)
-    trend = Trend(mean, _means(late), median(step["gradient_norm"] for step in steps[-10 * MOST :]), max(spread, 1e-3))
+    usual_norm = median(step["gradient_norm"] for step in steps[-10 * MOST :])
+    luck = math.sqrt(sum(variance(step.get("chosen_logp") or 0.0 for step in some) for some in (early, late)) / count)
+    trend = Trend(mean, _means(late), usual_norm, max(spread, 1e-3), luck)
     return next((Health(sign.word, sign.cure) for sign in SIGNS if sign.shows(trend)), Health("healthy"))
 
 

@@ -135,7 +135,7 @@ class MortalLedger:
 class Session:
     """One life of the process."""
 
-    def __init__(self, outside: Outside, last: int, is_written: bool, patch: Callable[[Any, str, Any], None]) -> None:
+    def __init__(self, outside: Outside, last: int, is_written: bool, patch: Callable[[Any, str, Any], None], sessions: int = 0) -> None:
         self._outside, self._settings = outside, settings_of(outside.directory)
         self.died = asyncio.Event()
         actors = {
@@ -147,7 +147,7 @@ class Session:
             patch(module, "find_actor", actors.__getitem__)
         patch(hub, "send_output_to", lambda _: None)
         plain: Any = hub.TrialHub
-        self.hub = plain.__ray_metadata__.modified_class(str(outside.directory), ["engine"], "judge", "ledger")
+        self.hub = plain.__ray_metadata__.modified_class(str(outside.directory), ["engine"], "judge", "ledger", sessions)
 
     async def run(self) -> bool:
         """True when the search came to its end, False when the process died."""

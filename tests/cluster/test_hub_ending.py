@@ -24,9 +24,9 @@ def outside(tmp_path: Path) -> Outside:
     return Outside(tmp_path)
 
 
-def of(outside: Outside, patch: pytest.MonkeyPatch) -> Any:
-    """A hub that does not die."""
-    return Session(outside, 10**6, True, patch.setattr).hub
+def of(outside: Outside, patch: pytest.MonkeyPatch, sessions: int = 0) -> Any:
+    """A hub that does not die, of the session that follows so many."""
+    return Session(outside, 10**6, True, patch.setattr, sessions).hub
 
 
 def begin(asked: Any, outside: Outside) -> Coroutine[Any, Any, None]:
@@ -76,6 +76,22 @@ def test_a_driver_that_asks_twice_begins_one_session(outside: Outside, monkeypat
 
     asyncio.run(run())
     assert len(outside.events("begin")) == 1
+
+
+def test_a_hub_that_died_before_its_session_was_written_is_begun_by_its_driver(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> bool:
+        await begin(of(outside, monkeypatch), outside)
+        (outside.directory / "settings.json").unlink()
+        restarted = of(outside, monkeypatch, sessions=1)
+        monkeypatch.setattr(hub.ray, "get_runtime_context", lambda: SimpleNamespace(was_current_actor_reconstructed=True))
+        waiting = asyncio.create_task(restarted.next_job("gang-0"))
+        await asyncio.sleep(0.1)
+        assert len(outside.events("begin")) == 1
+        await begin(restarted, outside)
+        return (await waiting).wait and await restarted.fatal() is None
+
+    assert asyncio.run(run())
+    assert len(outside.events("begin")) == 2
 
 
 def test_a_restarted_hub_that_cannot_begin_again_says_so_to_everybody(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:

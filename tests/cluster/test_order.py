@@ -88,7 +88,7 @@ def test_what_the_cluster_could_not_run_is_refused_with_a_cure(
 @pytest.mark.parametrize(("file", "place"), [("pairs.jsonl", "data.train"), ("prompts.jsonl", "evaluation.prompts")])
 def test_a_relative_path_at_which_nothing_lies_is_refused_here(project: Path, file: str, place: str) -> None:
     (project / file).unlink()
-    with pytest.raises(DaaError, match=f"no data file {file}") as refusal:
+    with pytest.raises(DaaError, match=rf"no (data|prompt) file {file}") as refusal:
         command("search")
     assert refusal.value.where == place
 

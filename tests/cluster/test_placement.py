@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator.cluster import placement
-from orchestrator.cluster.placement import HEAD_MARK, bundles, held_gpus, needed, require, unplaced, waiting_places
+from orchestrator.cluster.placement import HEAD_MARK, bundles, held_gpus, needed, require, started_for_rounds, unplaced, waiting_places
 from orchestrator.errors import ClusterError
 from orchestrator.settings import ClusterSettings, Settings, VerifierSettings, VllmJudgeSettings
 from orchestrator.worlds.recipes import TasksRecipe
@@ -96,3 +96,4 @@ def test_the_finals_judge_holds_its_gpus_from_the_beginning() -> None:
     settings = Settings(world=TasksRecipe(kind="tasks"), judge=VerifierSettings(kind="verifier"), cluster=cluster)
     judged = settings.model_copy(update={"finals": settings.finals.model_copy(update={"judge": judge})})
     assert (held_gpus(settings), held_gpus(judged), held_gpus(judged, gangs=1)) == (7, 9, 5)
+    assert held_gpus(started_for_rounds(judged)) == 3

@@ -89,7 +89,7 @@ def test_two_actors_score_as_one_does_in_order_also_after_one_was_killed(tiny_mo
             score_with([refusing], [ScoredItem(EvaluationPrompt("q", ITEMS[0].prompt.messages), "fox")])
         ranking = settings_of(kind="pair_ranker", model=str(make_pair_ranker(tmp_path / "ranker")))
         several = [ScoredItem(item.prompt, f"{item.text}{word}") for word in ("one", "two", "three") for item in ITEMS]
-        rankers = start_scorers("ranker", ranking, 2, tmp_path / "ranked", tmp_path)
+        rankers = start_scorers("ranker", ranking, 1, tmp_path / "ranked", tmp_path)
         ranked = make_scorer(ranking, tmp_path / "alone").score(several)
         assert score_with(rankers, several) == pytest.approx(ranked, abs=1e-5) and None not in ranked
     replies = list((tmp_path / "cache" / "replies").glob("*.jsonl"))

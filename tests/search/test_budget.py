@@ -30,6 +30,18 @@ def test_time_runs_from_the_beginning_of_a_session_until_asked_on_all_gpus_that_
     assert Meter().spent(5 * HOUR) == Spent()
 
 
+def test_gpus_of_a_worker_group_that_joins_later_count_from_its_first_trial() -> None:
+    plan = {"gpus": 10.0, "gangs": 4, "first_gpus": 4.0, "first_gangs": 1}
+    begun = [at(1, {**made.began(), **plan}), at(1, made.attempted("dpo", gang="gang-2")), at(2, made.attempted("ipo", gang="gang-2"))]
+    assert Meter(begun).spent(3 * HOUR) == Spent(hours=2, gpu_hours=8)
+    meter = Meter([*begun, at(3, made.attempted("kto", gang="gang-0")), at(4, made.attempted("cpo", gang="gang-0"))])
+    assert (meter.gangs, meter.gpus, meter.spent(5 * HOUR)) == (2, 6.0, Spent(hours=4, gpu_hours=8 + 12))
+    all_joined = Meter([*begun, *(at(3, made.attempted(f"dpo-{name}", gang=f"gang-{name}")) for name in range(4))])
+    assert (all_joined.gangs, all_joined.gpus) == (4, 10.0)
+    meter.add(at(6, {**made.began(), **plan}))
+    assert (meter.gangs, meter.gpus) == (1, 4.0)
+
+
 def test_what_passes_between_two_sessions_is_not_spent() -> None:
     events = [at(1, made.began(gpus=8)), at(2, made.joined(DPO)), at(10, made.began(gpus=2)), at(11, made.joined(IPO))]
     assert Meter(events).spent(13 * HOUR) == Spent(hours=1 + 3, gpu_hours=8 + 6)

@@ -51,5 +51,13 @@ def test_chosen_responses_that_fall_without_a_margin_are_not_called_so() -> None
     assert health(steps(chosen_logp=-140.0, margin=-0.1)).word == "healthy"
 
 
+def test_chosen_responses_that_are_now_shorter_now_longer_do_not_fall_by_luck() -> None:
+    def uneven(by: float) -> list[dict[str, Any]]:
+        return [step | {"chosen_logp": step["chosen_logp"] + by * (-1) ** number} for number, step in enumerate(steps(chosen_logp=-125.0))]
+
+    assert health(uneven(5.0)).word == "falling"
+    assert health(uneven(50.0)).word == "healthy"
+
+
 def test_a_method_without_a_reference_does_not_drift() -> None:
     assert health([step | {"drift": None} for step in steps()]).word == "healthy"
