@@ -2,7 +2,7 @@
 
 import sys
 
-from orchestrator.cli import main
+from orchestrator.cli import command
 
 if __name__ == "__main__":
-    main(["eval", *sys.argv[1:]])
+    command(["eval", *sys.argv[1:]])

@@ -17,4 +17,4 @@ def main(directory: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    command(sys.argv[1])

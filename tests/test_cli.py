@@ -93,6 +93,25 @@ def test_a_search_takes_either_a_file_or_a_directory_to_resume(
     explained(screen.err)
 
 
+@pytest.mark.parametrize(("end", "code"), [("None", 0), ("sys.exit(2)", 2), ("sys.exit(0)", 0), ("sys.exit('why')", 1), ("1 / 0", 1)])
+def test_a_command_ends_with_its_code_when_threads_and_what_others_do_at_the_end_are_done(end: str, code: int) -> None:
+    program = f"""
+import atexit, sys, threading, time
+from orchestrator import cli
+def main(arguments):
+    atexit.register(print, "closed")
+    threading.Thread(target=lambda: (time.sleep(0.3), print("joined"))).start()
+    print("written", end=" ", flush=False)
+    {end}
+cli.main = main
+cli.command(["methods"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == "written joined\nclosed\n"
+    assert ("why" in done.stderr, "ZeroDivisionError" in done.stderr) == ("why" in end, "/" in end)
+
+
 def test_no_word_in_brackets_is_taken_for_a_colour_in_help() -> None:
     def words(command: Any) -> Iterator[str]:
         yield from (command.help or "", *(getattr(each, "help", None) or "" for each in command.params))
