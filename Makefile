@@ -9,7 +9,7 @@ SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loa
 # A search starts some twenty processes. Where Python may not keep its bytecode, each compiles Ray, vLLM and DeepSpeed for itself.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test flows timed chaos chaos-short check docs install gpu-lock audit licences
+.PHONY: demo test flows flows-short timed chaos chaos-short check docs install gpu-lock audit licences
 
 demo: install
 	$(BIN)/daa demo $(ARGS)
@@ -21,6 +21,10 @@ test: install
 # Whole commands, as they are given. Each has a Ray of its own and waits for processes to start: two use two cores.
 flows: install
 	$(PYTEST) $(SIDE_BY_SIDE) -m "not faults and not alone" tests/flows $(ARGS)
+
+# Without those whose parts `make test` has.
+flows-short: install
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not faults and not alone and not long" tests/flows $(ARGS)
 
 # What measures time, with nothing beside it.
 timed: install

@@ -78,6 +78,7 @@ def others_trained_during_the_pause(events: Events, trial: str) -> bool:
     return any(event["event"] == "attempt" for event in events[pause:again])
 
 
+@pytest.mark.long
 def test_a_run_of_a_population_takes_up_the_training_of_a_better_one(tiny_model: Path, tmp_path: Path) -> None:
     # The first trial learns, and most others do not: one of them is the worst when its score arrives.
     rates = {"learning_rate = 2e-3": "learning_rate = 5e-3", "low = 1e-3, high = 1e-2": "low = 1e-7, high = 1e-2"}

@@ -10,7 +10,7 @@ from evals.prompts import EvaluationPrompt
 from tests.cluster.small_search import RunningCommand
 from tests.training.test_reward_model import reward_pairs, write_pairs
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(600)]
 SETTINGS = """
 cache = "{root}/cache"
 [model]

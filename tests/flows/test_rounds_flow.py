@@ -103,6 +103,7 @@ def test_rounds_that_are_killed_go_on_and_train_each_round_on_the_newest_models_
         assert pair.chosen_reward > pair.rejected_reward
 
 
+@pytest.mark.long
 def test_a_model_answers_each_prompt_several_times_and_is_not_asked_again(tiny_model: Path, tmp_path: Path) -> None:
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"prompt": f"say {word}"}) + "\n" for word in ("fox", "dog", "bird")))

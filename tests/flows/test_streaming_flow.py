@@ -13,7 +13,7 @@ from tests.cluster.small_search import RunningCommand, write_small_search
 from tests.training.ranks import on_ranks
 from tests.training.runs import metrics, train_all
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(600)]
 BROKEN = {"prompt": "say fox", "chosen": "fox"}
 
 
