@@ -17,4 +17,4 @@ def main(directory: str) -> None:
 
 
 if __name__ == "__main__":
-    command(sys.argv[1])
+    main(sys.argv[1])
