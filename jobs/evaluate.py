@@ -2,7 +2,7 @@
 
 import sys
 
-from orchestrator.cli import command
+from orchestrator.cli import as_process
 
 if __name__ == "__main__":
-    command(["eval", *sys.argv[1:]])
+    as_process(["eval", *sys.argv[1:]])

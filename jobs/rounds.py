@@ -2,7 +2,7 @@
 
 import sys
 
-from orchestrator.cli import command
+from orchestrator.cli import as_process
 
 if __name__ == "__main__":
-    command(["rounds", *sys.argv[1:]])
+    as_process(["rounds", *sys.argv[1:]])

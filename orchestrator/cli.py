@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(1)
 
 
-def command(arguments: list[str] | None = None) -> None:
+def as_process(arguments: list[str] | None = None) -> None:
     """`main` in a process of its own, which does not end by taking apart a million objects one by one."""
     code = 0
 
@@ -93,4 +93,4 @@ def command(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    command()
+    as_process()

@@ -104,7 +104,7 @@ def main(arguments):
     print("written", end=" ", flush=False)
     {end}
 cli.main = main
-cli.command(["methods"])
+cli.as_process(["methods"])
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == code, done.stderr
