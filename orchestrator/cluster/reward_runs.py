@@ -5,15 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from evals.whole_files import save_json
+from orchestrator.cluster.claims import check_same
 from orchestrator.cluster.session import ray_session
-from orchestrator.cluster.training_workers import Gang, engine_for, train_run, trained_model, warm_up
+from orchestrator.cluster.training_workers import Gang, engine_for, last_model, train_run, trained_model, warm_up
 from orchestrator.report.narration import Narrator, narrated
 from orchestrator.settings.reward import RewardSettings
 from orchestrator.worlds import in_world
 
 
 def train_reward(settings: RewardSettings, directory: Path) -> Path:
-    """Train with Ray Train; returns the Hugging Face directory of the last checkpoint. Called again, it resumes."""
+    """Train with Ray Train; returns the Hugging Face directory of the last checkpoint. Called again, it resumes, and keeps what is there.
+
+    Raises UserError for a directory that holds a reward model of other settings.
+    """
     directory = directory.expanduser().resolve()
     with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
         from orchestrator.training.records import read_records, told
@@ -21,8 +25,10 @@ def train_reward(settings: RewardSettings, directory: Path) -> Path:
 
         story.say_path("training a reward model; everything goes to", directory)
         settings, run = _prepared(settings, directory, story)
-        (directory / CARD).unlink(missing_ok=True)
-        train_run(Gang("reward", "", str(directory), settings.cluster), _work, {"settings": settings, "directory": str(directory)})
+        is_judged = (directory / CARD).is_file() or not run.validation
+        if not (last_model(run).is_dir() and is_judged):
+            (directory / CARD).unlink(missing_ok=True)
+            train_run(Gang("reward", "", str(directory), settings.cluster), _work, {"settings": settings, "directory": str(directory)})
         model = trained_model(run, directory)
         story.say(told(read_records(run.directory)[-1], run.steps))
         _tell_card(directory / CARD, story)
@@ -34,8 +40,10 @@ def _prepared(settings: RewardSettings, directory: Path, story: Narrator) -> tup
     """Make the world, where one is named, and load what the workers will, so that bad input is refused here and not by them."""
     from orchestrator.training.reward_run import reward_run
 
-    settings = in_world(settings, story.say)
-    save_json(directory / "settings.json", settings.json_ready())
+    settings, file = in_world(settings, story.say), directory / "settings.json"
+    if file.is_file() and any((directory / "checkpoints").glob("step-*")):
+        check_same(json.loads(file.read_text(encoding="utf-8")), settings.json_ready(), "a reward model", directory)
+    save_json(file, settings.json_ready())
     run, data = reward_run(settings, directory)
     steps = run.steps
     story.say(f"{len(run.pairs)} pairs to train on in {steps} steps, {len(run.validation)} held out, {data.identical} left out as equal")

@@ -11,6 +11,7 @@ import ray
 from evals.prompts import load_prompts
 from evals.whole_files import save_json
 from orchestrator.cluster.asking import ask
+from orchestrator.cluster.claims import check_same
 from orchestrator.cluster.evaluation_actors import start_judge
 from orchestrator.cluster.generating import Generation, start_engines
 from orchestrator.cluster.judges import replies_directory
@@ -19,7 +20,6 @@ from orchestrator.cluster.scoring import Scorer
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.single_runs import replace_methods, train_model
 from orchestrator.cluster.workshop import Made, Scoring, Workshop
-from orchestrator.errors import UserError
 from orchestrator.policy.merging import merge_adapters
 from orchestrator.report.narration import Narrator, narrated
 from orchestrator.rounds.plan import merges_adapters, required_rounds, round_settings
@@ -125,9 +125,7 @@ def _claim(settings: Settings, trial: Trial, directory: Path) -> None:
     if file.is_file():
         written = json.loads(file.read_text(encoding="utf-8"))
         versions = written.pop("versions", versions)
-        if written != told:
-            cure = "choose another --dir, or give the same settings"
-            raise UserError("this directory holds rounds of other settings", str(directory), cure)
+        check_same(written, told, "rounds", directory)
     save_json(file, told | {"versions": versions})
 
 

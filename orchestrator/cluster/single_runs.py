@@ -9,6 +9,7 @@ from typing import Any
 from evals.scorecard import Scorecard
 from evals.whole_files import save_json
 from orchestrator.cluster.candidates import largest_rank
+from orchestrator.cluster.claims import check_same
 from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor
 from orchestrator.cluster.judges import judge_gpus, replies_directory
 from orchestrator.cluster.placement import engine_cpus
@@ -59,7 +60,10 @@ def parse_trial(method: str, assignments: Sequence[str], training: TrainingSetti
 
 
 def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
-    """Train one trial with Ray Train; returns the Hugging Face directory of its last checkpoint. Called again, it resumes."""
+    """Train one trial with Ray Train; returns the Hugging Face directory of its last checkpoint. Called again, it resumes.
+
+    Raises UserError for a directory in which such a trial was trained with other settings.
+    """
     directory = directory.expanduser().resolve()
     with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
         from orchestrator.cluster.preparing import prepared
@@ -76,9 +80,17 @@ def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
 
 
 def write_down(settings: Settings, trial: Trial, directory: Path) -> None:
-    """Keep beside a trial's checkpoints what it was trained with, and by which libraries."""
+    """Keep beside a trial's checkpoints what it is trained with, and by which libraries.
+
+    Raises UserError where they are of other settings.
+    """
     told = {"settings": settings.json_ready(), "trial": {"trial": trial.id, **trial.as_event()}, "versions": installed_versions()}
-    save_json(directory / "checkpoints" / trial.id / TRAINED, told)
+    file = directory / "checkpoints" / trial.id / TRAINED
+    if file.is_file() and any(file.parent.glob("step-*")):
+        written = json.loads(file.read_text(encoding="utf-8"))
+        before, now = ({**each["settings"], "trial": each["trial"]} for each in (written, told))
+        check_same(before, now, "a model", directory, ("model", "data", "training", "selection", "trial"))
+    save_json(file, told)
 
 
 def train_model(settings: Settings, trial: Trial, directory: Path) -> Path:

@@ -91,10 +91,10 @@ class RunningCommand:
         """The living processes of this run whose command line contains `title`."""
         return [process for process in psutil.process_iter() if _is_marked(process, self.mark) and title in _command(process)]
 
-    def wait(self, timeout_s: float) -> str:
-        """What it printed, when it has ended. Fails when it ended badly."""
+    def wait(self, timeout_s: float, code: int = 0) -> str:
+        """What it printed, when it has ended. Fails when it ended otherwise than with this code."""
         output, _ = self.process.communicate(timeout=timeout_s)
-        assert self.process.returncode == 0, output
+        assert self.process.returncode == code, output
         return output
 
 

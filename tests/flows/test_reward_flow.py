@@ -47,5 +47,10 @@ def test_the_command_leaves_a_judge_and_says_how_good_it_is_and_given_again_says
     ]
     assert sum(chosen > rejected for chosen, rejected in zip(*rewards, strict=True)) > 0.9 * len(pairs)
 
-    RunningCommand("reward", str(settings), "--dir", str(directory), directory=tmp_path).wait(400)
+    again = RunningCommand("reward", str(settings), "--dir", str(directory), directory=tmp_path).wait(400)
+    assert output.split("\n")[-2:] == again.split("\n")[-2:]
+    assert json.loads((directory / "reward.json").read_text()) == card
+    settings.write_text(settings.read_text().replace("learning_rate = 1e-2", "learning_rate = 1e-3"))
+    refused = RunningCommand("reward", str(settings), "--dir", str(directory), directory=tmp_path)
+    assert "training.learning_rate was 0.01, and is 0.001" in " ".join(refused.wait(400, code=2).split())
     assert json.loads((directory / "reward.json").read_text()) == card
