@@ -71,7 +71,7 @@ def test_a_bound_that_ends_the_search_leaves_the_runs_of_the_finals_alone_until_
 
     async def story() -> None:
         # A run takes half an hour, and two are to come.
-        await finals.journal.write("attempt", trial="000")
+        await finals.journal.write("attempt", trial="000", gang="gang-0")
         finals.clock = 0.5
         await finals.journal.write("trained", trial="000")
         finals.journal.keep_back(2, 0)
