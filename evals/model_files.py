@@ -3,10 +3,11 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, BinaryIO
 
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
@@ -25,7 +26,7 @@ FAULTS = (
     *(SafetensorError, StrictDataclassError, UnpicklingError),
 )
 
-_SAMPLES, _SAMPLE = 64, 1 << 16
+_SAMPLES, _SAMPLE, _BEGINNING = 64, 1 << 16, 1 << 12
 
 Stamp = tuple[tuple[str, int, int], ...]
 
@@ -88,9 +89,23 @@ def engine_shape(directory: Path) -> str:
 def fingerprint(directory: Path) -> str:
     """Name what a directory of a model or an adapter holds, in 12 hex digits: copies of it have the same name.
 
-    Small files count whole; of weights, their sizes and evenly spaced samples of 64 KiB.
+    Small files count whole; of weights, their sizes, the beginning of each tensor, their end, and evenly spaced samples of 64 KiB.
     """
     return _fingerprint(directory, tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in _content(directory)))
+
+
+def identity(model: str) -> str:
+    """What tells a model from another one at the same place: a directory's fingerprint, of a hub model the commit that this machine has.
+
+    "" for a hub model of which it has none yet.
+    """
+    if (directory := Path(model).expanduser()).is_dir():
+        return fingerprint(directory)
+    from huggingface_hub import try_to_load_from_cache
+
+    # .../snapshots/COMMIT/config.json
+    found = try_to_load_from_cache(model, "config.json")
+    return Path(found).parent.name if isinstance(found, str) else ""
 
 
 def adapter_rank(directory: Path) -> int:
@@ -172,10 +187,25 @@ def _fingerprint(directory: Path, stamp: Stamp) -> str:
     for name, size, _ in stamp:
         hashed.update(f"{name} {size} ".encode())
         with (directory / name).open("rb") as content:
-            for sample in range(_SAMPLES if size > _SAMPLES * _SAMPLE else 1):
-                content.seek(sample * (size // _SAMPLES))
-                hashed.update(content.read(_SAMPLE if size > _SAMPLES * _SAMPLE else size))
+            for start, length in _sampled(content, size) if size > _SAMPLES * _SAMPLE else [(0, size)]:
+                content.seek(start)
+                hashed.update(content.read(length))
     return hashed.hexdigest()[:12]
+
+
+def _sampled(content: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
+    """Where to look into a large file, and how far: models may differ by one small tensor, a head say."""
+    yield from ((sample * (size // _SAMPLES), _SAMPLE) for sample in range(_SAMPLES))
+    yield size - _SAMPLE, _SAMPLE
+    # A safetensors file begins with the length of its header, which is JSON.
+    header = int.from_bytes(content.read(8), "little")
+    if header <= size - 8:
+        try:
+            told = json.loads(content.read(header))
+            starts = sorted(tensor["data_offsets"][0] for name, tensor in told.items() if name != "__metadata__")
+        except (ValueError, LookupError, AttributeError, TypeError):
+            return
+        yield from ((8 + header + start, _BEGINNING) for start in starts)
 
 
 def _content(directory: Path) -> list[Path]:

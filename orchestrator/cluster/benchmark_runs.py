@@ -70,6 +70,14 @@ class JudgingActor:
         return ask(self.actor.judge, list(matches))[0]
 
 
+@dataclass(frozen=True)
+class _Replies:
+    """Where answers are remembered: `shared` among all runs, or for this run only, since another model may be served under a name later."""
+
+    shared: Path
+    own: Path
+
+
 def evaluate_models(settings: BenchmarkSettings, models: Sequence[str], directory: Path) -> list[Evaluated]:
     """Score models, files of outputs or served models on the settings' benchmarks; everything is written below `directory`.
 
@@ -100,6 +108,7 @@ class _Run:
 
     def __init__(self, settings: BenchmarkSettings, models: Sequence[str], directory: Path) -> None:
         self._settings, self._models, self._directory = settings, models, directory
+        self._replies = _Replies(replies_directory(settings.cache), directory / "replies")
         self.evaluations: list[Evaluated] = []
         self.refused: list[UnreadableVerdictsError] = []
 
@@ -107,7 +116,7 @@ class _Run:
         """Answer, judge and save for every model."""
         answering = self._settings.answering
         decoding = decoding_for(benchmark, answering.temperature, answering.top_p, answering.max_tokens)
-        for outputs, made in _answers(benchmark, self._models, engine, self._settings, decoding, story):
+        for outputs, made in _answers(benchmark, self._models, engine, self._replies, decoding, story):
             with story.waiting(f"{benchmark.name}: judging {outputs.model}"):
                 evaluation = evaluate(benchmark, outputs, judge, decoding if made else None)
             save_official(benchmark, evaluation, self._directory)
@@ -121,11 +130,11 @@ class _Run:
 
     def capability(self, suite: CapabilitySuite, engine: Any, story: Narrator) -> None:
         """Put the suite's questions to every model; each is held against the first one."""
-        replies, names = replies_directory(self._settings.cache), names_of(self._models)
+        names = names_of(self._models)
         first: Sequence[BenchmarkScore] = ()
         for model in self._models:
             with story.waiting(f"capability: {names[model]} answers"):
-                scores = scores_of(suite, model, names[model], lambda base: _chat_model(base, engine, self._settings, replies))
+                scores = scores_of(suite, model, names[model], lambda base: _chat_model(base, engine, self._replies))
             first = first or scores
             self._take(CapabilityEvaluation(scores, losses(scores, first)), story)
 
@@ -174,11 +183,10 @@ def _benchmark(settings: BenchmarkSettings, name: str) -> Benchmark:
 
 
 def _answers(
-    benchmark: Benchmark, models: Sequence[str], engine: Any, settings: BenchmarkSettings, decoding: Decoding, story: Narrator
+    benchmark: Benchmark, models: Sequence[str], engine: Any, replies: _Replies, decoding: Decoding, story: Narrator
 ) -> Iterator[tuple[Any, bool]]:
     """The models' outputs, keyed by prompt id, and whether they were made here; adapters of one base answer together."""
     names = names_of(models)
-    replies = replies_directory(settings.cache)
     adapters: dict[str, list[str]] = {}
     for model in models:
         base = base_of_adapter(model)
@@ -188,22 +196,22 @@ def _answers(
             outputs = read_outputs(Path(model))
             yield aligned(benchmark.prompts(), outputs, model), False
         else:
-            chat = _chat_model(model, engine, settings, replies)
+            chat = _chat_model(model, engine, replies)
             with story.waiting(f"{benchmark.name}: {names[model]} answers"):
                 (outputs,) = answer(benchmark, chat, [Candidate(names[model])], decoding)
             yield outputs, True
     for base, group in adapters.items():
-        chat = ServedByActor(engine, absolute(base), str(replies))
+        chat = ServedByActor(engine, absolute(base), str(replies.shared))
         with story.waiting(f"{benchmark.name}: {len(group)} adapters of {base} answer in one batch"):
             several = answer(benchmark, chat, [Candidate(names[model], str(Path(model).resolve())) for model in group], decoding)
         yield from ((outputs, True) for outputs in several)
 
 
-def _chat_model(model: str, engine: Any, settings: BenchmarkSettings, replies: Path) -> ChatModel:
+def _chat_model(model: str, engine: Any, replies: _Replies) -> ChatModel:
     if not is_served(model):
-        return ServedByActor(engine, absolute(model), str(replies))
+        return ServedByActor(engine, absolute(model), str(replies.shared))
     served = served_model(model)
-    return remembered(OpenAIModel(OpenAIModelSettings(served.model, served.url, timeout_s=600)), replies)
+    return remembered(OpenAIModel(OpenAIModelSettings(served.model, served.url, timeout_s=600)), replies.own)
 
 
 @contextmanager

@@ -1,10 +1,13 @@
-"""A directory is one run's: called again with settings that would have trained another model, a command refuses it."""
+"""A directory is one run's: called again with settings or inputs that would have made another model, a command refuses it."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evals.model_files import identity
 from orchestrator.errors import UserError
+from orchestrator.settings_file import prompt_files
 
 # These change where and how fast something is computed, and its memory: who runs out of that goes on with less.
 INDIFFERENT = (
@@ -19,6 +22,30 @@ INDIFFERENT = (
     "training.checkpoints",
 )
 _ABSENT = "nothing"
+
+
+def inputs_told(settings: Any, *pairs: Sequence[Any]) -> dict[str, str]:
+    """What is in the files that settings name, as hashes, each after its key: models, prompts, and the `pairs` that were read."""
+    from orchestrator.preferences.sequences import content_of
+
+    model = settings.model
+    models = {"model.base": model.base, **{f"the reference {name}": name for name in (*model.reference, *model.references)}}
+    told = {key: identity(name) for key, name in models.items() if name}
+    told["data"] = " ".join(content_of(part) for part in pairs)
+    told |= {key: hashlib.sha256(file.read_bytes()).hexdigest()[:12] for key, file in prompt_files(settings)}
+    return {key: told for key, told in told.items() if told}
+
+
+def check_inputs(before: Mapping[str, str], now: Mapping[str, str], what: str, directory: Path) -> None:
+    """Raise UserError naming the inputs whose content is not what a directory was made from; what either does not know is passed over."""
+    changed = [key for key in before.keys() & now.keys() if before[key] != now[key]]
+    if changed:
+        raise UserError(
+            f"this directory holds {what} of other inputs: the content of {', '.join(sorted(changed))} has changed",
+            str(directory),
+            "choose another --dir, or bring back what was there",
+            code="DAA-0712",
+        )
 
 
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], what: str, directory: Path, sections: Sequence[str] = ()) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.whole_files import save_json
-from orchestrator.cluster.claims import check_same
+from orchestrator.cluster.claims import check_inputs, check_same, inputs_told
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.training_workers import Gang, engine_for, last_model, train_run, trained_model, warm_up
 from orchestrator.report.narration import Narrator, narrated
@@ -41,10 +41,14 @@ def _prepared(settings: RewardSettings, directory: Path, story: Narrator) -> tup
     from orchestrator.training.reward_run import reward_run
 
     settings, file = in_world(settings, story.say), directory / "settings.json"
-    if file.is_file() and any((directory / "checkpoints").glob("step-*")):
-        check_same(json.loads(file.read_text(encoding="utf-8")), settings.json_ready(), "a reward model", directory)
-    save_json(file, settings.json_ready())
     run, data = reward_run(settings, directory)
+    told = inputs_told(settings, run.every_pair)
+    if file.is_file() and any(run.directory.glob("step-*")):
+        written = json.loads(file.read_text(encoding="utf-8"))
+        before = written.pop("inputs", {})
+        check_same(written, settings.json_ready(), "a reward model", directory)
+        check_inputs(before, told, "a reward model", directory)
+    save_json(file, {**settings.json_ready(), "inputs": told})
     steps = run.steps
     story.say(f"{len(run.pairs)} pairs to train on in {steps} steps, {len(run.validation)} held out, {data.identical} left out as equal")
     return settings, run

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import ray
 from evals.prompts import load_prompts
 from evals.whole_files import save_json
 from orchestrator.cluster.asking import ask
-from orchestrator.cluster.claims import check_same
+from orchestrator.cluster.claims import check_inputs, check_same, inputs_told
 from orchestrator.cluster.evaluation_actors import start_judge
 from orchestrator.cluster.generating import Generation, start_engines
 from orchestrator.cluster.judges import replies_directory
@@ -46,8 +46,11 @@ def play_rounds(settings: Settings, trial: Trial, directory: Path) -> list[Round
         _claim(settings, trial, directory)
         story.say_path(f"{rounds.count} rounds of {trial.method}; everything goes to", directory)
         settings = in_world(replace_methods(settings, trial), story.say)
+        pairs: list[Any] = []
         if rounds.first == "data":
-            settings, _ = prepared(settings, story, directory)
+            settings, inputs = prepared(settings, story, directory)
+            pairs = [inputs.pairs, inputs.validation]
+        _claim_inputs(inputs_told(settings, *pairs), directory)
         played = _Rounds(settings, trial, directory, story)
         results: list[RoundResult] = []
         for number in range(1, rounds.count + 1):
@@ -121,12 +124,19 @@ def _claim(settings: Settings, trial: Trial, directory: Path) -> None:
     """Write down what is played here. Raises UserError when it is something else."""
     file = directory / "settings.json"
     told = {**settings.json_ready(), "trial": trial.as_event()}
-    versions = installed_versions()
+    versions, inputs = installed_versions(), {}
     if file.is_file():
         written = json.loads(file.read_text(encoding="utf-8"))
-        versions = written.pop("versions", versions)
+        versions, inputs = written.pop("versions", versions), written.pop("inputs", inputs)
         check_same(written, told, "rounds", directory)
-    save_json(file, told | {"versions": versions})
+    save_json(file, told | {"versions": versions, "inputs": inputs})
+
+
+def _claim_inputs(told: Mapping[str, str], directory: Path) -> None:
+    file = directory / "settings.json"
+    written = json.loads(file.read_text(encoding="utf-8"))
+    check_inputs(written["inputs"], told, "rounds", directory)
+    save_json(file, written | {"inputs": told})
 
 
 def _write(directory: Path, results: Sequence[RoundResult]) -> None:

@@ -1,11 +1,12 @@
 """Prompts through an engine and a judge to a scorecard, beside the base model's own answers."""
 
 import asyncio
+import hashlib
 import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from evals.answers import load_answers, save_answers
 from evals.generation import Decoding, Response
 from evals.guards import GROSS, Finding, inspect_responses
 from evals.judging import Match, Verdict
+from evals.model_files import fingerprint
 from evals.prompts import EvaluationPrompt, PromptSet
 from evals.scorecard import Measurement, Scorecard, score
 from evals.whole_files import save_json
 from orchestrator.cluster.asking import DEADLINE_S, patiently
 from orchestrator.cluster.turns import Turns
-from orchestrator.search.ledger import in_common
+from orchestrator.search.ledger import base_answers, in_common
 from orchestrator.settings import EvaluationSettings
 
 # How long an engine that is away is waited for, before another is asked.
@@ -133,7 +135,7 @@ class Scorer:
         return await asyncio.shield(self._baselines[prompts.sha256])
 
     async def _make_baseline(self, prompts: PromptSet) -> dict[str, str]:
-        file = self._kept / "base" / f"{prompts.sha256[:12]}.json"
+        file = base_answers(self._kept, prompts.sha256, self._how())
         if not file.is_file():
             responses, _ = await self._respond(self._base, prompts.prompts, self._decoding(self._settings.seed))
             save_json(file, {response.prompt_id: response.text for response in responses}, indent=None)
@@ -155,6 +157,12 @@ class Scorer:
                             raise
             finally:
                 self._engines.put_nowait(engine)
+
+    def _how(self) -> str:
+        """Another one for another base model, and for answers that are made otherwise."""
+        base = fingerprint(Path(self._base)) if Path(self._base).is_dir() else self._base
+        made = (base, asdict(self._decoding(self._settings.seed)), self._settings.max_model_len)
+        return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:8]
 
     def _decoding(self, seed: int) -> Decoding:
         return Decoding(self._settings.temperature, self._settings.top_p, self._settings.max_tokens, seed)

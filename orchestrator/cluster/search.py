@@ -13,6 +13,7 @@ import ray
 
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.capability_runs import suite_of
+from orchestrator.cluster.claims import check_inputs, inputs_told
 from orchestrator.cluster.evaluation_actors import LedgerActor, start_judge
 from orchestrator.cluster.finals import FINAL_JUDGE, play_finals
 from orchestrator.cluster.generating import engine_names, start_engines
@@ -150,7 +151,10 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     settings = _with_equal_steps(settings, count)
     (directory / "settings.json").write_text(json.dumps(settings.json_ready(), indent=2) + "\n", encoding="utf-8")
     tell_pairs(settings, inputs, count, story)
-    plan = _plan(settings, count)
+    told = inputs_told(settings, inputs.pairs, inputs.validation)
+    for begun in read_ledger(directory / "ledger.jsonl", "begin")[-1:]:
+        check_inputs(begun.get("inputs", {}), told, "a search", directory)
+    plan = replace(_plan(settings, count), inputs=told)
     with story.waiting("warming up engines and judge; trials begin meanwhile"):
         ask(actors.hub.begin, settings, plan)
         ask(actors.hub.note, ESTIMATE, expected(settings, inputs, plan).as_dict())

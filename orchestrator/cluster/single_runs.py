@@ -9,7 +9,7 @@ from typing import Any
 from evals.scorecard import Scorecard
 from evals.whole_files import save_json
 from orchestrator.cluster.candidates import largest_rank
-from orchestrator.cluster.claims import check_same
+from orchestrator.cluster.claims import check_inputs, check_same, inputs_told
 from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor
 from orchestrator.cluster.judges import judge_gpus, replies_directory
 from orchestrator.cluster.placement import engine_cpus
@@ -70,8 +70,8 @@ def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
         from orchestrator.training.records import read_records, told
 
         story.say_path(f"training {trial.method}; everything goes to", directory)
-        settings, _ = prepared(replace_methods(settings, trial), story, directory)
-        write_down(settings, trial, directory)
+        settings, inputs = prepared(replace_methods(settings, trial), story, directory)
+        write_down(settings, trial, directory, inputs_told(settings, inputs.pairs, inputs.validation))
         model = train_model(settings, trial, directory)
         run = training_run(settings, trial, directory)
         story.say(told(read_records(run.directory)[-1], run.steps))
@@ -79,18 +79,20 @@ def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
         return model
 
 
-def write_down(settings: Settings, trial: Trial, directory: Path) -> None:
-    """Keep beside a trial's checkpoints what it is trained with, and by which libraries.
+def write_down(settings: Settings, trial: Trial, directory: Path, inputs: Mapping[str, str]) -> None:
+    """Keep beside a trial's checkpoints what it is trained with, and by which libraries; where there are some, what is written stays.
 
-    Raises UserError where they are of other settings.
+    Raises UserError where they are of other settings, or of inputs that have changed.
     """
-    told = {"settings": settings.json_ready(), "trial": {"trial": trial.id, **trial.as_event()}, "versions": installed_versions()}
+    told = {"settings": settings.json_ready(), "trial": {"trial": trial.id, **trial.as_event()}}
     file = directory / "checkpoints" / trial.id / TRAINED
     if file.is_file() and any(file.parent.glob("step-*")):
         written = json.loads(file.read_text(encoding="utf-8"))
         before, now = ({**each["settings"], "trial": each["trial"]} for each in (written, told))
         check_same(before, now, "a model", directory, ("model", "data", "training", "selection", "trial"))
-    save_json(file, told)
+        check_inputs(written.get("inputs", {}), inputs, "a model", directory)
+    else:
+        save_json(file, {**told, "inputs": inputs, "versions": installed_versions()})
 
 
 def train_model(settings: Settings, trial: Trial, directory: Path) -> Path:
@@ -136,7 +138,8 @@ async def _score(settings: Settings, model: str, directory: Path, engines: list[
     local = Path(model).expanduser()
     scored = await scorer.score(str(local.resolve()) if local.exists() else model, load_prompts(settings.evaluation.prompts))
     scored.save(directory / "responses" / "candidate.jsonl")
-    (directory / "scorecard.json").write_text(json.dumps(scored.card.as_dict(), indent=2) + "\n", encoding="utf-8")
+    compared = {"model": model, "base": settings.model.base}
+    save_json(directory / "scorecard.json", compared | scored.card.as_dict())
     return scored.card
 
 

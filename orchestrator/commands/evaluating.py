@@ -52,10 +52,12 @@ def _evaluate_on_own_prompts(settings_file: Path, models: list[str], directory: 
     from orchestrator.settings_file import load_settings
 
     settings = load_settings(settings_file)
+    from orchestrator.cluster.candidates import names_of
     from orchestrator.cluster.single_runs import evaluate_one
 
+    names = names_of(models)
     for model in models:
-        own = directory if len(models) == 1 or directory is None else directory / Path(model).name
+        own = directory if len(models) == 1 or directory is None else directory / names[model]
         evaluate_one(settings, model, own or fresh_directory(f"{settings.name}-eval"))
 
 

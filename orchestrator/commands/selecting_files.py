@@ -42,8 +42,9 @@ def select_file(
     page.write_text(selection_page(settings, chosen.texts, chosen.pairs, margins, chosen.kept), encoding="utf-8")
     left_out = f"; {len(chosen.identical)} have the same response twice after truncation" if chosen.identical else ""
     unused = (*reading.bad, *reading.set_aside, *chosen.unfit)
+    quarantine = out.with_suffix(".quarantine.jsonl")
+    quarantine.unlink(missing_ok=True)
     if unused:
-        quarantine = out.with_suffix(".quarantine.jsonl")
         write_quarantine(quarantine, unused)
         show(shown_rows(unused, quarantine))
     print(f"{len(chosen.kept)} of {len(chosen.texts)} pairs kept by {settings.metric}{left_out}")

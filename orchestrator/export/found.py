@@ -162,9 +162,10 @@ def _step(model: str) -> int | None:
 
 
 def _there(directory: Path, model: str, name: str) -> str:
-    """Where a model lies; below `directory` when the run was moved or copied. Raises UserError when it is nowhere."""
-    tail = [model[model.index(part) :] for part in ("checkpoints/", "round-") if part in model]
-    places = [Path(model), *(directory / part for part in tail)]
+    """Where a model lies: below `directory`, also when the run was moved or copied. Raises UserError when it is nowhere."""
+    tail = [model[model.rindex(part) :] for part in ("checkpoints/", "round-") if part in model]
+    # Where it was made, another run of the same name may lie by now.
+    places = [*(directory / part for part in tail), Path(model)]
     found = next((place for place in places if place.is_dir()), None)
     if found is None:
         raise UserError(f"the checkpoint of {name} is not there any more", model, "bring it back, or choose another trial")

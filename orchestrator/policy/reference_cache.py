@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from evals.model_files import tensor_files
+from evals.model_files import identity, tensor_files
 from orchestrator.policy.reference_tables import ReferenceTable, lay_out, mapped_table, table_in
 from orchestrator.policy.scoring import ReferenceScores
 from orchestrator.preferences.pairs import TokenizedPair
@@ -48,17 +48,9 @@ def model_fingerprint(model: str) -> str:
     """A hash of a local model's configuration and weights; a hub identifier stands for itself, at the commit that this machine has."""
     directory = Path(model)
     if not directory.is_dir():
-        return _at_commit(model)
+        return f"{model}@{commit}" if (commit := identity(model)) else model
     files = sorted((*directory.glob("*.json"), *tensor_files(directory)))
     return _fingerprint(tuple((str(file), (status := file.stat()).st_size, status.st_mtime_ns) for file in files))
-
-
-def _at_commit(model: str) -> str:
-    from huggingface_hub import try_to_load_from_cache
-
-    # .../snapshots/COMMIT/config.json
-    found = try_to_load_from_cache(model, "config.json")
-    return f"{model}@{Path(found).parent.name}" if isinstance(found, str) else model
 
 
 @lru_cache(maxsize=8)

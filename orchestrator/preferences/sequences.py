@@ -1,5 +1,6 @@
 """Sequences of pairs as wholes: one behind the other, and what some of them know without being read."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import overload
@@ -49,6 +50,19 @@ class JoinedPairs(LazyPairs):
 def digest_of(pairs: Sequence[TokenizedPair]) -> str | None:
     """The name that a sequence of pairs has for its content; None for one that has to be read to know."""
     return getattr(pairs, "digest", None)
+
+
+def content_of(pairs: Sequence[TokenizedPair]) -> str:
+    """A name that only pairs of the same tokens and rewards in the same order have."""
+    if (known := digest_of(pairs)) is not None:
+        return known
+    digest = hashlib.sha256()
+    for pair in pairs:
+        rewards = (pair.chosen_reward, pair.rejected_reward, *pair.other_rewards)
+        digest.update(repr(rewards).encode())
+        for tokens in (pair.prompt, pair.chosen, pair.rejected, pair.mismatched, *pair.others):
+            digest.update(len(tokens).to_bytes(8, "little") + np.asarray(tokens, dtype=np.int64).tobytes())
+    return digest.hexdigest()[:32]
 
 
 def rewards_of(pairs: Sequence[TokenizedPair]) -> np.ndarray:

@@ -75,7 +75,11 @@ class DataFile:
 
     def version(self) -> str:
         """Another one when the file was changed, as far as its file system tells without reading it."""
-        return f"{self.name} {self.system.ukey(self.path)}"
+        if not self.name.startswith(("http://", "https://")):
+            return f"{self.name} {self.system.ukey(self.path)}"
+        # What fsspec calls the unique key of a web address is that of the address alone; where it leads to may be signed anew each time.
+        told = {key: value for key, value in sorted(self.system.info(self.path).items()) if key != "url"}
+        return f"{self.name} {json.dumps(told, default=str)}"
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,10 @@ class Narrator:
         """What the data were taken for; rows that gave no pair are counted here and listed in `directory`."""
         for line in kinds:
             self.say(escape(line))
+        file = directory / "quarantine.jsonl"
+        # That of an earlier run in the same directory, whose data were others.
+        file.unlink(missing_ok=True)
         if next(iter(unused), None) is not None:
-            file = directory / "quarantine.jsonl"
             count = write_quarantine(file, unused)
             self.say_path(f"{count} rows give no pair to train on; each with its place and the reason:", file)
 

@@ -123,6 +123,17 @@ def answers_of(directory: Path, event: Event) -> Path:
             return responses / event["trial"] / f"step-{event['step']:06d}.jsonl"
 
 
+def base_answers(responses: Path, prompts_sha256: str, how: str) -> Path:
+    """The file of the base model's answers to a set of prompts, `how` telling how they were made."""
+    return responses / "base" / f"{prompts_sha256[:12]}-{how}.json"
+
+
+def latest_base_answers(responses: Path, prompts_sha256: str) -> Path | None:
+    """The last of these files that was written; None where there is none."""
+    found = responses.glob(str(base_answers(Path(), prompts_sha256, "*")))
+    return max(found, key=lambda file: file.stat().st_mtime_ns, default=None)
+
+
 def _end_of_lines(file: IO[bytes]) -> int:
     """Where the last whole line of a file ends."""
     end = file.seek(0, os.SEEK_END)

@@ -14,7 +14,7 @@ class SearchPlan:
     """`pairs` are trained on; `gpus` are held; the finals take `final_runs` trainings, `gangs` at a time, and `final_judgments` verdicts.
 
     It begins with `first_gangs`, which hold `first_gpus` together with engines and judges; 0 groups stand for all. `origin` tells how the
-    session was started: see `orchestrator.search.origin`.
+    session was started: see `orchestrator.search.origin`; `inputs` are hashes of what it read, by the settings' keys.
     """
 
     rungs: tuple[Rung, ...]
@@ -26,6 +26,7 @@ class SearchPlan:
     first_gangs: int = 0
     first_gpus: float = 0.0
     origin: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready form."""

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import torch
 
+from evals.model_files import local_model
 from orchestrator.errors import SettingsError
 from orchestrator.policy.loading import load_reference
 from orchestrator.policy.reference_cache import complete, keep_share, read_reference, reference_key, writing_alone
@@ -66,6 +67,9 @@ def _frozen(run: TrainingRun, engine: Engine, name: str) -> FrozenModel:
 def reference_table(run: TrainingRun, engine: Engine, name: str) -> ReferenceTable:
     """All pairs' scores under a model, from the cache; the ranks compute them together when they are not there."""
     needs, cache = run.objective.needs, run.reference_cache
+    if name != run.model:
+        # A hub model's scores have the name of its commit: the one that would be loaded.
+        local_model(name)
     computed = run.settings.computed(is_trained=name == run.model)
     key = reference_key(name, run.every_pair, computed, engine.layout, needs.candidates, needs.mismatched)
     precision = torch.promote_types(run.settings.dtype, torch.float32)

@@ -1,5 +1,6 @@
 """What `daa eval` makes of its words: who answers, under which name, who judges."""
 
+import json
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,10 +9,13 @@ from typing import Any
 import pytest
 
 from orchestrator.cluster import capability_runs
+from orchestrator.cluster.benchmark_runs import evaluate_models
 from orchestrator.cluster.candidates import names_of, served_model
 from orchestrator.commands.benchmarks import benchmark_settings, judge_values
 from orchestrator.errors import SettingsError, UserError
-from orchestrator.settings import OpenAISettings, Settings, VllmJudgeSettings
+from orchestrator.settings import BenchmarkSettings, OpenAISettings, Settings, VllmJudgeSettings
+from tests.evals.fake_server import FakeServer, completion
+from tests.evals.test_capability import TASK
 
 
 @pytest.mark.parametrize(
@@ -71,6 +75,26 @@ def test_a_capability_run_needs_no_judge_and_takes_the_command_lines_tasks(tmp_p
     assert from_file.capability is not None and given.capability is not None
     assert (from_file.judge, from_file.capability.tasks, from_file.capability.limit) == (None, ("gsm8k",), 50)
     assert (given.capability.tasks, given.capability.limit) == (("triviaqa",), 7)
+
+
+def test_a_served_model_is_asked_anew_in_another_directory_and_never_twice_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps({"a": n, "b": 2, "answer": str(n + 2)}) + "\n" for n in range(4)))
+    task = TASK.format(name="sums", data=tmp_path / "sums.jsonl", kind="generate_until", metric="exact_match", mean="mean", shots=0)
+    (tmp_path / "sums.yaml").write_text(task)
+    capability = {"tasks": ["sums"], "task_files": str(tmp_path)}
+    settings = BenchmarkSettings.model_validate({"capability": capability, "cache": str(tmp_path / "cache")})
+
+    def asked_in(directory: str) -> tuple[int, float]:
+        before = len(server.asked)
+        (evaluation,) = evaluate_models(settings, [f"{server.url}#mine"], tmp_path / directory)
+        return len(server.asked) - before, evaluation.scores[0].score
+
+    with FakeServer() as server:
+        server.answer = lambda body, number: completion("3")
+        assert [asked_in("first") for _ in range(2)] == [(4, 25.0), (0, 25.0)]
+        server.answer = lambda body, number: completion("no idea")
+        assert asked_in("second") == (4, 0.0)
 
 
 def test_a_capability_that_cannot_be_measured_is_told_and_takes_nothing_from_the_answer(

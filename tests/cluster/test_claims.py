@@ -1,15 +1,18 @@
 """A directory stays one run's: what would have trained another model is refused, what only takes less memory goes on."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator.cluster.claims import check_same
+from orchestrator.cluster.claims import check_inputs, check_same, inputs_told
 from orchestrator.cluster.single_runs import chosen_trial, write_down
 from orchestrator.errors import UserError
-from orchestrator.settings import Settings
+from orchestrator.preferences.pairs import TokenizedPair
+from orchestrator.settings import EvaluationSettings, ModelSettings, Settings
 from orchestrator.training.records import TRAINED
 
 MADE = {"name": "mine", "cluster": {"workers": 4}, "training": {"learning_rate": 1e-6, "micro_batch_tokens": 8192, "lora": None}}
@@ -48,9 +51,9 @@ def settings_of(**training: Any) -> Settings:
 
 
 def test_a_trained_model_keeps_what_it_was_trained_with_and_one_that_has_no_checkpoint_may_be_begun_otherwise(tmp_path: Path) -> None:
-    def write(beta: float = 0.1, **training: Any) -> None:
+    def write(beta: float = 0.1, data: str = "ab", **training: Any) -> None:
         settings = settings_of(**training)
-        write_down(settings, chosen_trial(settings, ["dpo", f"beta={beta}"]), tmp_path)
+        write_down(settings, chosen_trial(settings, ["dpo", f"beta={beta}"]), tmp_path, {"data": data})
 
     write(learning_rate=1e-6)
     write(learning_rate=1e-5)
@@ -59,6 +62,36 @@ def test_a_trained_model_keeps_what_it_was_trained_with_and_one_that_has_no_chec
     write(learning_rate=1e-5, micro_batch_tokens=64)
     with pytest.raises(UserError, match=r"a model of other settings: training\.learning_rate"):
         write(learning_rate=2e-5)
+    with pytest.raises(UserError, match="a model of other inputs: the content of data has changed"):
+        write(data="cd", learning_rate=1e-5)
     write(beta=0.2, learning_rate=2e-5)
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
     assert json.loads((run / TRAINED).read_text())["settings"]["training"]["learning_rate"] == 1e-5
+
+
+def test_inputs_that_are_edited_in_place_are_known_by_their_keys(tiny_model: Path, tmp_path: Path) -> None:
+    model, prompts = tmp_path / "model", tmp_path / "prompts.jsonl"
+    shutil.copytree(tiny_model, model)
+    prompts.write_text('{"prompt": "say fox"}\n')
+    settings = settings_of().model_copy(
+        update={"model": ModelSettings(base=str(model)), "evaluation": EvaluationSettings(prompts=prompts, held_out=prompts)}
+    )
+    pairs = [TokenizedPair((1, 2), (3,), (4,), 1.0, 0.0)]
+    told = inputs_told(settings, pairs, ())
+    assert sorted(told) == ["data", "evaluation.held_out", "evaluation.prompts", "model.base"]
+    check_inputs(told, inputs_told(settings, list(pairs), ()), "a search", tmp_path)
+    check_inputs({}, told, "a search", tmp_path)
+
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"rope_theta": 1.0}))
+    prompts.write_text('{"prompt": "say dog"}\n')
+    for changed in (replace(pairs[0], rejected=(5,)), replace(pairs[0], chosen_reward=2.0), replace(pairs[0], prompt=(1,), chosen=(2, 3))):
+        with pytest.raises(UserError, match=r"of data, evaluation\.held_out, evaluation\.prompts, model\.base has changed") as refused:
+            check_inputs(told, inputs_told(settings, [changed], ()), "a search", tmp_path)
+        assert refused.value.code == "DAA-0712"
+
+
+def test_further_references_and_rounds_prompts_are_inputs_and_a_hub_model_nobody_has_yet_is_passed_over(tmp_path: Path) -> None:
+    model = ModelSettings(base="hub/nobody-has-this", references=(str(tmp_path),))
+    settings = settings_of().model_copy(update={"model": model, "evaluation": EvaluationSettings()})
+    assert list(inputs_told(settings)) == [f"the reference {tmp_path}"]

@@ -1,6 +1,7 @@
 """Answers and verdicts become a scorecard, with what the guards found."""
 
 import asyncio
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,3 +77,23 @@ def test_when_no_engine_answers_for_long_the_search_hears_of_it(tmp_path: Path, 
     scorer.use([engine(True, []), engine(True, [])], judge())
     with pytest.raises(RayActorError):
         asyncio.run(scorer.score("model", PROMPT))
+
+
+def test_another_base_model_and_other_answering_do_not_take_the_answers_that_are_there(tiny_model: Path, tmp_path: Path) -> None:
+    bases = [tmp_path / "here", tmp_path / "copy", tmp_path / "other"]
+    for base in bases:
+        shutil.copytree(tiny_model, base)
+    (bases[2] / "generation_config.json").write_text('{"eos_token_id": 7}')
+    usual, longer = EvaluationSettings(), EvaluationSettings(max_tokens=99)
+    asked: list[bool] = []
+
+    def score_against(base: str, settings: EvaluationSettings) -> int:
+        asked.clear()
+        scorer = Scorer(base, settings, tmp_path / "kept")
+        scorer.use([engine(False, asked)], judge())
+        asyncio.run(scorer.score("model", PROMPT))
+        return len(asked)
+
+    assert [score_against(str(bases[0]), usual) for _ in range(2)] == [2, 1]
+    assert [score_against(str(base), usual) for base in bases[1:]] == [1, 2]
+    assert [score_against(str(bases[0]), longer), score_against("hub/base", usual), score_against("hub/base", usual)] == [2, 2, 1]

@@ -5,10 +5,12 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from evals.errors import ModelError
-from evals.model_files import engine_shape, local_model, model_stamp, read_config
+from evals.model_files import engine_shape, fingerprint, local_model, model_stamp, read_config
 
 
 def copy(model: Path, to: Path) -> Path:
@@ -67,6 +69,24 @@ def test_another_template_or_end_token_needs_another_engine(model_a: Path, tmp_p
     model = copy(model_a, tmp_path)
     (model / file).write_text('{"eos_token_id": 7}')
     assert engine_shape(model) != engine_shape(model_a)
+
+
+@pytest.mark.parametrize("name", ["a.head", "score.weight"])
+def test_models_that_differ_in_one_small_tensor_have_different_names_and_copies_the_same(name: str, tmp_path: Path) -> None:
+    body = {f"body.{number}": np.full((1 << 18,), number, np.float32) for number in range(24)}
+    for model, value in (("helpful", 1.0), ("safe", 2.0), ("copy", 1.0)):
+        (tmp_path / model).mkdir()
+        save_file({**body, name: np.full((64,), value, np.float32)}, tmp_path / model / "model.safetensors")
+    assert len({fingerprint(tmp_path / model) for model in ("helpful", "safe")}) == 2
+    assert fingerprint(tmp_path / "copy") == fingerprint(tmp_path / "helpful")
+
+
+def test_a_large_file_of_weights_that_is_no_safetensors_has_a_name_too(tmp_path: Path) -> None:
+    names = set()
+    for end in (b"one", b"two"):
+        (tmp_path / "model.safetensors").write_bytes(b"\xff" * (1 << 23) + end)
+        names.add(fingerprint(tmp_path))
+    assert len(names) == 2
 
 
 def test_a_hub_identifier_is_downloaded_and_a_directory_stays_where_it_is(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,8 +106,13 @@ def test_the_card_alone_needs_no_weights_written(searched: Path, tmp_path: Path)
 
 
 def test_a_run_that_was_moved_is_found_with_its_checkpoints(searched: Path, tmp_path: Path) -> None:
-    searched.rename(tmp_path / "elsewhere")
-    assert Path(find_trained(tmp_path / "elsewhere", "best").model).is_relative_to(tmp_path / "elsewhere")
+    moved = tmp_path / "checkpoints" / "of-last-week"
+    moved.parent.mkdir()
+    searched.rename(moved)
+    assert Path(find_trained(moved, "best").model).is_relative_to(moved)
+    # Its old place may be another run's by now.
+    shutil.copytree(moved, searched)
+    assert Path(find_trained(moved, "best").model).is_relative_to(moved)
 
 
 def test_a_training_leaves_its_last_checkpoint_and_claims_no_score(tiny_model: Path, tmp_path: Path) -> None:

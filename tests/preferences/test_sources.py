@@ -1,7 +1,11 @@
 """Files become pairs, and every row that is none is refused with its line and a cure."""
 
 import json
+import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import pytest
 from evals.prompts import Message
 from orchestrator.errors import DataFormatError
 from orchestrator.preferences.reading import load_pairs
+from orchestrator.preferences.sources import parts_of
 from tests.preferences.files import write_gzip, write_lines, write_parquet
 
 PLAIN = {"prompt": "say fox", "chosen": "fox", "rejected": "dog"}
@@ -63,6 +68,25 @@ def test_a_limit_takes_the_first_rows_and_reads_no_further(tmp_path: Path) -> No
 def test_empty_lines_are_passed_over_and_still_counted(tmp_path: Path) -> None:
     (tmp_path / "pairs.jsonl").write_text(f"\n{json.dumps(PLAIN)}\n\n{json.dumps(PLAIN)}\n")
     assert [pair.origin for pair in load_pairs(tmp_path / "pairs.jsonl")] == [f"{tmp_path / 'pairs.jsonl'}:{line}" for line in (2, 4)]
+
+
+def test_a_file_behind_a_web_address_has_another_version_when_it_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+
+        def version() -> str:
+            (part,) = parts_of(f"http://127.0.0.1:{server.server_port}/pairs.jsonl")
+            return part.version()
+
+        versions = []
+        for second in (1, 1, 2):
+            (tmp_path / "pairs.jsonl").write_text('{"prompt": "same length"}\n')
+            os.utime(tmp_path / "pairs.jsonl", (second, second))
+            versions.append(version())
+        server.shutdown()
+    assert versions[0] == versions[1] != versions[2]
 
 
 def test_a_missing_file_is_named_with_the_setting_to_correct(tmp_path: Path) -> None:

@@ -163,3 +163,5 @@ def test_what_the_data_were_taken_for_is_said_and_rows_without_a_pair_are_listed
     written = [json.loads(line) for line in (tmp_path / "quarantine.jsonl").read_text().splitlines()]
     assert written[0] == {"where": "a.jsonl:7", "reason": "no `chosen`", "row": {"prompt": "?"}}
     assert [row["where"] for row in written] == ["a.jsonl:7", "a.jsonl:9"]
+    story.data_read([], [], tmp_path)
+    assert not (tmp_path / "quarantine.jsonl").exists(), "that of rows which are mended"
