@@ -14,6 +14,9 @@ ONE_AT_A_TIME = (
     "tests/hostile/test_secrets.py",
 )
 
+# The files of whole commands that take longest: what is begun last has nothing beside it.
+LONGEST = tuple(f"tests/flows/test_{name}.py" for name in ("submit_flow", "doctor", "rounds_flow", "reward_flow", "benchmark_flow"))
+
 
 class OneEngineAtATime(LoadFileScheduling):
     """Hands out whole queues of tests."""
@@ -30,4 +33,10 @@ def queue_of(nodeid: str) -> str:
 def longest_first(items: Sequence[pytest.Item]) -> list[pytest.Item]:
     """Files with tests that start processes come first, so that the short ones fill what is left of the time at the end."""
     long = {item.path for item in items if item.get_closest_marker("cluster")}
-    return sorted(items, key=lambda item: (not item.nodeid.startswith(ONE_AT_A_TIME), item.path not in long))
+    order = {file: place for place, file in enumerate(LONGEST)}
+
+    def key(item: pytest.Item) -> tuple[bool, bool, int]:
+        place = order.get(item.nodeid.split("::", 1)[0], len(LONGEST))
+        return not item.nodeid.startswith(ONE_AT_A_TIME), item.path not in long, place
+
+    return sorted(items, key=key)

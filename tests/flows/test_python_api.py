@@ -58,6 +58,7 @@ def test_the_notebook_is_saved_without_what_it_printed() -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.long
 def test_every_cell_of_the_notebook_runs(tmp_path: Path) -> None:
     (tmp_path / "notebook.py").write_text("\n\n".join(cells()), encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
