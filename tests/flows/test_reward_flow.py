@@ -48,7 +48,8 @@ def test_the_command_leaves_a_judge_and_says_how_good_it_is_and_given_again_says
     assert sum(chosen > rejected for chosen, rejected in zip(*rewards, strict=True)) > 0.9 * len(pairs)
 
     again = RunningCommand("reward", str(settings), "--dir", str(directory), directory=tmp_path).wait(400)
-    assert output.split("\n")[-2:] == again.split("\n")[-2:]
+    told, told_again = (each.splitlines()[-1].split(maxsplit=1) for each in (output, again))
+    assert told[1] == told_again[1] and told[0] > told_again[0], "nothing is trained again"
     assert json.loads((directory / "reward.json").read_text()) == card
     settings.write_text(settings.read_text().replace("learning_rate = 1e-2", "learning_rate = 1e-3"))
     refused = RunningCommand("reward", str(settings), "--dir", str(directory), directory=tmp_path)
