@@ -27,6 +27,8 @@ FAULTS = (
 )
 
 _SAMPLES, _SAMPLE, _BEGINNING = 64, 1 << 16, 1 << 12
+# The library's own bound.
+_LARGEST_HEADER = 100_000_000
 
 Stamp = tuple[tuple[str, int, int], ...]
 
@@ -198,14 +200,16 @@ def _sampled(content: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
     yield from ((sample * (size // _SAMPLES), _SAMPLE) for sample in range(_SAMPLES))
     yield size - _SAMPLE, _SAMPLE
     # A safetensors file begins with the length of its header, which is JSON.
+    content.seek(0)
     header = int.from_bytes(content.read(8), "little")
-    if header <= size - 8:
-        try:
-            told = json.loads(content.read(header))
-            starts = sorted(tensor["data_offsets"][0] for name, tensor in told.items() if name != "__metadata__")
-        except (ValueError, LookupError, AttributeError, TypeError):
-            return
-        yield from ((8 + header + start, _BEGINNING) for start in starts)
+    if header > min(size, _LARGEST_HEADER):
+        return
+    try:
+        told = json.loads(content.read(header))
+        starts = [int(tensor["data_offsets"][0]) for name, tensor in told.items() if name != "__metadata__"]
+    except (ArithmeticError, ValueError, LookupError, AttributeError, TypeError, RecursionError):
+        return
+    yield from ((8 + header + start, _BEGINNING) for start in sorted(starts) if 0 <= start < size)
 
 
 def _content(directory: Path) -> list[Path]:

@@ -33,7 +33,7 @@ def inputs_told(settings: Any, *pairs: Sequence[Any]) -> dict[str, str]:
     told = {key: identity(name) for key, name in models.items() if name}
     told["data"] = " ".join(content_of(part) for part in pairs)
     told |= {key: hashlib.sha256(file.read_bytes()).hexdigest()[:12] for key, file in prompt_files(settings)}
-    return {key: told for key, told in told.items() if told}
+    return {key: content for key, content in told.items() if content}
 
 
 def check_inputs(before: Mapping[str, str], now: Mapping[str, str], what: str, directory: Path) -> None:

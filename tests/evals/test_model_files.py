@@ -71,7 +71,7 @@ def test_another_template_or_end_token_needs_another_engine(model_a: Path, tmp_p
     assert engine_shape(model) != engine_shape(model_a)
 
 
-@pytest.mark.parametrize("name", ["a.head", "score.weight"])
+@pytest.mark.parametrize("name", ["a.head", "body.5.head", "score.weight"])
 def test_models_that_differ_in_one_small_tensor_have_different_names_and_copies_the_same(name: str, tmp_path: Path) -> None:
     body = {f"body.{number}": np.full((1 << 18,), number, np.float32) for number in range(24)}
     for model, value in (("helpful", 1.0), ("safe", 2.0), ("copy", 1.0)):
@@ -83,10 +83,12 @@ def test_models_that_differ_in_one_small_tensor_have_different_names_and_copies_
 
 def test_a_large_file_of_weights_that_is_no_safetensors_has_a_name_too(tmp_path: Path) -> None:
     names = set()
-    for end in (b"one", b"two"):
-        (tmp_path / "model.safetensors").write_bytes(b"\xff" * (1 << 23) + end)
-        names.add(fingerprint(tmp_path))
-    assert len(names) == 2
+    header = json.dumps({"a": {"data_offsets": [-(1 << 40), 4]}, "b": {"data_offsets": [1 << 90, 4]}, "c": 1}).encode()
+    for begin in (b"\xff" * 8, (0).to_bytes(8, "little"), len(header).to_bytes(8, "little") + header):
+        for end in (b"one", b"two"):
+            (tmp_path / "model.safetensors").write_bytes(begin + b"\xff" * (1 << 23) + end)
+            names.add(fingerprint(tmp_path))
+    assert len(names) == 6
 
 
 def test_a_hub_identifier_is_downloaded_and_a_directory_stays_where_it_is(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
