@@ -204,10 +204,10 @@ def _sampled(content: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
     header = int.from_bytes(content.read(8), "little")
     if header > min(size, _LARGEST_HEADER):
         return
+    text = content.read(header)
     try:
-        told = json.loads(content.read(header))
-        starts = [int(tensor["data_offsets"][0]) for name, tensor in told.items() if name != "__metadata__"]
-    except (ArithmeticError, ValueError, LookupError, AttributeError, TypeError, RecursionError):
+        starts = [int(tensor["data_offsets"][0]) for name, tensor in parsed_json(text).items() if name != "__metadata__"]
+    except FAULTS:
         return
     yield from ((8 + header + start, _BEGINNING) for start in sorted(starts) if 0 <= start < size)
 

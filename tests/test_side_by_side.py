@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.side_by_side import longest_first, queue_of
+from tests.side_by_side import LONGEST, longest_first, queue_of
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "tests").rglob("test_*.py"))
@@ -29,6 +29,7 @@ def test_the_tests_of_any_other_file_are_a_queue_of_their_own() -> None:
 
 
 def test_the_longest_come_first_and_no_test_is_lost(request: pytest.FixtureRequest) -> None:
+    assert set(LONGEST) <= set(STARTING)
     items = request.session.items
     ordered = longest_first(list(reversed(items)))
     assert sorted(item.nodeid for item in ordered) == sorted(item.nodeid for item in items)

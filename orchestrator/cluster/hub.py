@@ -280,7 +280,7 @@ class TrialHub:
 
     async def _ready(self) -> None:
         """After a restart of this process, begin again by itself: who asks waits for it, and what prevents it ends the search."""
-        if not self._began.is_set() and was_begun(self._directory, self._sessions):
+        if not self._began.is_set() and was_begun(self._directory, self._sessions, self._beginning is not None):
             try:
                 await self.begin(Settings.model_validate_json((self._directory / "settings.json").read_text()))
             except (DaaError, RayError, OSError) as error:

@@ -20,13 +20,13 @@ async def taken_up(events: Sequence[Event], max_attempts: int, journal: Journal,
     return board
 
 
-def was_begun(directory: Path, sessions: int) -> bool:
-    """Whether this process stands in for one that died after it had begun the session that follows so many.
+def was_begun(directory: Path, sessions: int, is_beginning: bool) -> bool:
+    """Whether this process stands in for one that died after it had begun the session that follows so many, or begins it already.
 
     Before that, its driver begins it: worker groups that ask meanwhile wait.
     """
     restarted = ray.get_runtime_context().was_current_actor_reconstructed
-    return bool(restarted) and len(read_ledger(directory / "ledger.jsonl", "begin")) > sessions
+    return bool(restarted) and (is_beginning or len(read_ledger(directory / "ledger.jsonl", "begin")) > sessions)
 
 
 async def _give_up_damaged(board: Board, journal: Journal) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 
+from evals.whole_files import save_json
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.capability_runs import suite_of
 from orchestrator.cluster.claims import check_inputs, inputs_told
@@ -140,7 +141,8 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     # Streamed while the whole cluster is free for it, and before a GPU waits for data that are refused.
     ready = prepared(settings, story, directory) if settings.data.streaming else None
     wait_for_gpus(settings, settings.cluster.first_gangs)
-    actors = _start_actors(settings, directory)
+    begun = read_ledger(directory / "ledger.jsonl", "begin")
+    actors = _start_actors(settings, directory, len(begun))
     settings = in_world(settings, story.say)
     if settings.rounds is not None:
         with story.waiting("making the first round's data"):
@@ -149,11 +151,11 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     settings, inputs = ready or prepared(settings, story, directory)
     count = selected(settings, inputs)
     settings = _with_equal_steps(settings, count)
-    (directory / "settings.json").write_text(json.dumps(settings.json_ready(), indent=2) + "\n", encoding="utf-8")
-    tell_pairs(settings, inputs, count, story)
     told = inputs_told(settings, inputs.pairs, inputs.validation)
-    for begun in read_ledger(directory / "ledger.jsonl", "begin")[-1:]:
-        check_inputs(begun.get("inputs", {}), told, "a search", directory)
+    if begun:
+        check_inputs(begun[-1].get("inputs", {}), told, "a search", directory)
+    save_json(directory / "settings.json", settings.json_ready())
+    tell_pairs(settings, inputs, count, story)
     plan = replace(_plan(settings, count), inputs=told)
     with story.waiting("warming up engines and judge; trials begin meanwhile"):
         ask(actors.hub.begin, settings, plan)
@@ -256,8 +258,8 @@ def _unclaim(directory: Path) -> None:
         ledger.unlink()
 
 
-def _start_actors(settings: Settings, directory: Path) -> _Actors:
-    """Start everything at once: imports overlap with each other and with the making of the world."""
+def _start_actors(settings: Settings, directory: Path, sessions: int) -> _Actors:
+    """Start everything at once, after so many sessions: imports overlap with each other and with the making of the world."""
     cluster, logs = settings.cluster, directory / "logs"
     rank = settings.training.lora.rank if settings.training.lora else 0
     engines = start_engines(cluster, settings.evaluation, logs, rank)
@@ -265,9 +267,7 @@ def _start_actors(settings: Settings, directory: Path) -> _Actors:
     judges += [start_judge(actor_name(name), model, settings.cache, logs) for name, model in settings.ladder.models.items()]
     if settings.finals.judge is not None:
         judges.append(start_judge(FINAL_JUDGE, within_budget(settings.finals.judge, settings.budget), settings.cache, logs))
-    file = directory / "ledger.jsonl"
-    sessions = len(read_ledger(file, "begin"))
-    ledger = LedgerActor.options(name="ledger").remote(str(file))
+    ledger = LedgerActor.options(name="ledger").remote(str(directory / "ledger.jsonl"))
     hub = TrialHub.options(name=HUB).remote(str(directory), engine_names(cluster), "judge", "ledger", sessions)
     gangs: Any = GangsActor.options(max_concurrency=cluster.gangs).remote(str(directory))
     for number in range(cluster.gangs):
