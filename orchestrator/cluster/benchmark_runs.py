@@ -1,6 +1,7 @@
 """Models through official benchmarks: warm engines answer, a judge rules, official files and scorecards are left behind."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ from orchestrator.cluster.candidates import (
     served_model,
 )
 from orchestrator.cluster.capability_runs import scores_of, suite_of
+from orchestrator.cluster.claims import claim_evaluations
 from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor, ServedByActor
 from orchestrator.cluster.judges import gpus_or_default, judge_gpus, judge_model, make_judge, replies_directory
 from orchestrator.cluster.placement import require_gpus
@@ -91,6 +93,7 @@ def evaluate_models(settings: BenchmarkSettings, models: Sequence[str], director
         benchmark.prompts(), benchmark.baseline()
     check_candidates(models)
     suite = _suite(settings, models)
+    claim_evaluations(settings.model_dump(mode="json"), claimed_inputs(settings, models), directory)
     run = _Run(settings, models, directory)
     with narrated(directory / "logs" / "driver.log") as story, _people(settings, models, directory) as (engine, judge):
         story.say_path("everything goes to", directory)
@@ -101,6 +104,19 @@ def evaluate_models(settings: BenchmarkSettings, models: Sequence[str], director
     if run.refused:
         raise run.refused[0]
     return run.evaluations
+
+
+def claimed_inputs(settings: BenchmarkSettings, models: Sequence[str]) -> dict[str, str]:
+    """The words that name models, each after what the model is called in what is written. Raises UserError for one name of two."""
+    names, words = names_of(models), {}
+    for model in models:
+        name = read_outputs(Path(model)).model if is_file(model) else names[model]
+        if words.setdefault(f"the model called {name!r}", model) != model:
+            raise UserError(
+                f"two models are called {name!r}: what is written of one would replace the other's", model, "give it a --dir of its own"
+            )
+    baseline = settings.mt_bench_baseline
+    return words if baseline is None else {**words, "mt_bench_baseline": str(baseline)}
 
 
 class _Run:
@@ -162,8 +178,15 @@ def comparisons(evaluations: Sequence[Evaluated]) -> list[dict[str, Any]]:
 
 
 def _save_cards(evaluations: Sequence[Evaluated], directory: Path) -> None:
-    content = {"scorecards": [card for e in evaluations for card in e.cards()], "comparisons": comparisons(evaluations)}
-    save_json(directory / "scorecards.json", content)
+    """Write what is known now; rows of an earlier command stay where there are no newer ones."""
+    file = directory / "scorecards.json"
+    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    fresh = {"scorecards": [card for e in evaluations for card in e.cards()], "comparisons": comparisons(evaluations)}
+    save_json(file, {key: list({_row_key(row): row for row in (*before.get(key, ()), *rows)}.values()) for key, rows in fresh.items()})
+
+
+def _row_key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row.get(key, "")) for key in ("benchmark", "category", "model", "against"))
 
 
 def _suite(settings: BenchmarkSettings, models: Sequence[str]) -> CapabilitySuite | None:

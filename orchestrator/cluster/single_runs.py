@@ -9,7 +9,7 @@ from typing import Any
 from evals.scorecard import Scorecard
 from evals.whole_files import save_json
 from orchestrator.cluster.candidates import largest_rank
-from orchestrator.cluster.claims import check_inputs, check_same, inputs_told
+from orchestrator.cluster.claims import check_inputs, check_same, claim_evaluations, inputs_told
 from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor
 from orchestrator.cluster.judges import judge_gpus, replies_directory
 from orchestrator.cluster.placement import engine_cpus
@@ -117,6 +117,8 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
 
         story.say_path("evaluating", model)
         settings, _ = prepared(settings, story, directory)
+        compared = {"the model": model, "model.base": str(settings.model.base), "evaluation.prompts": str(settings.evaluation.prompts)}
+        claim_evaluations(settings.json_ready(), compared, directory)
         logs = directory / "logs"
         engine = EngineActor.options(num_cpus=engine_cpus(settings.cluster), num_gpus=settings.cluster.gpus_per_engine)
         judge = JudgeActor.options(num_cpus=0, num_gpus=judge_gpus(settings.judge)).remote(

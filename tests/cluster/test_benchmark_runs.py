@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cluster import capability_runs
-from orchestrator.cluster.benchmark_runs import evaluate_models
+from orchestrator.cluster.benchmark_runs import claimed_inputs, evaluate_models
 from orchestrator.cluster.candidates import names_of, served_model
 from orchestrator.commands.benchmarks import benchmark_settings, judge_values
 from orchestrator.errors import SettingsError, UserError
@@ -77,13 +77,18 @@ def test_a_capability_run_needs_no_judge_and_takes_the_command_lines_tasks(tmp_p
     assert (given.capability.tasks, given.capability.limit) == (("triviaqa",), 7)
 
 
-def test_a_served_model_is_asked_anew_in_another_directory_and_never_twice_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+def capability(tmp_path: Path, **given: Any) -> BenchmarkSettings:
+    """Four sums, asked of a model."""
     (tmp_path / "sums.jsonl").write_text("".join(json.dumps({"a": n, "b": 2, "answer": str(n + 2)}) + "\n" for n in range(4)))
     task = TASK.format(name="sums", data=tmp_path / "sums.jsonl", kind="generate_until", metric="exact_match", mean="mean", shots=0)
     (tmp_path / "sums.yaml").write_text(task)
-    capability = {"tasks": ["sums"], "task_files": str(tmp_path)}
-    settings = BenchmarkSettings.model_validate({"capability": capability, "cache": str(tmp_path / "cache")})
+    asked = {"tasks": ["sums"], "task_files": str(tmp_path), **given}
+    return BenchmarkSettings.model_validate({"capability": asked, "cache": str(tmp_path / "cache")})
+
+
+def test_a_served_model_is_asked_anew_in_another_directory_and_never_twice_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    settings = capability(tmp_path)
 
     def asked_in(directory: str) -> tuple[int, float]:
         before = len(server.asked)
@@ -95,6 +100,42 @@ def test_a_served_model_is_asked_anew_in_another_directory_and_never_twice_in_on
         assert [asked_in("first") for _ in range(2)] == [(4, 25.0), (0, 25.0)]
         server.answer = lambda body, number: completion("no idea")
         assert asked_in("second") == (4, 0.0)
+
+
+def test_a_directory_takes_other_models_later_and_no_other_of_the_same_name_or_asked_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    place = tmp_path / "run"
+
+    def scored() -> list[str]:
+        return [card["model"] for card in json.loads((place / "scorecards.json").read_text())["scorecards"]]
+
+    with FakeServer() as server, FakeServer() as another:
+        server.answer = another.answer = lambda body, number: completion("3")
+        for name in ("mine", "yours", "mine"):
+            evaluate_models(capability(tmp_path), [f"{server.url}#{name}"], place)
+        assert scored() == ["mine", "yours"]
+        with pytest.raises(UserError, match="the content of the model called 'yours' has changed") as refused:
+            evaluate_models(capability(tmp_path), [f"{another.url}#yours"], place)
+        assert refused.value.code == "DAA-0712"
+        with pytest.raises(UserError, match=r"evaluations of other settings: capability\.limit was 200, and is 2"):
+            evaluate_models(capability(tmp_path, limit=2), [f"{server.url}#theirs"], place)
+        assert (scored(), another.asked) == (["mine", "yours"], [])
+        (place / "scorecards.json").unlink()
+        evaluate_models(capability(tmp_path, limit=2), [f"{another.url}#yours"], place)
+        assert scored() == ["yours"]
+
+
+def test_two_files_of_outputs_of_one_model_do_not_share_a_directory(tmp_path: Path) -> None:
+    rows = [{"dataset": "d", "instruction": "i", "output": "o", "generator": "mine"}]
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for file in files:
+        file.write_text(json.dumps(rows))
+    settings = BenchmarkSettings.model_validate({"benchmarks": ["mt_bench"], "judge": {"kind": "openai", "model": "m"}})
+    with pytest.raises(UserError, match="two models are called 'mine'"):
+        claimed_inputs(settings, [str(file) for file in files])
+    assert claimed_inputs(settings, [str(files[0])]) == {"the model called 'mine'": str(files[0])}
 
 
 def test_a_capability_that_cannot_be_measured_is_told_and_takes_nothing_from_the_answer(

@@ -45,6 +45,16 @@ def test_other_workers_another_name_and_less_memory_go_on(tmp_path: Path) -> Non
     check_same(MADE, {**MADE, "judge": {"kind": "verifier"}}, "a model", tmp_path, ("training",))
 
 
+def test_who_has_spent_all_may_spend_more(tmp_path: Path) -> None:
+    judge = {"kind": "openai", "model": "m", "max_cost": 5.0, "max_concurrency": 4}
+    before = {**MADE, "judge": judge, "rounds": {"scorers": [{"kind": "judge", "model": judge}]}}
+    richer = judge | {"max_cost": 9.0, "max_concurrency": 1}
+    check_same(before, {**before, "judge": richer, "budget": {"cost": 9.0}}, "rounds", tmp_path)
+    check_same(before, {**before, "rounds": {"scorers": [{"kind": "judge", "model": richer}]}}, "rounds", tmp_path)
+    with pytest.raises(UserError, match=r"judge\.model was 'm', and is 'n'"):
+        check_same(before, {**before, "judge": richer | {"model": "n"}}, "rounds", tmp_path)
+
+
 def settings_of(**training: Any) -> Settings:
     given = {"model": {"base": "model"}, "data": {"train": "pairs.jsonl"}, "evaluation": {"prompts": "prompts.jsonl"}}
     return Settings.model_validate({**given, "judge": {"kind": "verifier"}, "training": training})
