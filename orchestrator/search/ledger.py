@@ -86,7 +86,10 @@ def line_of(event: str, values: Event) -> bytes:
 
 
 def read_ledger(path: Path, *kinds: str) -> list[Event]:
-    """All whole events, in order, or those of some kinds alone; a half-written last line is passed over."""
+    """All whole events, in order, or those of some kinds alone; a half-written last line is passed over.
+
+    Checkpoints lie beside the ledger, wherever its directory was when they were written down.
+    """
     return list(_events(path, kinds)) if path.exists() else []
 
 
@@ -150,6 +153,7 @@ def _end_of_lines(file: IO[bytes]) -> int:
 def _events(path: Path, kinds: Sequence[str]) -> Iterator[Event]:
     # Most of a large ledger are scores: lines of other kinds than are wanted are told by how `line_of` begins them, and not parsed.
     wanted = tuple(f'{{"event": "{kind}",'.encode() for kind in kinds)
+    home = str(path.resolve().parent)
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.endswith(b"\n"):
@@ -162,4 +166,14 @@ def _events(path: Path, kinds: Sequence[str]) -> Iterator[Event]:
                 raise MachineError(
                     "the ledger is damaged", f"{path}:{number}", "restore the file, or remove this line", code="DAA-0702"
                 ) from error
-            yield event | {"verdicts": in_common(event["verdicts"])} if "verdicts" in event else event
+            if "verdicts" in event:
+                event["verdicts"] = in_common(event["verdicts"])
+            if "checkpoint" in event:
+                event["checkpoint"] = _beside(home, event)
+            yield event
+
+
+def _beside(home: str, event: Event) -> str:
+    """The event's checkpoint: a trial's own is below the ledger's directory; a base model is where it was."""
+    _, own, rest = event["checkpoint"].rpartition(f"/checkpoints/{event.get('run', event.get('trial'))}/")
+    return home + own + rest if own else event["checkpoint"]
