@@ -120,8 +120,8 @@ def _by_default(directory: Path) -> Ignored:
 
 
 def _leaves(path: Path, directory: Path) -> bool:
-    """True for a link to a directory elsewhere: there may be anything, and of any size."""
-    return path.is_symlink() and path.is_dir() and not path.resolve().is_relative_to(directory)
+    """True for a link to something elsewhere: it may be anything, a key too, and of any size."""
+    return path.is_symlink() and not path.resolve().is_relative_to(directory)
 
 
 def _is_environment(directory: Path) -> bool:
@@ -130,7 +130,14 @@ def _is_environment(directory: Path) -> bool:
 
 def _named(directory: Path, place: str, name: str) -> Iterator[Path]:
     """The files at a relative path that something names; none where there is no such path, as for the name of a model on the hub."""
-    inside = Path(os.path.normpath(directory / name))
+    for file in _at(directory, place, Path(os.path.normpath(directory / name)), name):
+        if not file.resolve().is_relative_to(directory):
+            where = file.relative_to(directory)
+            raise UserError(f"{where} is a link that leads out of the working directory, which is all that is sent", place, _CURE)
+        yield file
+
+
+def _at(directory: Path, place: str, inside: Path, name: str) -> Iterator[Path]:
     if not inside.is_relative_to(directory):
         raise UserError(f"{name} lies outside the working directory, which is all that is sent", place, _CURE)
     if inside.is_file():
@@ -138,4 +145,4 @@ def _named(directory: Path, place: str, name: str) -> Iterator[Path]:
     elif inside.is_dir() and inside != directory:
         yield from (file for file in sorted(inside.rglob("*")) if file.is_file())
     elif any(mark in name for mark in "*?[") and Path(name).suffix and not any(map(str.isspace, name)):
-        yield from (file for file in sorted(directory.glob(name)) if file.is_file())
+        yield from (file for file in sorted(directory.glob(os.path.normpath(name))) if file.is_file())

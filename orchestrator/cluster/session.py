@@ -9,12 +9,13 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import PlacementGroupID
+from ray._private import ray_constants
 from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]
 from ray.exceptions import AuthenticationError
 from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
@@ -73,7 +74,8 @@ def usual_address() -> str:
 def joined(address: str, namespace: str, cpus: int, files: Path | None = None) -> Iterator[None]:
     """Join the cluster at an address, or for "local" start Ray here, with so many CPUs at least; leave it when done.
 
-    A local one keeps its files in `files`, by default where Ray does. Raises ClusterError when the cluster is out of reach.
+    A local one keeps its files in `files`, by default where Ray does, and listens to this machine alone. Raises ClusterError when the
+    cluster is out of reach.
     """
     set_environment()
     local: dict[str, Any] = {"num_cpus": max(os.cpu_count() or 1, cpus), "include_dashboard": False}
@@ -81,7 +83,7 @@ def joined(address: str, namespace: str, cpus: int, files: Path | None = None) -
         local["_temp_dir"] = str(files)
     try:
         _knock(address)
-        with _path_inherited():
+        with _path_inherited(), _within_this_machine() if address == "local" else nullcontext():
             more = local if address == "local" else {}
             ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR, **more)
     except AuthenticationError as error:
@@ -124,6 +126,19 @@ def _path_inherited() -> Iterator[None]:
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = before
+
+
+@contextmanager
+def _within_this_machine() -> Iterator[None]:
+    """Meanwhile, a Ray that is started listens on the loopback address, as it does by itself on macOS and Windows only."""
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        del os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR]
 
 
 def _knock(address: str) -> None:

@@ -63,8 +63,22 @@ def test_absolute_paths_are_the_clusters_and_are_told(tmp_path: Path) -> None:
 def test_links_that_lead_out_or_back_are_not_followed(tmp_path: Path) -> None:
     filled(tmp_path, "outside/huge.bin", "project/sub/a.py")
     (tmp_path / "project" / "link").symlink_to(tmp_path / "outside")
+    (tmp_path / "project" / "key").symlink_to(tmp_path / "outside" / "huge.bin")
     (tmp_path / "project" / "sub" / "back").symlink_to(tmp_path / "project")
-    assert names(tmp_path / "project") == {"sub/a.py"}
+    (tmp_path / "project" / "b.py").symlink_to(tmp_path / "project" / "sub" / "a.py")
+    assert names(tmp_path / "project") == {"sub/a.py", "b.py"}
+
+
+@pytest.mark.parametrize("named", ["link/rows.jsonl", "link", "rows.jsonl", "*.jsonl", "li*/rows.jsonl", "mixed"])
+def test_a_named_path_that_a_link_leads_out_of_the_directory_is_refused(tmp_path: Path, named: str) -> None:
+    filled(tmp_path, "outside/rows.jsonl", "project/mixed/own.jsonl")
+    (tmp_path / "project" / "link").symlink_to(tmp_path / "outside")
+    (tmp_path / "project" / "rows.jsonl").symlink_to(tmp_path / "outside" / "rows.jsonl")
+    (tmp_path / "project" / "mixed" / "rows.jsonl").symlink_to(tmp_path / "outside" / "rows.jsonl")
+    with pytest.raises(UserError, match="a link that leads out of the working directory") as refusal:
+        to_send(tmp_path / "project", {"data.train": named})
+    assert refusal.value.where == "data.train"
+    assert "file system that all nodes share" in refusal.value.cure
 
 
 @pytest.fixture

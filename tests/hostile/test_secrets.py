@@ -89,23 +89,27 @@ def test_settings_that_cannot_be_used_are_told_without_the_environment(place: Pa
 
 RAY_SESSION = """
 import json, pathlib, sys
-import ray
+import psutil, ray
 from orchestrator.cluster.session import ray_session
 from orchestrator.settings import ClusterSettings
 with ray_session(ClusterSettings(workers=1), pathlib.Path("run")):
     ray.get(ray.remote(lambda: None).remote())
     told = ray.get_runtime_context().runtime_env
     node = ray._private.worker._global_node
-    print(json.dumps({"runtime_env": dict(told), "address": ray.get_runtime_context().gcs_address, "dashboard": node.webui_url}))
+    people = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    open_ports = [each for one in people for each in one.net_connections("inet") if each.status == psutil.CONN_LISTEN]
+    print(json.dumps({"runtime_env": dict(told), "dashboard": node.webui_url, "listens": [each.laddr.ip for each in open_ports]}))
 """
 
 
 @pytest.mark.cluster
-def test_ray_on_this_machine_is_told_no_key_and_has_no_dashboard(place: Path) -> None:
+def test_ray_on_this_machine_is_told_no_key_has_no_dashboard_and_listens_to_nobody_else(place: Path) -> None:
     said = run(place, "-c", RAY_SESSION)
     told = json.loads(next(line for line in said.splitlines() if line.startswith('{"runtime_env"')))
     assert not told["runtime_env"].get("env_vars")
     assert not told["dashboard"]
+    assert len(told["listens"]) > 4
+    assert {address.removeprefix("::ffff:") for address in told["listens"]} == {"127.0.0.1"}
     assert leaks(place) == []
 
 
