@@ -9,7 +9,8 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
-from huggingface_hub.errors import StrictDataclassError
+from huggingface_hub.errors import HFValidationError, StrictDataclassError
+from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
 from evals.errors import ModelError
@@ -35,8 +36,16 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 def check_model(model: str) -> None:
     """Refuse, without loading anything, a path that holds no model. Raises ModelError. Hub identifiers pass."""
-    if os.path.exists(model) or model.startswith(("/", "./", "../", "~")):
+    if os.path.exists(model) or model.startswith(("/", "./", "../", "~")) or not _names_a_hub_model(model):
         model_stamp(Path(os.path.expanduser(model)))
+
+
+def _names_a_hub_model(model: str) -> bool:
+    try:
+        validate_repo_id(model)
+    except HFValidationError:
+        return False
+    return True
 
 
 def local_model(model: str) -> Path:
@@ -45,11 +54,11 @@ def local_model(model: str) -> Path:
     if os.path.exists(found := os.path.expanduser(model)):
         return Path(found)
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         cure = "give a directory, or a hub identifier that this machine can download (a gated model needs HF_TOKEN)"
         raise ModelError(f"the model cannot be downloaded: {str(error).splitlines()[0]}", model, cure, code="DAA-0302") from error
 
@@ -99,10 +108,12 @@ def fingerprint(directory: Path) -> str:
 def identity(model: str) -> str:
     """What tells a model from another one at the same place: a directory's fingerprint, of a hub model the commit that this machine has.
 
-    "" for a hub model of which it has none yet.
+    "" for a hub model of which it has none yet, and for what cannot be one.
     """
     if (directory := Path(model).expanduser()).is_dir():
         return fingerprint(directory)
+    if not _names_a_hub_model(model):
+        return ""
     from huggingface_hub import try_to_load_from_cache
 
     # .../snapshots/COMMIT/config.json
@@ -164,7 +175,7 @@ def _file_of(model: str, name: str) -> Path | None:
     if not model or Path(model).is_dir():
         return Path(model) / name if model else None
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
+    from huggingface_hub.errors import EntryNotFoundError
 
     try:
         return Path(hf_hub_download(model, name))

@@ -1,7 +1,6 @@
 """Models through official benchmarks: warm engines answer, a judge rules, official files and scorecards are left behind."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from evals.benchmarks.score import BenchmarkScore
 from evals.capability import CapabilityEvaluation, CapabilitySuite, losses
 from evals.chat_models.openai_model import OpenAIModel, OpenAIModelSettings
 from evals.chat_models.remembering import remembered
-from evals.comparison import compare_scores
 from evals.errors import UnreadableVerdictsError
 from evals.generation import Decoding
 from evals.judging import Judge, Match, Verdict
@@ -21,8 +19,7 @@ from evals.protocols import Benchmark, make_benchmark
 from evals.protocols.answering import Candidate, answer, decoding_for
 from evals.protocols.contract import aligned
 from evals.protocols.official_files import save_official
-from evals.protocols.running import Evaluation, check_readable, evaluate
-from evals.whole_files import save_json
+from evals.protocols.running import check_readable, evaluate
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.candidates import (
     absolute,
@@ -35,10 +32,10 @@ from orchestrator.cluster.candidates import (
     served_model,
 )
 from orchestrator.cluster.capability_runs import scores_of, suite_of
-from orchestrator.cluster.claims import claim_evaluations
 from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor, ServedByActor
 from orchestrator.cluster.judges import gpus_or_default, judge_gpus, judge_model, make_judge, replies_directory
 from orchestrator.cluster.placement import require_gpus
+from orchestrator.cluster.scorecards import CAPABILITY, Asked, Evaluated, Scorecards, asked_of
 from orchestrator.cluster.session import ray_session
 from orchestrator.errors import UserError
 from orchestrator.report.narration import Narrator, narrated
@@ -53,8 +50,6 @@ from orchestrator.settings import (
 )
 
 _CPUS = 0.5
-
-Evaluated = Evaluation | CapabilityEvaluation
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,6 @@ def evaluate_models(settings: BenchmarkSettings, models: Sequence[str], director
         benchmark.prompts(), benchmark.baseline()
     check_candidates(models)
     suite = _suite(settings, models)
-    claim_evaluations(settings.model_dump(mode="json"), claimed_inputs(settings, models), directory)
     run = _Run(settings, models, directory)
     with narrated(directory / "logs" / "driver.log") as story, _people(settings, models, directory) as (engine, judge):
         story.say_path("everything goes to", directory)
@@ -103,36 +97,40 @@ def evaluate_models(settings: BenchmarkSettings, models: Sequence[str], director
             run.capability(suite, engine, story)
     if run.refused:
         raise run.refused[0]
-    return run.evaluations
+    return run.cards.evaluations
 
 
-def claimed_inputs(settings: BenchmarkSettings, models: Sequence[str]) -> dict[str, str]:
-    """The words that name models, each after what the model is called in what is written. Raises UserError for one name of two."""
-    names, words = names_of(models), {}
-    for model in models:
-        name = read_outputs(Path(model)).model if is_file(model) else names[model]
-        if words.setdefault(f"the model called {name!r}", model) != model:
+def _by_name(models: Sequence[str]) -> dict[str, str]:
+    """The models by what they are called in what is written. Raises UserError for one name of two."""
+    found: dict[str, str] = {}
+    for model, of_path in names_of(models).items():
+        name = read_outputs(Path(model)).model if is_file(model) else of_path
+        if name in found:
             raise UserError(
-                f"two models are called {name!r}: what is written of one would replace the other's", model, "give it a --dir of its own"
+                f"two models are called {name!r}: the scores of one would replace the other's", model, "give it a --dir of its own"
             )
-    baseline = settings.mt_bench_baseline
-    return words if baseline is None else {**words, "mt_bench_baseline": str(baseline)}
+        found[name] = model
+    return found
 
 
 class _Run:
     """One call of `evaluate_models`: what it has found so far is on the disk."""
 
     def __init__(self, settings: BenchmarkSettings, models: Sequence[str], directory: Path) -> None:
-        self._settings, self._models, self._directory = settings, models, directory
+        """Raises UserError where `directory` holds scores of these models' names that are of others, or were made otherwise."""
+        self._settings, self._models, self._directory = settings, _by_name(models), directory
         self._replies = _Replies(replies_directory(settings.cache), directory / "replies")
-        self.evaluations: list[Evaluated] = []
+        self.cards = Scorecards(directory)
         self.refused: list[UnreadableVerdictsError] = []
+        for benchmark in (*settings.benchmarks, *([CAPABILITY] if settings.capability else [])):
+            for name, model in self._models.items():
+                self.cards.check(name, asked_of(settings, benchmark, model))
 
     def benchmark(self, benchmark: Benchmark, engine: Any, judge: ChatModel | Judge, story: Narrator) -> None:
         """Answer, judge and save for every model."""
         answering = self._settings.answering
         decoding = decoding_for(benchmark, answering.temperature, answering.top_p, answering.max_tokens)
-        for outputs, made in _answers(benchmark, self._models, engine, self._replies, decoding, story):
+        for outputs, made in _answers(benchmark, list(self._models.values()), engine, self._replies, decoding, story):
             with story.waiting(f"{benchmark.name}: judging {outputs.model}"):
                 evaluation = evaluate(benchmark, outputs, judge, decoding if made else None)
             save_official(benchmark, evaluation, self._directory)
@@ -142,51 +140,24 @@ class _Run:
                 self.refused.append(error)
                 story.say_path(f"{benchmark.name}: no score for {outputs.model}:", error.what)
                 continue
-            self._take(evaluation, story)
+            self._take(evaluation, asked_of(self._settings, benchmark.name, self._models[outputs.model]), story)
 
     def capability(self, suite: CapabilitySuite, engine: Any, story: Narrator) -> None:
         """Put the suite's questions to every model; each is held against the first one."""
-        names = names_of(self._models)
         first: Sequence[BenchmarkScore] = ()
-        for model in self._models:
-            with story.waiting(f"capability: {names[model]} answers"):
-                scores = scores_of(suite, model, names[model], lambda base: _chat_model(base, engine, self._replies))
+        for name, model in self._models.items():
+            with story.waiting(f"capability: {name} answers"):
+                scores = scores_of(suite, model, name, lambda base: _chat_model(base, engine, self._replies))
             first = first or scores
-            self._take(CapabilityEvaluation(scores, losses(scores, first)), story)
+            self._take(CapabilityEvaluation(scores, losses(scores, first)), asked_of(self._settings, CAPABILITY, model), story)
 
-    def _take(self, evaluation: Evaluated, story: Narrator) -> None:
-        self.evaluations.append(evaluation)
-        _save_cards(self.evaluations, self._directory)
+    def _take(self, evaluation: Evaluated, asked: Asked, story: Narrator) -> None:
+        self.cards.take(evaluation, asked)
         for score in evaluation.scores:
             name = " ".join(filter(None, (score.benchmark, score.details.get("category"), score.model)))
             story.say(f"{name}: {score.score:.2f} (95 % {score.low:.2f}–{score.high:.2f})")
         for finding in evaluation.findings:
             story.say(f"[bold]guard {finding.guard}[/bold]: {finding.detail}")
-
-
-def comparisons(evaluations: Sequence[Evaluated]) -> list[dict[str, Any]]:
-    """Each model against the first one, benchmark by benchmark and category by category."""
-    first: dict[tuple[str, str], Any] = {}
-    rows = []
-    for score in (score for evaluation in evaluations for score in evaluation.scores):
-        key = (score.benchmark, str(score.details.get("category", "")))
-        if key in first:
-            found = {"benchmark": score.benchmark, "category": key[1], "model": score.model, "against": first[key].model}
-            rows.append(found | compare_scores(score, first[key]).as_dict())
-        first.setdefault(key, score)
-    return rows
-
-
-def _save_cards(evaluations: Sequence[Evaluated], directory: Path) -> None:
-    """Write what is known now; rows of an earlier command stay where there are no newer ones."""
-    file = directory / "scorecards.json"
-    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    fresh = {"scorecards": [card for e in evaluations for card in e.cards()], "comparisons": comparisons(evaluations)}
-    save_json(file, {key: list({_row_key(row): row for row in (*before.get(key, ()), *rows)}.values()) for key, rows in fresh.items()})
-
-
-def _row_key(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row.get(key, "")) for key in ("benchmark", "category", "model", "against"))
 
 
 def _suite(settings: BenchmarkSettings, models: Sequence[str]) -> CapabilitySuite | None:

@@ -1,14 +1,12 @@
 """A directory is one run's: called again with settings or inputs that would have made another model, a command refuses it."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evals.model_files import identity
-from evals.whole_files import save_json
-from orchestrator.cluster.candidates import is_served
+from evals.prompts import check_prompt_file
 from orchestrator.errors import UserError
 from orchestrator.settings_file import prompt_files
 
@@ -24,32 +22,30 @@ INDIFFERENT = (
     "training.gradient_checkpointing",
     "training.sequence_parallel",
     "training.checkpoints",
-    "judge.batch_size",
 )
 # The same, of any engine, judge or scorer; and what refuses an answer or a score without changing another.
 _INDIFFERENT_KEYS = {
-    *("gpus", "engine_gpus", "tensor_parallel", "gpu_memory_utilization", "max_model_len"),
+    *("gpus", "engine_gpus", "tensor_parallel", "gpu_memory_utilization"),
     *("api_key_env", "max_concurrency", "timeout_s", "max_attempts", "input_price", "output_price"),
     *("max_requests", "max_cost", "max_unreadable"),
 }
-# What the score of a model comes from, in the settings of a search and of a run of benchmarks.
-_DECIDING = (
-    *("model.base", "evaluation", "judge", "answering", "limit", "mt_bench_references", "mt_bench_baseline"),
-    *("capability.limit", "capability.task_files"),
-)
-_EVALUATED, _SCORES = "evaluated.json", ("scorecards.json", "scorecard.json")
 _ABSENT = "nothing"
 
 
 def inputs_told(settings: Any, *pairs: Sequence[Any]) -> dict[str, str]:
-    """What is in the files that settings name, as hashes, each after its key: models, prompts, and the `pairs` that were read."""
+    """What is in the files that settings name, as hashes, each after its key: models, prompts, and the `pairs` that were read.
+
+    Raises DataFormatError for prompts that are not there any more.
+    """
     from orchestrator.preferences.sequences import content_of
 
     model = settings.model
     models = {"model.base": model.base, **{f"the reference {name}": name for name in (*model.reference, *model.references)}}
     told = {key: identity(name) for key, name in models.items() if name}
     told["data"] = " ".join(content_of(part) for part in pairs)
-    told |= {key: hashlib.sha256(file.read_bytes()).hexdigest()[:12] for key, file in prompt_files(settings)}
+    for key, file in prompt_files(settings):
+        check_prompt_file(file, key)
+        told[key] = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
     return {key: content for key, content in told.items() if content}
 
 
@@ -84,32 +80,6 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], what: str, dir
         )
 
 
-def claim_evaluations(settings: Mapping[str, Any], inputs: Mapping[str, str], directory: Path) -> None:
-    """Write down how models are evaluated in a directory. Others may join them later, judged alike.
-
-    `inputs` are words that name models, and paths of files, each after what it is called. Raises UserError where a score is there that was
-    made otherwise, or of something else of the same name.
-    """
-    file = directory / _EVALUATED
-    told = {key: content for key, word in inputs.items() if (content := _content(word))}
-    before: dict[str, Any] = {**settings, "inputs": {}}
-    if file.is_file() and any((directory / name).is_file() for name in _SCORES):
-        before = json.loads(file.read_text(encoding="utf-8"))
-    # What needs no judge may be asked before or after what does.
-    settings, before = ({**one, "judge": one["judge"] or other["judge"]} for one, other in ((settings, before), (before, settings)))
-    check_same(before, settings, "evaluations", directory, _DECIDING)
-    check_inputs(before["inputs"], told, "evaluations", directory)
-    save_json(file, {**settings, "inputs": before["inputs"] | told})
-
-
-def _content(word: str) -> str:
-    """What is in a file or behind a model's name, as a hash; of a served one the address, of a hub model that is not here nothing."""
-    if is_served(word):
-        return word
-    file = Path(word).expanduser()
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.is_file() else identity(word)
-
-
 def _differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
     """The dotted keys of what is not the same in two JSON values, with both."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
@@ -123,7 +93,10 @@ def _differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, An
 
 
 def _is_indifferent(key: str) -> bool:
-    return key.rpartition(".")[-1] in _INDIFFERENT_KEYS or _within(key, INDIFFERENT)
+    last = key.rpartition(".")[-1]
+    # A training's batches make the model, a judge's or a scorer's do not.
+    reads_in_batches = last == "batch_size" and _within(key, ("judge", "rounds.scorers"))
+    return last in _INDIFFERENT_KEYS or reads_in_batches or _within(key, INDIFFERENT)
 
 
 def _within(key: str, sections: Sequence[str]) -> bool:

@@ -9,10 +9,11 @@ from typing import Any
 from evals.scorecard import Scorecard
 from evals.whole_files import save_json
 from orchestrator.cluster.candidates import largest_rank
-from orchestrator.cluster.claims import check_inputs, check_same, claim_evaluations, inputs_told
+from orchestrator.cluster.claims import check_inputs, check_same, inputs_told
 from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor
 from orchestrator.cluster.judges import judge_gpus, replies_directory
 from orchestrator.cluster.placement import engine_cpus
+from orchestrator.cluster.scorecards import CARD, Asked, asked_of_search, check_scorecard
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.training_workers import Gang, last_model, train_run, trained_model, training_run
 from orchestrator.errors import SettingsError
@@ -117,20 +118,20 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
 
         story.say_path("evaluating", model)
         settings, _ = prepared(settings, story, directory)
-        compared = {"the model": model, "model.base": str(settings.model.base), "evaluation.prompts": str(settings.evaluation.prompts)}
-        claim_evaluations(settings.json_ready(), compared, directory)
+        asked = asked_of_search(settings, model)
+        check_scorecard(asked, directory)
         logs = directory / "logs"
         engine = EngineActor.options(num_cpus=engine_cpus(settings.cluster), num_gpus=settings.cluster.gpus_per_engine)
         judge = JudgeActor.options(num_cpus=0, num_gpus=judge_gpus(settings.judge)).remote(
             settings.judge, str(logs / "judge.log"), str(replies_directory(settings.cache))
         )
         engines = [engine.remote(settings.evaluation, str(logs / "engine-0.log"), lora_rank=largest_rank([model]))]
-        card = asyncio.run(_score(settings, model, directory, engines, judge))
+        card = asyncio.run(_score(settings, model, asked, directory, engines, judge))
         story.say(f"win rate {card.win_rate:.1f} (95 % {card.low:.1f}–{card.high:.1f}), {card.judged} judged, {card.unreadable} unreadable")
         return card
 
 
-async def _score(settings: Settings, model: str, directory: Path, engines: list[Any], judge: Any) -> Scorecard:
+async def _score(settings: Settings, model: str, asked: Asked, directory: Path, engines: list[Any], judge: Any) -> Scorecard:
     from evals.prompts import load_prompts
     from orchestrator.cluster.scoring import Scorer
 
@@ -141,7 +142,7 @@ async def _score(settings: Settings, model: str, directory: Path, engines: list[
     scored = await scorer.score(str(local.resolve()) if local.exists() else model, load_prompts(settings.evaluation.prompts))
     scored.save(directory / "responses" / "candidate.jsonl")
     compared = {"model": model, "base": settings.model.base}
-    save_json(directory / "scorecard.json", compared | scored.card.as_dict())
+    save_json(directory / CARD, compared | scored.card.as_dict() | {"asked": asked})
     return scored.card
 
 

@@ -65,7 +65,8 @@ def _evaluate_on_benchmarks(settings_file: Path | None, given: dict[str, Any], m
     from orchestrator.commands.benchmarks import benchmark_settings, shown
 
     settings = benchmark_settings(settings_file, given)
-    from orchestrator.cluster.benchmark_runs import comparisons, evaluate_models
+    from orchestrator.cluster.benchmark_runs import evaluate_models
+    from orchestrator.cluster.scorecards import comparisons
     from orchestrator.report.terminal import show
 
     evaluations = evaluate_models(settings, models, directory or fresh_directory("eval"))

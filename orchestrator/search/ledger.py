@@ -153,7 +153,7 @@ def _end_of_lines(file: IO[bytes]) -> int:
 def _events(path: Path, kinds: Sequence[str]) -> Iterator[Event]:
     # Most of a large ledger are scores: lines of other kinds than are wanted are told by how `line_of` begins them, and not parsed.
     wanted = tuple(f'{{"event": "{kind}",'.encode() for kind in kinds)
-    home = str(path.resolve().parent)
+    home = str(path.parent.resolve())
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.endswith(b"\n"):
@@ -174,6 +174,9 @@ def _events(path: Path, kinds: Sequence[str]) -> Iterator[Event]:
 
 
 def _beside(home: str, event: Event) -> str:
-    """The event's checkpoint: a trial's own is below the ledger's directory; a base model is where it was."""
-    _, own, rest = event["checkpoint"].rpartition(f"/checkpoints/{event.get('run', event.get('trial'))}/")
-    return home + own + rest if own else event["checkpoint"]
+    """The event's checkpoint, below the ledger's directory if it is there; a base model, or what stayed behind, is where it was."""
+    was = event["checkpoint"]
+    if not isinstance(was, str) or was.startswith(home):
+        return was
+    _, own, rest = was.rpartition(f"/checkpoints/{event.get('run', event.get('trial'))}/")
+    return now if own and os.path.isdir(now := home + own + rest) else was

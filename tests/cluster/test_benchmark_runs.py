@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 
+from evals.benchmarks.score import BenchmarkScore
+from evals.capability import CapabilityEvaluation
+from evals.guards import Finding
 from orchestrator.cluster import capability_runs
-from orchestrator.cluster.benchmark_runs import claimed_inputs, evaluate_models
+from orchestrator.cluster.benchmark_runs import evaluate_models
 from orchestrator.cluster.candidates import names_of, served_model
+from orchestrator.cluster.claims import check_same
+from orchestrator.cluster.scorecards import Scorecards, asked_of, check_scorecard
 from orchestrator.commands.benchmarks import benchmark_settings, judge_values
-from orchestrator.errors import SettingsError, UserError
+from orchestrator.errors import DaaError, SettingsError, UserError
 from orchestrator.settings import BenchmarkSettings, OpenAISettings, Settings, VllmJudgeSettings
 from tests.evals.fake_server import FakeServer, completion
 from tests.evals.test_capability import TASK
@@ -108,34 +113,81 @@ def test_a_directory_takes_other_models_later_and_no_other_of_the_same_name_or_a
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     place = tmp_path / "run"
 
-    def scored() -> list[str]:
-        return [card["model"] for card in json.loads((place / "scorecards.json").read_text())["scorecards"]]
+    def cards() -> dict[str, dict[str, Any]]:
+        return {card["model"]: card for card in json.loads((place / "scorecards.json").read_text())["scorecards"]}
 
     with FakeServer() as server, FakeServer() as another:
-        server.answer = another.answer = lambda body, number: completion("3")
-        for name in ("mine", "yours", "mine"):
-            evaluate_models(capability(tmp_path), [f"{server.url}#{name}"], place)
-        assert scored() == ["mine", "yours"]
-        with pytest.raises(UserError, match="the content of the model called 'yours' has changed") as refused:
-            evaluate_models(capability(tmp_path), [f"{another.url}#yours"], place)
+        server.answer = lambda body, number: completion("3" if body["model"] == "good" else "no idea")
+        evaluate_models(capability(tmp_path), [f"{server.url}#good", f"{server.url}#bad"], place)
+        evaluate_models(capability(tmp_path), [f"{server.url}#bad", f"{server.url}#other"], place)
+        assert {name: card["score"] for name, card in cards().items()} == {"good": 25.0, "bad": 0.0, "other": 0.0}
+        with pytest.raises(UserError, match=r"a score of bad of other settings: model was 'http.*', and is 'http") as refused:
+            evaluate_models(capability(tmp_path), [f"{another.url}#bad"], place)
         assert refused.value.code == "DAA-0712"
-        with pytest.raises(UserError, match=r"evaluations of other settings: capability\.limit was 200, and is 2"):
-            evaluate_models(capability(tmp_path, limit=2), [f"{server.url}#theirs"], place)
-        assert (scored(), another.asked) == (["mine", "yours"], [])
-        (place / "scorecards.json").unlink()
-        evaluate_models(capability(tmp_path, limit=2), [f"{another.url}#yours"], place)
-        assert scored() == ["yours"]
+        with pytest.raises(UserError, match="a score of good of other settings: limit was 200, and is 2"):
+            evaluate_models(capability(tmp_path, limit=2), [f"{server.url}#good"], place)
+        assert another.asked == []
+        evaluate_models(capability(tmp_path, limit=2), [f"{another.url}#new"], place)
+    assert list(cards()) == ["good", "bad", "other", "new"]
 
 
-def test_two_files_of_outputs_of_one_model_do_not_share_a_directory(tmp_path: Path) -> None:
-    rows = [{"dataset": "d", "instruction": "i", "output": "o", "generator": "mine"}]
+def test_a_loss_that_was_found_stays_when_its_model_is_compared_with_others(tmp_path: Path) -> None:
+    def evaluated(model: str, findings: list[Finding]) -> CapabilityEvaluation:
+        return CapabilityEvaluation([BenchmarkScore("capability sums", model, "exact", 25.0, 1.0, 20.0, 30.0, 4, 0)], findings)
+
+    lost = Finding("capability", 0.1, "sums fell by 10 points against base")
+    Scorecards(tmp_path).take(evaluated("tuned", [lost]), {"benchmark": "capability"})
+    for _ in range(2):
+        Scorecards(tmp_path).take(evaluated("tuned", []), {"benchmark": "capability"})
+    (card,) = json.loads((tmp_path / "scorecards.json").read_text())["scorecards"]
+    assert [found["detail"] for found in card["findings"]] == [lost.detail]
+
+
+def test_what_a_benchmark_score_comes_from_is_told_by_content_and_what_only_costs_is_passed_over(tmp_path: Path) -> None:
+    outputs, replies = tmp_path / "outputs.json", tmp_path / "replies.jsonl"
+    outputs.write_text("[]")
+    replies.write_text("{}")
+
+    def asked(benchmark: str = "alpaca_eval2", **given: Any) -> Any:
+        settings = {"benchmarks": [benchmark], "judge": {"kind": "replay", "file": str(replies)}, **given}
+        return asked_of(BenchmarkSettings.model_validate(settings), benchmark, str(outputs))
+
+    first = asked()
+    check_same(first, asked(answering={"gpu_memory_utilization": 0.2}, mt_bench_references="gpt-4-1106-preview"), "a score", tmp_path)
+    for changed, key in ((asked(limit=3), "limit"), (asked(answering={"max_model_len": 64}), r"answering\.max_model_len")):
+        with pytest.raises(UserError, match=f"{key} was None"):
+            check_same(first, changed, "a score", tmp_path)
+    with pytest.raises(UserError, match="mt_bench_references"):
+        check_same(asked("mt_bench"), asked("mt_bench", mt_bench_references="gpt-4-1106-preview"), "a score", tmp_path)
+    for file, key in ((replies, "judge content"), (outputs, "model")):
+        file.write_text("[1]")
+        with pytest.raises(UserError, match=f"{key} was"):
+            check_same(first, asked(), "a score", tmp_path)
+        first = asked()
+
+
+def test_a_win_rate_on_a_searchs_prompts_keeps_its_directory(tmp_path: Path) -> None:
+    asked = {"model": "a1", "base": "b2", "prompts": "c3"}
+    check_scorecard(asked, tmp_path)
+    (tmp_path / "scorecard.json").write_text(json.dumps({"win_rate": 50.0, "asked": asked}))
+    check_scorecard(asked, tmp_path)
+    with pytest.raises(UserError, match="a win rate of other settings: model was 'a1', and is 'd4'"):
+        check_scorecard({**asked, "model": "d4"}, tmp_path)
+
+
+def test_two_files_of_outputs_of_one_model_are_not_evaluated_together(tmp_path: Path) -> None:
     files = [tmp_path / "a.json", tmp_path / "b.json"]
     for file in files:
-        file.write_text(json.dumps(rows))
-    settings = BenchmarkSettings.model_validate({"benchmarks": ["mt_bench"], "judge": {"kind": "openai", "model": "m"}})
+        file.write_text(json.dumps([{"dataset": "d", "instruction": "i", "output": "o", "generator": "mine"}]))
     with pytest.raises(UserError, match="two models are called 'mine'"):
-        claimed_inputs(settings, [str(file) for file in files])
-    assert claimed_inputs(settings, [str(files[0])]) == {"the model called 'mine'": str(files[0])}
+        evaluate_models(capability(tmp_path).model_copy(update={"capability": None}), [str(file) for file in files], tmp_path)
+
+
+def test_a_model_that_is_not_there_is_refused_whatever_its_path_looks_like(tmp_path: Path) -> None:
+    for model, words in (("runs/a/model", "no such model directory"), ("http://me:pass@host/v1#m", "no name or password")):
+        with pytest.raises(DaaError, match=words) as refused:
+            evaluate_models(capability(tmp_path), [model], tmp_path)
+        assert "pass@" not in str(refused.value)
 
 
 def test_a_capability_that_cannot_be_measured_is_told_and_takes_nothing_from_the_answer(

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.cluster.claims import check_inputs, check_same, inputs_told
 from orchestrator.cluster.single_runs import chosen_trial, write_down
-from orchestrator.errors import UserError
+from orchestrator.errors import DataFormatError, UserError
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.settings import EvaluationSettings, ModelSettings, Settings
 from orchestrator.training.records import TRAINED
@@ -46,9 +46,9 @@ def test_other_workers_another_name_and_less_memory_go_on(tmp_path: Path) -> Non
 
 
 def test_who_has_spent_all_may_spend_more(tmp_path: Path) -> None:
-    judge = {"kind": "openai", "model": "m", "max_cost": 5.0, "max_concurrency": 4}
+    judge = {"kind": "openai", "model": "m", "max_cost": 5.0, "max_concurrency": 4, "batch_size": 8}
     before = {**MADE, "judge": judge, "rounds": {"scorers": [{"kind": "judge", "model": judge}]}}
-    richer = judge | {"max_cost": 9.0, "max_concurrency": 1}
+    richer = judge | {"max_cost": 9.0, "max_concurrency": 1, "batch_size": 2}
     check_same(before, {**before, "judge": richer, "budget": {"cost": 9.0}}, "rounds", tmp_path)
     check_same(before, {**before, "rounds": {"scorers": [{"kind": "judge", "model": richer}]}}, "rounds", tmp_path)
     with pytest.raises(UserError, match=r"judge\.model was 'm', and is 'n'"):
@@ -99,6 +99,10 @@ def test_inputs_that_are_edited_in_place_are_known_by_their_keys(tiny_model: Pat
         with pytest.raises(UserError, match=r"of data, evaluation\.held_out, evaluation\.prompts, model\.base has changed") as refused:
             check_inputs(told, inputs_told(settings, [changed], ()), "a search", tmp_path)
         assert refused.value.code == "DAA-0712"
+    prompts.unlink()
+    with pytest.raises(DataFormatError, match="there is no prompt file") as gone:
+        inputs_told(settings, pairs, ())
+    assert (gone.value.code, gone.value.where) == ("DAA-0220", "evaluation.prompts")
 
 
 def test_further_references_and_rounds_prompts_are_inputs_and_a_hub_model_nobody_has_yet_is_passed_over(tmp_path: Path) -> None:

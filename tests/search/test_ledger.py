@@ -34,17 +34,21 @@ def test_a_ledger_that_is_not_there_has_no_events(tmp_path: Path) -> None:
     assert read_ledger(tmp_path / "absent.jsonl") == []
 
 
-def test_the_checkpoints_of_a_directory_that_was_moved_move_with_it_and_the_base_model_does_not(tmp_path: Path) -> None:
-    writer = LedgerWriter(tmp_path / "here" / "ledger.jsonl")
-    writer.append("baseline", checkpoint="/there/checkpoints/001/step-000008/model")
-    writer.append("score", trial="001", checkpoint="/there/checkpoints/001/step-000008/model", verdicts={"a": 1.0})
-    writer.append("held_out", trial="001", run="001-seed1", checkpoint="/there/checkpoints/old/checkpoints/001-seed1/step-000008/model")
-    os.rename(tmp_path / "here", tmp_path / "elsewhere")
-    assert [event["checkpoint"] for event in read_ledger(tmp_path / "elsewhere" / "ledger.jsonl")] == [
-        "/there/checkpoints/001/step-000008/model",
-        f"{tmp_path}/elsewhere/checkpoints/001/step-000008/model",
-        f"{tmp_path}/elsewhere/checkpoints/001-seed1/step-000008/model",
-    ]
+def test_the_checkpoints_of_a_directory_that_was_moved_move_with_it_and_what_is_elsewhere_stays(tmp_path: Path) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    ours, theirs, gone = (f"{place}/checkpoints/{run}/step-000008/model" for place, run in ((here, "1"), ("/there", "1"), (here, "2")))
+    finals = f"{here}/checkpoints/1-seed1/step-000008/model"
+    for made in (ours, finals):
+        Path(made).mkdir(parents=True)
+    writer = LedgerWriter(here / "ledger.jsonl")
+    writer.append("baseline", checkpoint=theirs)
+    writer.append("score", trial="1", checkpoint=ours, verdicts={"a": 1.0})
+    writer.append("held_out", trial="1", run="1-seed1", checkpoint=finals)
+    writer.append("score", trial="2", checkpoint=gone)
+    assert [event["checkpoint"] for event in read_ledger(here / "ledger.jsonl")] == [theirs, ours, finals, gone]
+    here.rename(elsewhere)
+    moved = [made.replace(str(here), str(elsewhere)) for made in (ours, finals)]
+    assert [event["checkpoint"] for event in read_ledger(elsewhere / "ledger.jsonl")] == [theirs, *moved, gone]
 
 
 def test_what_was_written_is_never_changed_by_writing_on(ledger: Path) -> None:
