@@ -177,7 +177,7 @@ def test_a_search_never_writes_into_the_directory_of_another(here: Path, tiny_mo
     (here / "run" / "ledger.jsonl").write_text("")
     (here / "pairs.jsonl").write_text(json.dumps(PAIR) + "\n")
     error, _ = refused_search(settings_file(here, tiny_model, here / "pairs.jsonl"), capfd)
-    assert "this directory already holds a search" in error
+    assert error.startswith("error DAA-0710: this directory already holds a search")
     assert "--resume" in error
 
 
@@ -186,7 +186,7 @@ def test_resuming_where_no_search_was_started_is_refused(here: Path, capfd: pyte
         cli.main(["search", "--resume", str(here)])
     error = capfd.readouterr().err
     assert ended.value.code == 2
-    assert "there is no search to resume" in error
+    assert error.startswith("error DAA-0711: there is no search to resume")
     explained(error)
 
 

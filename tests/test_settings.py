@@ -354,8 +354,9 @@ def test_checkpoints_are_spread_evenly_and_the_last_step_is_among_them(pairs: in
 
 
 def test_less_data_than_one_batch_is_refused() -> None:
-    with pytest.raises(DataFormatError, match="9 pairs are fewer than one batch of 10"):
+    with pytest.raises(DataFormatError, match="9 pairs are fewer than one batch of 10") as refused:
         TrainingSettings(batch_size=10).total_steps(9)
+    assert refused.value.code == "DAA-0210"
 
 
 def test_a_refusal_is_quick_and_shows_no_traceback(file: Path) -> None:

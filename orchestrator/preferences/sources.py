@@ -139,7 +139,7 @@ def _files(source: str) -> list[tuple[str, Any, str]]:
     except (ImportError, OSError, ValueError) as error:
         raise DataFormatError(f"the data cannot be reached: {error}", source, _CURE, code="DAA-0202") from error
     if not paths:
-        raise DataFormatError(f"there is no data file {source}", "data.train", _CURE)
+        raise DataFormatError(f"there is no data file {source}", "data.train", _CURE, code="DAA-0201")
     root = source.rstrip("/")
     inside = "" if _is_pattern(source) else path.rstrip("/")
     return [(f"{root}{found[len(inside) :]}" if inside and found.startswith(inside) else found, system, found) for found in paths]

@@ -51,7 +51,7 @@ def _loaded(model: str, settings: str) -> Inputs:
     read = read_sources(data)
     tokenizer = load_tokenizer(model)
     made = tokenize(tokenizer, read.pairs, Lengths(data.context), data.validation_pairs, leave_out=data.bad_rows != "refuse")
-    check_vocabulary(tokenizer, model, made.pairs)
+    check_vocabulary(tokenizer, model, (*made.pairs, *made.validation))
     unused = (*read.bad, *read.set_aside, *unfit(made.left_out))
     return Inputs(tokenizer, made.pairs, made.identical, made.validation, read.kinds, unused)
 
@@ -61,13 +61,14 @@ def open_inputs(model: str, directory: Path, shards: Path) -> Inputs:
     """The same of a data set that was streamed to `directory` (see `StreamedSet`), whose pairs are read when they are looked at."""
     found, tokenizer = StreamedSet(directory, shards), load_tokenizer(model)
     check_vocabulary(tokenizer, model, found.pairs)
+    check_vocabulary(tokenizer, model, found.validation)
     return Inputs(tokenizer, found.pairs, found.identical, found.validation, found.kinds, found.unused)
 
 
 def check_vocabulary(tokenizer: Any, model: str, pairs: Sequence[TokenizedPair]) -> None:
     """Refuse tokens that the model has no embeddings for. Raises ModelError."""
     size = vocabulary_size(Path(model)) if Path(model).is_dir() else None
-    if size is None or len(tokenizer) <= size:
+    if size is None or len(tokenizer) <= size or not pairs:
         return
     largest = max(max((*pair.prompt, *pair.chosen, *pair.rejected)) for pair in pairs)
     if largest >= size:

@@ -17,6 +17,7 @@ TWO_NODES = {"10.0.0.1": {"CPU": 16.0, "GPU": 4.0}, "10.0.0.2": {"CPU": 16.0, "G
 def test_gpus_that_the_cluster_does_not_have_are_named_with_the_cure() -> None:
     with pytest.raises(ClusterError, match="the run needs 4 GPUs and the cluster has 0") as refused:
         require(ClusterSettings(workers=4, gpus_per_worker=1), {"one": {"CPU": 8.0}})
+    assert refused.value.code == "DAA-0601"
     assert "add nodes" in refused.value.cure
 
 
@@ -28,6 +29,7 @@ def test_what_fits_exactly_is_accepted() -> None:
 def test_an_engine_that_no_single_node_has_room_for_is_refused_though_the_cluster_has_enough() -> None:
     with pytest.raises(ClusterError, match="1 of 7 workers and engines find no place for") as refused:
         require(ClusterSettings(workers=3, gangs=2, gpus_per_worker=1, gpus_per_engine=2, cpus_per_worker=0.1), _nodes(*[1.0] * 8))
+    assert refused.value.code == "DAA-0601"
     assert "lacks" in refused.value.what
 
 

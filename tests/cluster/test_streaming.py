@@ -137,6 +137,7 @@ def test_rows_that_make_pairs_together_are_refused_with_the_cure(tiny_model: Pat
     write_lines(tmp_path / "a.jsonl", [{"prompt": "say fox", "completion": "fox", "label": True}] * 2)
     with pytest.raises(DataFormatError, match="paired by prompt make pairs together") as refusal:
         streamed(settings_of(tiny_model, tmp_path, train=str(tmp_path / "a.jsonl"), bad_rows="quarantine"), tmp_path)
+    assert refusal.value.code == "DAA-0213"
     assert "leave out `data.streaming`" in refusal.value.cure
 
 

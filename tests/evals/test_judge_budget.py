@@ -20,6 +20,7 @@ def test_the_last_request_is_granted_and_the_next_refused_as_spent() -> None:
         asyncio.run(budget.take(QUESTION))
     with pytest.raises(BudgetSpentError, match=r"2 requests are spent and 1 more are wanted, but `max_requests` is 2") as refusal:
         asyncio.run(budget.take(QUESTION))
+    assert refusal.value.code == "DAA-0401"
     assert refusal.value.where == "the judge's budget"
     assert refusal.value.cure
 

@@ -29,8 +29,9 @@ def test_a_directory_that_lacks_a_part_is_no_model(model_a: Path, tmp_path: Path
 
 
 def test_a_directory_that_does_not_exist_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no such model directory"):
+    with pytest.raises(ModelError, match="no such model directory") as refused:
         model_stamp(tmp_path / "absent")
+    assert refused.value.code == "DAA-0301"
 
 
 def test_weights_cut_off_by_a_fault_are_refused_by_their_file(model_a: Path, tmp_path: Path) -> None:
@@ -111,4 +112,5 @@ def test_a_hub_that_is_out_of_reach_is_a_refusal_with_a_cure(monkeypatch: pytest
     monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
     with pytest.raises(ModelError, match="cannot be downloaded: no network") as refused:
         local_model("owner/name")
+    assert refused.value.code == "DAA-0302"
     assert "HF_TOKEN" in refused.value.cure

@@ -115,6 +115,7 @@ def test_a_failure_that_stays_is_an_unavailable_judge(server: FakeServer, bad: A
     server.answer = lambda body, number: bad
     with pytest.raises(JudgeUnavailableError, match="3 attempts") as gone:
         judge_at(server, timeout_s=0.2).judge(matches(1))
+    assert gone.value.code == "DAA-0400"
     assert gone.value.where == server.url
     assert "is the server up? is the model name right?" in gone.value.cure
     assert len(server.asked) == 3
@@ -172,6 +173,7 @@ def test_the_hosted_judge_without_a_key_is_refused_before_it_is_asked(monkeypatc
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UserError, match="no API key") as refusal:
         PairwiseJudge(OpenAIModel(OpenAIModelSettings("gpt-4.1"))).judge(matches(1))
+    assert refusal.value.code == "DAA-0403"
     assert "OPENAI_API_KEY" in refusal.value.where
 
 

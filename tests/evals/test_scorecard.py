@@ -33,8 +33,9 @@ def test_the_win_rate_lies_inside_its_interval() -> None:
 
 @pytest.mark.parametrize("scores", [[None], [None, None], [1.0, None], []])
 def test_too_few_readable_verdicts_are_no_score(scores: list[float | None]) -> None:
-    with pytest.raises(UnreadableVerdictsError, match="could not be read"):
+    with pytest.raises(UnreadableVerdictsError, match="could not be read") as refused:
         card(scores)
+    assert refused.value.code == "DAA-0402"
 
 
 def test_the_length_is_in_characters() -> None:

@@ -81,6 +81,7 @@ def test_a_method_is_combined_with_itself_only_by_its_weight(name: str) -> None:
 def test_an_unknown_part_is_refused_with_where_and_cure(name: str) -> None:
     with pytest.raises(SettingsError, match=r"there is no method") as refusal:
         method_named(name, "trial.method")
+    assert refusal.value.code == "DAA-0110"
     assert refusal.value.where == "trial.method"
     assert refusal.value.cure
 

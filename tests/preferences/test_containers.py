@@ -112,6 +112,7 @@ def test_a_set_that_the_hubs_library_loads_gives_its_rows_by_split(tmp_path: Pat
     assert [row.origin for row in hub_rows(str(tmp_path / "set"), "test")] == [f"{tmp_path / 'set'} (test), row 1"]
     with pytest.raises(DataFormatError, match="the data set cannot be loaded") as refused:
         list(hub_rows(str(tmp_path / "set"), "validation"))
+    assert refused.value.code == "DAA-0202"
     assert "'validation'" in refused.value.cure
 
 
@@ -153,8 +154,9 @@ def test_a_hub_name_without_the_library_for_it_is_refused_with_what_to_install(t
 def test_an_empty_directory_and_an_unknown_kind_of_address_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataFormatError, match="there is no data file"):
         load_pairs(tmp_path)
-    with pytest.raises(DataFormatError, match="the data cannot be reached"):
+    with pytest.raises(DataFormatError, match="the data cannot be reached") as refused:
         load_pairs("nosuch://bucket/pairs.jsonl")
+    assert refused.value.code == "DAA-0202"
 
 
 @pytest.mark.parametrize("name", ["pairs.jsonl.gz", "pairs.parquet"])

@@ -92,6 +92,7 @@ def test_a_file_behind_a_web_address_has_another_version_when_it_was_changed(tmp
 def test_a_missing_file_is_named_with_the_setting_to_correct(tmp_path: Path) -> None:
     with pytest.raises(DataFormatError, match=r"there is no data file .*absent\.jsonl") as refused:
         load_pairs(tmp_path / "absent.jsonl")
+    assert refused.value.code == "DAA-0201"
     assert refused.value.where == "data.train"
     assert "path" in refused.value.cure
 

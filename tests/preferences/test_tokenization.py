@@ -75,6 +75,7 @@ def test_pairs_that_truncation_made_the_same_are_left_out_and_counted(tokenizer:
 def test_data_in_which_every_pair_is_the_same_is_refused(tokenizer: Any) -> None:
     with pytest.raises(DataFormatError, match="the same in every pair") as refused:
         tokenize(tokenizer, [pair("fox", "fox")] * 2, WIDE)
+    assert refused.value.code == "DAA-0211"
     assert refused.value.where == "pairs.jsonl:7"
     assert "data.context" in refused.value.cure
 

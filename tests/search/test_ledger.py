@@ -89,6 +89,7 @@ def test_damage_in_the_middle_is_an_error_that_names_the_line(damage: bytes, led
     ledger.write_bytes(first + damage + second)
     with pytest.raises(MachineError, match="the ledger is damaged") as refused:
         read_ledger(ledger)
+    assert refused.value.code == "DAA-0702"
     assert refused.value.where == f"{ledger}:2"
     assert "remove this line" in refused.value.cure
 
@@ -98,6 +99,7 @@ def test_a_full_disk_is_told_with_a_cure(ledger: Path) -> None:
     writer._file = open("/dev/full", "ab", buffering=0)  # noqa: SIM115
     with pytest.raises(MachineError, match="the ledger cannot be written") as refused:
         writer.append("score", trial="001")
+    assert refused.value.code == "DAA-0701"
     assert refused.value.where == str(ledger)
     assert "disk space" in refused.value.cure
 

@@ -61,6 +61,7 @@ def test_a_trial_makes_its_objective_and_its_training_settings() -> None:
 def test_a_hyperparameter_that_the_method_does_not_have_is_refused_with_the_nearest() -> None:
     with pytest.raises(SettingsError, match="dpo has no hyperparameter 'betta'") as refused:
         Trial("1", "dpo", {"betta": 0.1}, {}).objective()
+    assert refused.value.code == "DAA-0111"
     assert "did you mean 'beta'?" in refused.value.cure
 
 

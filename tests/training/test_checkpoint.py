@@ -115,6 +115,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_nothing_that_looks_whole(
     monkeypatch.setattr(engine, "save", full_disk)
     with pytest.raises(CheckpointError, match="No space left") as refused:
         save_checkpoint(engine, tmp_path / "run", Progress(3, "dpo", {}, 1), tokenizer)
+    assert refused.value.code == "DAA-0511"
     assert "free some disk space" in refused.value.cure
     assert latest_checkpoint(tmp_path / "run") is None
     assert list((tmp_path / "run").iterdir()) == []
