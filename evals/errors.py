@@ -8,6 +8,11 @@ def shortened(text: str, most: int = 300) -> str:
     return text if len(text) <= most else f"{text[: most - 60]} ... {text[-40:]}"
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's error says first; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 class DaaError(Exception):
     """Root of all errors of the project. `exit_code` is what the command line returns for it.
 

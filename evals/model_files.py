@@ -13,7 +13,7 @@ from huggingface_hub.errors import HFValidationError, StrictDataclassError
 from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
-from evals.errors import ModelError
+from evals.errors import ModelError, first_line
 from evals.json_lines import parsed_json
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "chat_template.jinja")
@@ -60,7 +60,7 @@ def local_model(model: str) -> Path:
         return Path(snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         cure = "give a directory, or a hub identifier that this machine can download (a gated model needs HF_TOKEN)"
-        raise ModelError(f"the model cannot be downloaded: {str(error).splitlines()[0]}", model, cure, code="DAA-0302") from error
+        raise ModelError(f"the model cannot be downloaded: {first_line(error)}", model, cure, code="DAA-0302") from error
 
 
 def model_stamp(directory: Path) -> Stamp:

@@ -15,6 +15,7 @@ from evals.errors import ModelError, UserError
 from evals.generation import Decoding, Response
 from evals.importing import importing
 from evals.model_files import (
+    FAULTS,
     Stamp,
     adapter_base,
     adapter_rank,
@@ -194,9 +195,9 @@ class VllmEngine:
         if on_cpu:
             _register(read_config(directory).get("architectures", ()))
         # On a processor vLLM 0.32 cannot take back the random number that a prompt drew when only a part of it was read: read them whole.
-        whole = {"enable_chunked_prefill": False} if on_cpu else {}
-        sleep = {"enable_sleep_mode": True} if self._sleeps and current_platform.is_sleep_mode_available() else {}
-        lora = {"enable_lora": True, "max_lora_rank": _allowed_rank(self._rank), "max_loras": LORAS_AT_ONCE} if self._rank else {}
+        more: dict[str, Any] = {"enable_chunked_prefill": False} if on_cpu else {}
+        more |= {"enable_sleep_mode": True} if self._sleeps and current_platform.is_sleep_mode_available() else {}
+        more |= {"enable_lora": True, "max_lora_rank": _allowed_rank(self._rank), "max_loras": LORAS_AT_ONCE} if self._rank else {}
         try:
             return LLM(
                 str(directory),
@@ -208,11 +209,9 @@ class VllmEngine:
                 seed=self.seed,
                 enforce_eager=on_cpu,
                 use_tqdm_on_load=False,
-                **whole,
-                **sleep,
-                **lora,
+                **more,
             )
-        except (OSError, ValueError) as error:
+        except FAULTS as error:
             cure = "read the message above; if it speaks of memory or of the context's length, lower `max_model_len`"
             raise ModelError(f"vLLM cannot load this model: {error}", str(directory), cure) from error
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import orchestrator.errors
+from evals.errors import first_line
 from orchestrator.errors import DaaError, SettingsError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,6 +68,10 @@ def test_a_code_survives_the_way_between_processes(code: str) -> None:
     error = SettingsError("what", "where", "cure", code)
     assert pickle.loads(pickle.dumps(error)).code == (code or "DAA-0100")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_anothers_error_is_told_by_its_first_line_or_its_kind() -> None:
+    assert [first_line(error) for error in (OSError(), KeyError("a\nb"), ValueError("\nbad\nworse"))] == ["OSError", "'a\\nb'", "bad"]
 
 
 def test_an_error_without_a_code_of_its_place_has_that_of_its_kind() -> None:

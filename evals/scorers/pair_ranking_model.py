@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer, DebertaV2Model, DebertaV2PreTrainedModel
 
-from evals.errors import ModelError
-from evals.model_files import local_model, read_config
+from evals.errors import ModelError, first_line
+from evals.model_files import FAULTS, local_model, read_config
 
 # What opens the prompt and each response, by the name under which config.json has the mark's token.
 _PROMPT = "source_prefix_id"
@@ -123,8 +123,8 @@ def load_pair_ranker(name: str, precision: torch.dtype) -> tuple[Any, PairRankin
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
         model, told = load(directory, dtype=precision, use_safetensors=True, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"the pair ranker cannot be loaded: {str(error).splitlines()[0]}", name, _CURE) from error
+    except FAULTS as error:
+        raise ModelError(f"the pair ranker cannot be loaded: {first_line(error)}", name, _CURE) from error
     if told["missing_keys"]:
         raise ModelError(f"the pair ranker lacks weights, such as {sorted(told['missing_keys'])[0]}", name, _CURE)
     strange = [mark for key, mark in MARKS.items() if tokenizer.convert_tokens_to_ids(mark) != config[key]]

@@ -8,6 +8,7 @@ from typing import Any
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
+from evals.errors import first_line
 from orchestrator.errors import ClusterError, UserError
 from orchestrator.report.jobs import Job
 
@@ -38,7 +39,7 @@ def answering(where: str) -> Iterator[None]:
     try:
         yield
     except AuthenticationError as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         cure = "export RAY_AUTH_MODE=token and the cluster's token (RAY_AUTH_TOKEN or ~/.ray/auth_token); docs/clusters.md has the steps"
         raise ClusterError(f"the cluster wants a token: {reason}", where, cure) from error
     except (ConnectionError, OSError) as error:

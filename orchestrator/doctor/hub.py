@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from evals.errors import first_line
 from evals.model_files import check_model, model_stamp
 from orchestrator.doctor.findings import Finding, fail, ok, warn
 from orchestrator.errors import ModelError
@@ -62,7 +63,7 @@ def _unreachable() -> str | None:
     try:
         get_session().head(constants.ENDPOINT, timeout=_SECONDS)
     except _network_errors() as error:
-        return f"{constants.ENDPOINT} is out of reach: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        return f"{constants.ENDPOINT} is out of reach: {first_line(error)}"
     return None
 
 

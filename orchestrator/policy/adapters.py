@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from evals.errors import first_line
 from orchestrator.errors import SettingsError
 from orchestrator.policy.head import ResponseHead, Wanted
 from orchestrator.policy.scoring_model import ScoringModel
@@ -71,7 +72,7 @@ def add_adapters(model: Any, path: str, lora: LoraSettings) -> None:
         model.add_adapter(LoraConfig(task_type="CAUSAL_LM", r=lora.rank, lora_alpha=lora.alpha, target_modules=targets))
     except ValueError as error:
         cure = f"name linear layers such as {_linear_names(model)}, or leave it out for all of them"
-        raise SettingsError(f"adapters cannot be added: {str(error).splitlines()[0]}", "training.lora.targets", cure) from error
+        raise SettingsError(f"adapters cannot be added: {first_line(error)}", "training.lora.targets", cure) from error
 
 
 def quantized(lora: LoraSettings | None, precision: torch.dtype) -> dict[str, Any]:

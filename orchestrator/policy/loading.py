@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 
+from evals.errors import first_line
 from evals.model_files import FAULTS, adapter_base, adapter_rank, check_model
 from orchestrator.errors import ModelError
 from orchestrator.policy.adapters import add_adapters, quantized
@@ -69,7 +70,7 @@ def adapted(directory: Path, precision: torch.dtype | Literal["auto"] = "auto", 
         return PeftModel.from_pretrained(loaded(AutoModelForCausalLM, base, precision, **options)[0], str(directory))
     except FAULTS as error:
         cure = "the adapter belongs to another model, or is damaged: give the one that it was trained on"
-        raise ModelError(f"the adapter does not fit {base}: {str(error).splitlines()[0]}", str(directory), cure) from error
+        raise ModelError(f"the adapter does not fit {base}: {first_line(error)}", str(directory), cure) from error
 
 
 def merged(directory: Path, precision: torch.dtype | Literal["auto"] = "auto") -> Any:

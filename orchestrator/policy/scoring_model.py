@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from evals.errors import first_line
 from orchestrator.errors import ModelError, SettingsError
 from orchestrator.policy.attention import PACKED, UnsupportedAttentionError, register
 from orchestrator.policy.head import ResponseHead, Wanted, softcap_and_scale
@@ -130,7 +131,7 @@ def _first_right(model: ScoringModel, batch: PackedResponses, tolerance: float) 
         try:
             off = _distance(_checked(model, layout, batch), expected)
         except (UnsupportedAttentionError, TypeError, ValueError, RuntimeError) as error:
-            logger.warning("%s cannot be laid out as %r: %s", name, layout, str(error).splitlines()[0])
+            logger.warning("%s cannot be laid out as %r: %s", name, layout, first_line(error))
             continue
         if off <= tolerance:
             return layout

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from evals.errors import first_line
 from evals.json_lines import HALF, half_a_letter, parsed_json, text_line
 from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.preferences.rows import PAIR_HELP, BadRow, Row
@@ -119,7 +120,7 @@ def _hub_split(name: str, split: str) -> Iterable[Any]:
         return load_dataset(name, split=split)
     except (OSError, ValueError) as error:
         cure = f"is there such a data set, with a split {split!r}, and does this machine reach it (a gated one needs HF_TOKEN)? {_CURE}"
-        raise DataFormatError(f"the data set cannot be loaded: {str(error).splitlines()[0]}", name, cure, code="DAA-0202") from error
+        raise DataFormatError(f"the data set cannot be loaded: {first_line(error)}", name, cure, code="DAA-0202") from error
 
 
 def _files(source: str) -> list[tuple[str, Any, str]]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from evals.errors import shortened
+from evals.errors import first_line, shortened
 from evals.json_lines import parsed_json
 from evals.model_files import FAULTS
 from orchestrator.errors import CheckpointError
@@ -115,7 +115,7 @@ def _together(engine: Engine, place: Path, action: Callable[[], None]) -> None:
     try:
         action()
     except (OSError, RuntimeError, SafetensorError) as error:
-        problem = str(error).splitlines()[0]
+        problem = first_line(error)
     failures = engine.gather(torch.tensor([float(bool(problem))]))
     if any(float(failed) for failed in failures):
         if engine.rank == 0:

@@ -1,5 +1,6 @@
 """A real pair ranker, of DeBERTa-v3's shape and made on the spot, as a scorer."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from evals.prompts import EvaluationPrompt, Message
 from evals.scorers.pair_ranker import PairRanker, PairRankerScorer, comparison_question
 from evals.scoring import ScoredItem
 from tests.evals.tiny_pair_ranker import make_pair_ranker, plain_logit
+from tests.hostile.damages import DAMAGES
 
 FOX = EvaluationPrompt("fox", (Message("user", "which answer is better?"),))
 DOG = EvaluationPrompt("dog", (Message("user", "the dog"), Message("assistant", "jumps"), Message("user", "and says one two " * 9)))
@@ -121,9 +123,22 @@ def test_a_model_that_is_no_pair_ranker_or_lacks_weights_is_refused_with_the_cur
             PairRanker(str(broken)).ask([question])
 
 
-def test_pickled_weights_are_not_opened(ranker: Path, tmp_path: Path) -> None:
-    import shutil
+@pytest.mark.parametrize(
+    "damage", ["config.json is a list", "a size is a word", "no attention heads", "truncated weights", "code of its own"]
+)
+def test_a_damaged_pair_ranker_is_refused_and_nothing_of_it_is_run(
+    damage: str, ranker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAA_HARM", str(tmp_path / "harm"))
+    copy = Path(shutil.copytree(ranker, tmp_path / "copy"))
+    DAMAGES[damage](copy)
+    with pytest.raises(ModelError) as refused:
+        PairRanker(str(copy)).ask([comparison_question(FOX, "one", "two")])
+    assert str(copy) in refused.value.where and refused.value.cure
+    assert not (tmp_path / "harm").exists()
 
+
+def test_pickled_weights_are_not_opened(ranker: Path, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file
 

@@ -25,6 +25,7 @@ from evals.vllm_engine import VllmEngine
 from orchestrator.policy.loading import load_tokenizer
 from orchestrator.preferences.tokenization import prompt_ids
 from tests.evals.tiny_model import make_adapter, next_token_logprobs
+from tests.hostile.damages import DAMAGES, Damage
 
 pytestmark = pytest.mark.cluster
 
@@ -237,6 +238,19 @@ def test_an_architecture_that_vllm_does_not_know_is_a_model_error(in_engine: InE
     with pytest.raises(ModelError, match="vLLM cannot load"):
         in_engine(answer, strange)
     assert len(in_engine(answer, model_a)) == 3
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_model_is_refused_with_its_place_and_nothing_of_it_is_run(
+    damage: Damage, in_engine: InEngine, model_a: Path, tmp_path: Path
+) -> None:
+    model = Path(shutil.copytree(model_a, tmp_path / "model"))
+    damage(model)
+    in_engine(os.putenv, "DAA_HARM", str(tmp_path / "harm"))
+    with pytest.raises(ModelError) as refused:
+        in_engine(answer, model)
+    assert refused.value.code == "DAA-0300" and str(model) in refused.value.where and refused.value.cure
+    assert not (tmp_path / "harm").exists()
 
 
 def test_token_probabilities_equal_those_of_transformers(in_engine: InEngine, model_a: Path) -> None:
