@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, HyperBandScheduler, MedianStoppingRule, TrialScheduler
 
 from orchestrator.cluster.asking import ask
@@ -184,6 +185,8 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
     """
     # Tune writes all of its trials each time: where they are many, no more than a share of its own time goes into it.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "2" if settings.search.trials <= _FEW_TRIALS else "auto")
+    # Followers of trials write nothing: Tune would hand them the cloud's keys in Ray's runtime_env, which Ray logs.
+    class_cache.ENV_VARS_TO_PROPAGATE.difference_update([name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")])
     goal = Goal()
     state = directory / "tune"
     how = Following(hub, plan.rungs[-1].checkpoint, settings.search.pauses, uuid.uuid4().hex)

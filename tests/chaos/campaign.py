@@ -19,12 +19,24 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.ground import Ground, title_of
 from tests.cluster.small_search import read_events, wait_until, write_small_search
 
+# How much of it is free is a matter of moments.
+_SHARED_MEMORY = "object_store_memory"
 _QUIET_S = 400  # A search that writes nothing for so long has not recovered.
 _WHOLE_S = 3600
 # Idle workers, the agents of nodes, and one coordinator in a cluster, which Ray Train leaves for as long as that lives.
 _RAYS_OWN = ("IDLE", "Agent", "_AutoscalingCoordinatorActor")
 # What a search gets on by; that it began again, and hands trials out, is not yet a recovery.
 _PROGRESS = {"baseline", "checkpoint", "score", "end", "trained"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How many faults, of which `kinds`, in an order that `seed` decides; one that passes by itself lasts `lasts_s`."""
+
+    faults: int
+    kinds: Sequence[str]
+    seed: int
+    lasts_s: float
 
 
 @dataclass(frozen=True)
@@ -56,22 +68,25 @@ def small_search(root: Path, model: Path, trials: int, steps: int, judge_port: i
     return settings
 
 
-def struck_search(settings: Path, directory: Path, faults: int, seed: int, lasts_s: float, judge_port: int) -> Campaign:
-    """Run the search to its end while so many faults happen at random moments. Fails when it does not recover."""
-    chance, told = random.Random(seed), Campaign()
+def struck_search(settings: Path, directory: Path, wanted: Wanted, judge_port: int) -> Campaign:
+    """Run the search to its end while faults happen at random moments. Fails when it does not recover."""
+    chance, told = random.Random(wanted.seed), Campaign()
     shared = set(os.listdir("/dev/shm"))
-    ground = Ground(directory, settings, uuid.uuid4().hex, lasts_s, chance, judge_port)
+    ground = Ground(directory, settings, uuid.uuid4().hex, wanted.lasts_s, chance, judge_port)
     names: list[str] = []
     try:
         _grown(directory, 0, ground, may_end=False)
-        while len(told.struck) < faults and not _is_over(directory, ground):
+        while len(told.struck) < wanted.faults and not _is_over(directory, ground):
             time.sleep(chance.uniform(0.5, 6))
             # Each kind once before any comes again.
-            names = names or chance.sample(list(FAULTS), len(FAULTS))
+            names = names or chance.sample(wanted.kinds, len(wanted.kinds))
             fault, before = names.pop(), _progress(directory)
             started = time.monotonic()
             what = FAULTS[fault].strike(ground)
-            if what is not None:
+            if what is None:
+                # There was nothing of the kind at this moment.
+                names.insert(0, fault)
+            else:
                 _grown(directory, before, ground, FAULTS[fault].may_end)
                 told.struck.append(Struck(fault, what, round(time.monotonic() - started, 1)))
                 print(f"{len(told.struck):3d} {fault}: {what}, and on it went after {told.struck[-1].recovered_s} s", flush=True)
@@ -108,16 +123,17 @@ def _grown(directory: Path, before: int, ground: Ground, may_end: bool) -> None:
 
 
 def _left(ground: Ground) -> list[str]:
-    """What a search that has ended left behind on the cluster: actors' processes and placement groups."""
+    """What a search that has ended left behind on the cluster: actors' processes, what they start, placement groups, held resources."""
     end = time.monotonic() + 60
     while _busy(ground) and time.monotonic() < end:
         time.sleep(0.5)
     ray.init(address=str(ground.cluster.address), log_to_driver=False)
     try:
         groups = [str(group["placement_group_id"]) for group in placement_group_table().values() if group["state"] != "REMOVED"]
+        held = [f"{key} is held" for key, amount in ray.cluster_resources().items() if ray.available_resources().get(key, 0) != amount]
     finally:
         ray.shutdown()
-    return [*_busy(ground), *groups]
+    return [*_busy(ground), *groups, *(each for each in held if not each.startswith(_SHARED_MEMORY))]
 
 
 def _busy(ground: Ground) -> list[str]:

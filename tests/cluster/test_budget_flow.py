@@ -1,7 +1,8 @@
 """A whole search whose verdicts run out: cheaper measures, finals before another judge, what the finalist still can, and a resumption."""
 
 import json
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from tests.cluster.small_search import RunningCommand, read_events, write_small_search
 from tests.evals.test_capability import TASK
 from tests.evals.test_reward_model import make_reward_model
+from tests.hostile.canaries import CANARIES, leaks
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 PROMPTS = 42
@@ -34,8 +36,15 @@ model = "{root}/reward"
 
 
 @pytest.fixture(scope="module")
-def directory(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search that has ended, and ended well."""
+def rays_files() -> Iterator[Path]:
+    """Where the search's Ray keeps its files: a name short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="daa-", dir="/tmp", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(scope="module")
+def directory(tiny_model: Path, rays_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search that has ended, and ended well, with keys and tokens in its environment."""
     root = tmp_path_factory.mktemp("budget")
     settings = write_small_search(root, tiny_model, trials=3, steps=8, methods=("dpo", "simpo"))
     settings.write_text(
@@ -46,7 +55,10 @@ def directory(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     (root / "sums.jsonl").write_text("".join(json.dumps({"a": n, "b": 2, "answer": str(n + 2)}) + "\n" for n in range(6)))
     task = TASK.format(name="sums", data=root / "sums.jsonl", kind="generate_until", metric="exact_match", mean="mean", shots=0)
     (root / "sums.yaml").write_text(task)
-    output = RunningCommand("search", str(settings), "--dir", str(root / "run"), directory=root).wait(500)
+    with pytest.MonkeyPatch.context() as planted:
+        for name, value in {**CANARIES, "RAY_TMPDIR": str(rays_files)}.items():
+            planted.setenv(name, value)
+        output = RunningCommand("search", str(settings), "--dir", str(root / "run"), directory=root).wait(500)
     assert "Traceback" not in output
     assert f"{REASON}: the search ends with what is known" in output
     assert "winner:" in output
@@ -61,6 +73,11 @@ def judged(events: Sequence[Mapping[str, Any]]) -> int:
     """How many verdicts were asked for; a checkpoint's later score holds its earlier ones."""
     latest = {(event["event"], event.get("run", event.get("trial")), event.get("step")): len(event["verdicts"]) for event in events}
     return sum(latest.values())
+
+
+def test_no_key_of_the_environment_is_in_what_a_search_or_its_ray_wrote(directory: Path, rays_files: Path) -> None:
+    assert list(rays_files.rglob("*.log")) and (directory / "report.html").is_file()
+    assert leaks(directory.parent) + leaks(rays_files) == []
 
 
 def test_verdicts_that_run_out_end_the_search_and_leave_the_finals_theirs(directory: Path) -> None:

@@ -20,6 +20,7 @@ from orchestrator.objectives import METHODS
 from orchestrator.settings import ClusterSettings, Settings
 from orchestrator.training.inputs import Inputs, load_inputs
 from tests.conftest import make_pairs
+from tests.hostile.test_data import BROKEN_ROWS
 from tests.preferences.files import write_gzip, write_lines, write_parquet
 from tests.training.runs import metrics, tiny_run, train_locally, weights
 
@@ -95,6 +96,22 @@ def test_a_streamed_set_has_the_pairs_of_the_set_in_memory(tiny_model: Path, tmp
     assert list(found.kinds) == list(expected.kinds)
     assert list(found.unused) == list(expected.unused)
     assert len(list(found.unused)) == 5
+
+
+def test_rows_that_are_broken_in_every_way_are_set_aside_as_in_memory_and_those_around_them_are_trained_on(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    endless = json.dumps({"prompt": "a" * (17 << 20), "chosen": "b", "rejected": "c"}).encode() + b"\n"
+    # Rows that make pairs together are refused, broken or not.
+    broken = [*(line for name, line in BROKEN_ROWS.items() if name != "a label that is neither"), endless]
+    good = [json.dumps({"prompt": f"say {n}", "chosen": "fox", "rejected": "dog"}).encode() + b"\n" for n in range(len(broken))]
+    lines = [line for pair in zip(good, broken, strict=True) for line in pair]
+    (tmp_path / "a.jsonl").write_bytes(b"".join(lines))
+    settings = settings_of(tiny_model, tmp_path, train=str(tmp_path / "a.jsonl"), bad_rows="quarantine")
+    found, expected = streamed(settings, tmp_path), in_memory(settings)
+    assert list(found.pairs) == list(expected.pairs)
+    assert len(found.pairs) + len(found.validation) == len(good)
+    assert list(found.unused) == list(expected.unused) and len(list(found.unused)) == len(good)
 
 
 @pytest.mark.parametrize("method", ["dpo", "rpo_bwd", "kto", "mrpo"])

@@ -16,15 +16,9 @@ from orchestrator.errors import SettingsError
 from orchestrator.settings_file import check_settings
 from tests.evals.benchmarks.official import DATA, needs_data
 from tests.evals.fake_server import Answer, FakeServer, completion
+from tests.hostile.canaries import CANARIES, leaks
 
 ROOT = Path(__file__).resolve().parents[2]
-CANARIES = {
-    "OPENAI_API_KEY": "canary-openai-5d1f0c",
-    "HF_TOKEN": "hf_canary0a8b",
-    "HUGGING_FACE_HUB_TOKEN": "hf_canary77aa",
-    "AWS_SECRET_ACCESS_KEY": "canary/aws+secret",
-    "WANDB_API_KEY": "canary-wandb-99",
-}
 
 
 @pytest.fixture
@@ -42,13 +36,6 @@ def run(place: Path, *command: str) -> str:
     done = subprocess.run([sys.executable, *command], cwd=place, env=environment, capture_output=True, text=True, timeout=300, check=False)
     (place / "said.txt").write_text(done.stdout + done.stderr)
     return done.stdout + done.stderr
-
-
-def leaks(place: Path) -> list[str]:
-    """The files that hold a canary."""
-    files = [file for file in place.rglob("*") if file.is_file() and not file.is_symlink()]
-    assert len(files) > 1
-    return [f"{file}: {name}" for file in files for name, canary in CANARIES.items() if canary.encode() in file.read_bytes()]
 
 
 def evaluate(place: Path, server: FakeServer) -> str:
