@@ -65,14 +65,16 @@ def rows(names: Sequence[str]) -> list[Dependency]:
     ]
 
 
-def main(target: Path) -> None:
-    """Write the list."""
+def main(target: Path) -> int:
+    """Write the list; 1 where a licence is not allowed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     found = rows(dependencies(ROOT / "requirements" / "cpu.txt"))
     with target.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("name", "version", "licence", "allowed"), *map(astuple, found)])
-    print(f"{len(found)} packages, {sum(not row.is_allowed for row in found)} not allowed: {target}")
+    refused = [f"{row.name} ({row.licence or 'unknown'})" for row in found if not row.is_allowed]
+    print(f"{len(found)} packages, {len(refused)} not allowed: {', '.join(refused) or target}")
+    return 1 if refused else 0
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    sys.exit(main(Path(sys.argv[1])))

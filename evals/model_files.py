@@ -36,16 +36,19 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 def check_model(model: str) -> None:
     """Refuse, without loading anything, a path that holds no model. Raises ModelError. Hub identifiers pass."""
-    if os.path.exists(model) or model.startswith(("/", "./", "../", "~")) or not _names_a_hub_model(model):
+    if is_path(model):
         model_stamp(Path(os.path.expanduser(model)))
 
 
-def _names_a_hub_model(model: str) -> bool:
+def is_path(model: str) -> bool:
+    """Whether a model's name is that of a directory, or was meant as one: it looks like a path, or can be none on the hub."""
+    if os.path.exists(os.path.expanduser(model)) or model.startswith(("/", "./", "../", "~")):
+        return True
     try:
         validate_repo_id(model)
     except HFValidationError:
-        return False
-    return True
+        return True
+    return False
 
 
 def local_model(model: str) -> Path:
@@ -112,7 +115,7 @@ def identity(model: str) -> str:
     """
     if (directory := Path(model).expanduser()).is_dir():
         return fingerprint(directory)
-    if not _names_a_hub_model(model):
+    if is_path(model):
         return ""
     from huggingface_hub import try_to_load_from_cache
 

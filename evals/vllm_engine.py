@@ -47,6 +47,7 @@ ENVIRONMENT = {
 
 LORAS_AT_ONCE = 8
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+_OF_THE_MACHINE = {"OutOfMemoryError", "AcceleratorError"}  # torch's, and no fault of a model's
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,8 @@ class VllmEngine:
                 **more,
             )
         except FAULTS as error:
+            if type(error).__name__ in _OF_THE_MACHINE:
+                raise
             cure = "read the message above; if it speaks of memory or of the context's length, lower `max_model_len`"
             raise ModelError(f"vLLM cannot load this model: {error}", str(directory), cure) from error
 
@@ -236,8 +239,6 @@ class VllmEngine:
 
     def _lora_requests(self, adapters: Sequence[str]) -> "dict[str, LoRARequest]":
         """Number each adapter by what it holds: an adapter written anew under an old path is another one."""
-        if not adapters:
-            return {}
         from vllm.lora.request import LoRARequest
 
         numbers = {adapter: self._adapters.setdefault(fingerprint(Path(adapter)), len(self._adapters) + 1) for adapter in adapters}

@@ -1,6 +1,6 @@
 """Models through official benchmarks: warm engines answer, a judge rules, official files and scorecards are left behind."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ from orchestrator.cluster.capability_runs import scores_of, suite_of
 from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor, ServedByActor
 from orchestrator.cluster.judges import gpus_or_default, judge_gpus, judge_model, make_judge, replies_directory
 from orchestrator.cluster.placement import require_gpus
-from orchestrator.cluster.scorecards import CAPABILITY, Asked, Evaluated, Scorecards, asked_of
+from orchestrator.cluster.scorecards import Asked, Evaluated, Scorecards, asked_of_benchmark, asked_of_task
 from orchestrator.cluster.session import ray_session
 from orchestrator.errors import UserError
 from orchestrator.report.narration import Narrator, narrated
@@ -122,9 +122,14 @@ class _Run:
         self._replies = _Replies(replies_directory(settings.cache), directory / "replies")
         self.cards = Scorecards(directory)
         self.refused: list[UnreadableVerdictsError] = []
-        for benchmark in (*settings.benchmarks, *([CAPABILITY] if settings.capability else [])):
-            for name, model in self._models.items():
-                self.cards.check(name, asked_of(settings, benchmark, model))
+        tasks = settings.capability.tasks if settings.capability else ()
+        # Before anything is answered: files may change meanwhile.
+        self._asked: dict[tuple[str, str], Asked] = {}
+        for name, model in self._models.items():
+            self._asked |= {(each, name): asked_of_benchmark(settings, each, model) for each in settings.benchmarks}
+            self._asked |= {(f"capability {task}", name): asked_of_task(settings, task, model) for task in tasks}
+        for (_, name), asked in self._asked.items():
+            self.cards.check(name, asked)
 
     def benchmark(self, benchmark: Benchmark, engine: Any, judge: ChatModel | Judge, story: Narrator) -> None:
         """Answer, judge and save for every model."""
@@ -140,7 +145,8 @@ class _Run:
                 self.refused.append(error)
                 story.say_path(f"{benchmark.name}: no score for {outputs.model}:", error.what)
                 continue
-            self._take(evaluation, asked_of(self._settings, benchmark.name, self._models[outputs.model]), story)
+            asked = self._asked[benchmark.name, outputs.model]
+            self._take(evaluation, {score.benchmark: asked for score in evaluation.scores}, story)
 
     def capability(self, suite: CapabilitySuite, engine: Any, story: Narrator) -> None:
         """Put the suite's questions to every model; each is held against the first one."""
@@ -149,9 +155,10 @@ class _Run:
             with story.waiting(f"capability: {name} answers"):
                 scores = scores_of(suite, model, name, lambda base: _chat_model(base, engine, self._replies))
             first = first or scores
-            self._take(CapabilityEvaluation(scores, losses(scores, first)), asked_of(self._settings, CAPABILITY, model), story)
+            asked = {score.benchmark: self._asked.get((score.benchmark, name), {"benchmark": score.benchmark}) for score in scores}
+            self._take(CapabilityEvaluation(scores, losses(scores, first)), asked, story)
 
-    def _take(self, evaluation: Evaluated, asked: Asked, story: Narrator) -> None:
+    def _take(self, evaluation: Evaluated, asked: Mapping[str, Asked], story: Narrator) -> None:
         self.cards.take(evaluation, asked)
         for score in evaluation.scores:
             name = " ".join(filter(None, (score.benchmark, score.details.get("category"), score.model)))

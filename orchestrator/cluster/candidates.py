@@ -51,11 +51,11 @@ def largest_rank(models: Sequence[str]) -> int:
 
 
 def served_model(address: str) -> ServedModel:
-    """Split `http://host:port/v1#model`. Raises UserError without a model's name, and for a password, which would be written down."""
+    """Split `http://host:port/v1#model`. Raises UserError without a model's name, and for a password or a query: it is written down."""
     url, _, model = address.partition("#")
-    if "@" in url:
-        where, cure = f"http://...{url[url.rindex('@') :]}", "serve it behind a key: export OPENAI_API_KEY and give the address alone"
-        raise UserError("a model's address holds no name or password", where, cure)
+    if "@" in address.partition("//")[2].partition("/")[0] or "?" in url:
+        cure = "export the key as OPENAI_API_KEY, and write http://host:port/v1#model"
+        raise UserError("a model's address holds no name, password or query", "daa eval", cure)
     if not model:
         raise UserError("the address names no model", address, "write http://host:port/v1#model")
     return ServedModel(url, model)

@@ -10,7 +10,8 @@ from evals.prompts import check_prompt_file
 from orchestrator.errors import UserError
 from orchestrator.settings_file import prompt_files
 
-# These change where and how fast something is computed, its memory, or what may be spent: who runs out of that goes on with less, or more.
+# These change where and how fast something is computed, how much memory it takes and what may be spent. Who runs out of memory goes on with
+# smaller batches, who has spent all with a larger budget.
 INDIFFERENT = (
     "name",
     "budget",

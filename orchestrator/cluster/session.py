@@ -117,15 +117,8 @@ def free_places_of_dead(namespace: str) -> None:
 @contextmanager
 def _path_inherited() -> Iterator[None]:
     """Meanwhile, processes that are started find the modules that this one does. Ray's own way would start each of its workers twice."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    try:
+    with _with_variable("PYTHONPATH", os.pathsep.join(path for path in sys.path if path)):
         yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
 
 
 @contextmanager
@@ -133,12 +126,24 @@ def _within_this_machine() -> Iterator[None]:
     """Meanwhile, a Ray that is started listens on the loopback address, as it does by itself on macOS and Windows only."""
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
-    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    try:
+        with _with_variable(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "0"):
+            yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def _with_variable(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-        del os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR]
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _knock(address: str) -> None:

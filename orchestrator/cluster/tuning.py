@@ -185,8 +185,7 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
     """
     # Tune writes all of its trials each time: where they are many, no more than a share of its own time goes into it.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "2" if settings.search.trials <= _FEW_TRIALS else "auto")
-    # Followers of trials write nothing: Tune would hand them the cloud's keys in Ray's runtime_env, which Ray logs.
-    class_cache.ENV_VARS_TO_PROPAGATE.difference_update([name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")])
+    _hand_on_no_keys()
     goal = Goal()
     state = directory / "tune"
     how = Following(hub, plan.rungs[-1].checkpoint, settings.search.pauses, uuid.uuid4().hex)
@@ -219,6 +218,11 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
         raise left.reason from None
     if settings.search.takes_over:
         _end_unfollowed(hub, directory, settings.cluster.max_attempts)
+
+
+def _hand_on_no_keys() -> None:
+    """What follows trials writes to no cloud: Tune would hand it the cloud's keys in Ray's runtime_env, which Ray logs."""
+    class_cache.ENV_VARS_TO_PROPAGATE.difference_update([name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")])
 
 
 def _following(how: Following) -> Callable[[dict[str, Any]], None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.errors import first_line
-from evals.model_files import check_model, model_stamp
+from evals.model_files import check_model, is_path, model_stamp
 from orchestrator.doctor.findings import Finding, fail, ok, warn
 from orchestrator.errors import ModelError
 
@@ -18,7 +18,7 @@ _FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
 
 def check_hub(models: Sequence[str], data_sets: Sequence[str]) -> list[Finding]:
     """The hub's answer about everything that is not on this machine's disks."""
-    wanted = [*((name, "model") for name in models if not is_local(name)), *((name, "dataset") for name in data_sets)]
+    wanted = [*((name, "model") for name in models if not is_path(name)), *((name, "dataset") for name in data_sets)]
     if (out_of_reach := _unreachable()) is not None:
         if not wanted:
             return [warn("hub", f"{out_of_reach}; nothing is taken from it", "none, as long as all models and data are paths")]
@@ -26,14 +26,9 @@ def check_hub(models: Sequence[str], data_sets: Sequence[str]) -> list[Finding]:
     return [_token(), *(_access(name, kind) for name, kind in wanted)]
 
 
-def is_local(model: str) -> bool:
-    """Whether a model is a directory, or was meant as one: the rule of `check_model`."""
-    return Path(model).expanduser().exists() or model.startswith(("/", "./", "../", "~"))
-
-
 def check_models(models: Sequence[str]) -> list[Finding]:
     """Whether directories hold models. Raises ModelError for one that does not."""
-    local = [model for model in models if is_local(model)]
+    local = [model for model in models if is_path(model)]
     for model in local:
         check_model(model)
     return [ok("model", f"{model} has weights and tokenizer") for model in local]
@@ -41,7 +36,7 @@ def check_models(models: Sequence[str]) -> list[Finding]:
 
 def kept_model(model: str) -> Path | None:
     """The directory of a model that is on this machine, downloaded earlier or always; None where it is not."""
-    if is_local(model):
+    if is_path(model):
         return Path(model).expanduser()
     from huggingface_hub import snapshot_download
 
@@ -92,7 +87,7 @@ def _token() -> Finding:
     try:
         return ok("hub token", f"of {HfApi().whoami()['name']}")
     except _network_errors() as error:
-        return fail("hub token", f"the hub refuses it: {_first_line(error)}", "export HF_TOKEN with a valid one, or `hf auth login`")
+        return fail("hub token", f"the hub refuses it: {first_line(error)}", "export HF_TOKEN with a valid one, or `hf auth login`")
 
 
 def _access(name: str, kind: str) -> Finding:
@@ -110,10 +105,6 @@ def _access(name: str, kind: str) -> Finding:
         return fail("hub", f"there is no {kind} {name}, or it is private", fix)
     except _network_errors() as error:
         return fail(
-            "hub", f"the hub does not say whether {name} may be read: {_first_line(error)}", "try again; see https://status.huggingface.co"
+            "hub", f"the hub does not say whether {name} may be read: {first_line(error)}", "try again; see https://status.huggingface.co"
         )
     return ok("hub", f"the {kind} {name} may be read")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -53,7 +53,7 @@ def loaded(kind: Any, path: str, precision: torch.dtype | Literal["auto"], **opt
     try:
         return kind.from_pretrained(path, dtype=precision, trust_remote_code=False, output_loading_info=True, **options)
     except FAULTS as error:
-        raise ModelError(f"the model cannot be loaded: {_first_line(error)}", path, _CURE) from error
+        raise ModelError(f"the model cannot be loaded: {first_line(error)}", path, _CURE) from error
 
 
 def adapted(directory: Path, precision: torch.dtype | Literal["auto"] = "auto", **options: Any) -> Any:
@@ -117,7 +117,7 @@ def load_tokenizer(path: str, alone: bool = False) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except FAULTS as error:
-        raise ModelError(f"the tokenizer cannot be loaded: {_first_line(error)}", path, _CURE) from error
+        raise ModelError(f"the tokenizer cannot be loaded: {first_line(error)}", path, _CURE) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -131,7 +131,3 @@ def compile_layers(decoder: Any) -> None:
     for module in decoder.modules():
         if type(module).__name__.endswith(("MLP", "RMSNorm", "LayerNorm")):
             module.forward = torch.compile(module.forward, dynamic=True)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -176,7 +176,7 @@ def _events(path: Path, kinds: Sequence[str]) -> Iterator[Event]:
 def _beside(home: str, event: Event) -> str:
     """The event's checkpoint, below the ledger's directory if it is there; a base model, or what stayed behind, is where it was."""
     was = event["checkpoint"]
-    if not isinstance(was, str) or was.startswith(home):
+    if not isinstance(was, str) or was.startswith(f"{home}/"):
         return was
     _, own, rest = was.rpartition(f"/checkpoints/{event.get('run', event.get('trial'))}/")
     return now if own and os.path.isdir(now := home + own + rest) else was

@@ -36,7 +36,7 @@ class ModelSettings(Section):
     their log-probabilities. `references` are further ones, for methods that use more than one.
     """
 
-    base: str | None = None
+    base: Annotated[str, Field(min_length=1)] | None = None
     reference: dict[str, float] = {}
     references: tuple[str, ...] = ()
 

@@ -83,11 +83,11 @@ def struck_search(settings: Path, directory: Path, wanted: Wanted, judge_port: i
             fault, before = names.pop(), _progress(directory)
             started = time.monotonic()
             what = FAULTS[fault].strike(ground)
+            _grown(directory, before, ground, FAULTS[fault].may_end)
             if what is None:
                 # There was nothing of the kind at this moment.
                 names.insert(0, fault)
             else:
-                _grown(directory, before, ground, FAULTS[fault].may_end)
                 told.struck.append(Struck(fault, what, round(time.monotonic() - started, 1)))
                 print(f"{len(told.struck):3d} {fault}: {what}, and on it went after {told.struck[-1].recovered_s} s", flush=True)
         ground.search.wait(_WHOLE_S)
@@ -123,17 +123,22 @@ def _grown(directory: Path, before: int, ground: Ground, may_end: bool) -> None:
 
 
 def _left(ground: Ground) -> list[str]:
-    """What a search that has ended left behind on the cluster: actors' processes, what they start, placement groups, held resources."""
+    """What a search that has ended left behind on the cluster: actors' processes, placement groups, resources that are not free."""
     end = time.monotonic() + 60
-    while _busy(ground) and time.monotonic() < end:
-        time.sleep(0.5)
     ray.init(address=str(ground.cluster.address), log_to_driver=False)
     try:
-        groups = [str(group["placement_group_id"]) for group in placement_group_table().values() if group["state"] != "REMOVED"]
-        held = [f"{key} is held" for key, amount in ray.cluster_resources().items() if ray.available_resources().get(key, 0) != amount]
+        while (left := [*_busy(ground), *_held()]) and time.monotonic() < end:
+            time.sleep(0.5)
     finally:
         ray.shutdown()
-    return [*_busy(ground), *groups, *(each for each in held if not each.startswith(_SHARED_MEMORY))]
+    return left
+
+
+def _held() -> list[str]:
+    """The placement groups of the cluster, and its resources that are not free."""
+    groups = [str(group["placement_group_id"]) for group in placement_group_table().values() if group["state"] != "REMOVED"]
+    there, free = ray.cluster_resources(), ray.available_resources()
+    return [*groups, *(f"{key} is held" for key, amount in there.items() if key != _SHARED_MEMORY and free.get(key, 0) != amount)]
 
 
 def _busy(ground: Ground) -> list[str]:

@@ -1,6 +1,7 @@
 """What `daa eval` makes of its words: who answers, under which name, who judges."""
 
 import json
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,12 +16,13 @@ from orchestrator.cluster import capability_runs
 from orchestrator.cluster.benchmark_runs import evaluate_models
 from orchestrator.cluster.candidates import names_of, served_model
 from orchestrator.cluster.claims import check_same
-from orchestrator.cluster.scorecards import Scorecards, asked_of, check_scorecard
+from orchestrator.cluster.scorecards import Scorecards, asked_of_benchmark, check_scorecard, content_behind
 from orchestrator.commands.benchmarks import benchmark_settings, judge_values
 from orchestrator.errors import DaaError, SettingsError, UserError
 from orchestrator.settings import BenchmarkSettings, OpenAISettings, Settings, VllmJudgeSettings
 from tests.evals.fake_server import FakeServer, completion
 from tests.evals.test_capability import TASK
+from tests.evals.tiny_model import make_adapter
 
 
 @pytest.mark.parametrize(
@@ -121,13 +123,19 @@ def test_a_directory_takes_other_models_later_and_no_other_of_the_same_name_or_a
         evaluate_models(capability(tmp_path), [f"{server.url}#good", f"{server.url}#bad"], place)
         evaluate_models(capability(tmp_path), [f"{server.url}#bad", f"{server.url}#other"], place)
         assert {name: card["score"] for name, card in cards().items()} == {"good": 25.0, "bad": 0.0, "other": 0.0}
-        with pytest.raises(UserError, match=r"a score of bad of other settings: model was 'http.*', and is 'http") as refused:
+        with pytest.raises(UserError, match="the scores of bad in this directory are another model's: http") as refused:
             evaluate_models(capability(tmp_path), [f"{another.url}#bad"], place)
         assert refused.value.code == "DAA-0712"
-        with pytest.raises(UserError, match="a score of good of other settings: limit was 200, and is 2"):
-            evaluate_models(capability(tmp_path, limit=2), [f"{server.url}#good"], place)
+        for name in ("good", "new"):
+            with pytest.raises(UserError, match="scores of other settings: limit was 200, and is 2"):
+                evaluate_models(capability(tmp_path, limit=2), [f"{server.url}#{name}"], place)
+        (tmp_path / "sums.yaml").write_text((tmp_path / "sums.yaml").read_text() + "# edited\n")
+        asked = capability(tmp_path)
+        (tmp_path / "sums.yaml").write_text((tmp_path / "sums.yaml").read_text() + "# edited\n")
+        with pytest.raises(UserError, match="scores of other settings: task_files was"):
+            evaluate_models(asked, [f"{server.url}#new"], place)
         assert another.asked == []
-        evaluate_models(capability(tmp_path, limit=2), [f"{another.url}#new"], place)
+        evaluate_models(capability(tmp_path), [f"{another.url}#new"], place)
     assert list(cards()) == ["good", "bad", "other", "new"]
 
 
@@ -136,34 +144,54 @@ def test_a_loss_that_was_found_stays_when_its_model_is_compared_with_others(tmp_
         return CapabilityEvaluation([BenchmarkScore("capability sums", model, "exact", 25.0, 1.0, 20.0, 30.0, 4, 0)], findings)
 
     lost = Finding("capability", 0.1, "sums fell by 10 points against base")
-    Scorecards(tmp_path).take(evaluated("tuned", [lost]), {"benchmark": "capability"})
-    for _ in range(2):
-        Scorecards(tmp_path).take(evaluated("tuned", []), {"benchmark": "capability"})
+    for findings in ([lost], [], []):
+        Scorecards(tmp_path).take(evaluated("tuned", findings), {"capability sums": {"benchmark": "capability sums"}})
     (card,) = json.loads((tmp_path / "scorecards.json").read_text())["scorecards"]
     assert [found["detail"] for found in card["findings"]] == [lost.detail]
 
 
-def test_what_a_benchmark_score_comes_from_is_told_by_content_and_what_only_costs_is_passed_over(tmp_path: Path) -> None:
-    outputs, replies = tmp_path / "outputs.json", tmp_path / "replies.jsonl"
-    outputs.write_text("[]")
-    replies.write_text("{}")
+def test_what_a_benchmark_score_comes_from_is_told_by_content_and_what_only_costs_is_passed_over(tiny_model: Path, tmp_path: Path) -> None:
+    model, judge = (Path(shutil.copytree(tiny_model, tmp_path / name)) for name in ("model", "judge"))
 
-    def asked(benchmark: str = "alpaca_eval2", **given: Any) -> Any:
-        settings = {"benchmarks": [benchmark], "judge": {"kind": "replay", "file": str(replies)}, **given}
-        return asked_of(BenchmarkSettings.model_validate(settings), benchmark, str(outputs))
+    def asked(benchmark: str = "alpaca_eval2", word: Path = model, **given: Any) -> Any:
+        settings = {"benchmarks": [benchmark], "judge": {"kind": "vllm", "model": str(judge)}, **given}
+        return asked_of_benchmark(BenchmarkSettings.model_validate(settings), benchmark, str(word))
 
     first = asked()
-    check_same(first, asked(answering={"gpu_memory_utilization": 0.2}, mt_bench_references="gpt-4-1106-preview"), "a score", tmp_path)
+    check_same(first, asked(answering={"gpu_memory_utilization": 0.2}, mt_bench_references="gpt-4-1106-preview"), "scores", tmp_path)
     for changed, key in ((asked(limit=3), "limit"), (asked(answering={"max_model_len": 64}), r"answering\.max_model_len")):
         with pytest.raises(UserError, match=f"{key} was None"):
-            check_same(first, changed, "a score", tmp_path)
-    with pytest.raises(UserError, match="mt_bench_references"):
-        check_same(asked("mt_bench"), asked("mt_bench", mt_bench_references="gpt-4-1106-preview"), "a score", tmp_path)
-    for file, key in ((replies, "judge content"), (outputs, "model")):
-        file.write_text("[1]")
+            check_same(first, changed, "scores", tmp_path)
+    with pytest.raises(UserError, match="references was 'gpt-4'"):
+        check_same(asked("mt_bench"), asked("mt_bench", mt_bench_references="gpt-4-1106-preview"), "scores", tmp_path)
+    (tmp_path / "outputs.json").write_text("[]")
+    assert asked(word=tmp_path / "outputs.json") == asked(word=tmp_path / "outputs.json", answering={"max_tokens": 5})
+    for directory, key in ((model, "model"), (judge, "judge_content")):
+        (directory / "config.json").write_text((directory / "config.json").read_text() + " ")
         with pytest.raises(UserError, match=f"{key} was"):
-            check_same(first, asked(), "a score", tmp_path)
+            check_same(first, asked(), "scores", tmp_path)
         first = asked()
+
+
+def test_a_hub_models_commit_counts_where_it_is_known_and_an_adapter_is_its_base_too(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def card(model: str) -> None:
+        check_scorecard({"model": model}, tmp_path)
+
+    (tmp_path / "scorecard.json").write_text(json.dumps({"asked": {"model": "owner/name"}}))
+    card("owner/name"), card("owner/name@1a2b")
+    (tmp_path / "scorecard.json").write_text(json.dumps({"asked": {"model": "owner/name@1a2b"}}))
+    card("owner/name"), card("owner/name@1a2b")
+    for other in ("owner/name@3c4d", "other/name"):
+        with pytest.raises(UserError, match="a win rate of other settings: model was 'owner/name@1a2b'"):
+            card(other)
+    assert content_behind("owner/name") == "owner/name"
+    base = Path(shutil.copytree(tiny_model, tmp_path / "base"))
+    adapter = make_adapter(tmp_path / "adapter", base, 1)
+    before = content_behind(str(adapter))
+    (base / "config.json").write_text((base / "config.json").read_text() + " ")
+    assert content_behind(str(adapter)) != before
 
 
 def test_a_win_rate_on_a_searchs_prompts_keeps_its_directory(tmp_path: Path) -> None:
@@ -184,7 +212,8 @@ def test_two_files_of_outputs_of_one_model_are_not_evaluated_together(tmp_path: 
 
 
 def test_a_model_that_is_not_there_is_refused_whatever_its_path_looks_like(tmp_path: Path) -> None:
-    for model, words in (("runs/a/model", "no such model directory"), ("http://me:pass@host/v1#m", "no name or password")):
+    addresses = ("http://me:pass@host/v1#m", "http://me:a#pass@host/v1#m", "http://host/v1?key=pass@#m")
+    for model, words in (("runs/a/model", "no such model directory"), *((each, "no name, password or query") for each in addresses)):
         with pytest.raises(DaaError, match=words) as refused:
             evaluate_models(capability(tmp_path), [model], tmp_path)
         assert "pass@" not in str(refused.value)

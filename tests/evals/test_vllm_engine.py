@@ -253,6 +253,19 @@ def test_a_damaged_model_is_refused_with_its_place_and_nothing_of_it_is_run(
     assert not (tmp_path / "harm").exists()
 
 
+def fail_to_load(model: Path, kind: str) -> None:
+    import torch
+
+    with patch("vllm.LLM", side_effect=getattr(torch, kind)("CUDA error")):
+        VllmEngine().answer(str(model), [Question("1", PROMPTS[0].messages, GREEDY)])
+
+
+def test_a_gpu_that_fails_or_is_full_is_not_told_as_a_fault_of_the_model(in_engine: InEngine, model_a: Path) -> None:
+    for kind in ("OutOfMemoryError", "AcceleratorError"):
+        with pytest.raises(RuntimeError, match="CUDA error"):
+            in_engine(fail_to_load, model_a, kind)
+
+
 def test_token_probabilities_equal_those_of_transformers(in_engine: InEngine, model_a: Path) -> None:
     conversations = [prompt.messages for prompt in PROMPTS]
     for told, turns in zip(in_engine(token_logprobs, model_a, conversations, ("m", "M")), conversations, strict=True):

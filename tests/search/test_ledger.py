@@ -35,7 +35,7 @@ def test_a_ledger_that_is_not_there_has_no_events(tmp_path: Path) -> None:
 
 
 def test_the_checkpoints_of_a_directory_that_was_moved_move_with_it_and_what_is_elsewhere_stays(tmp_path: Path) -> None:
-    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here, elsewhere = tmp_path / "run-old", tmp_path / "run"
     ours, theirs, gone = (f"{place}/checkpoints/{run}/step-000008/model" for place, run in ((here, "1"), ("/there", "1"), (here, "2")))
     finals = f"{here}/checkpoints/1-seed1/step-000008/model"
     for made in (ours, finals):
