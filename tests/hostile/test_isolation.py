@@ -1,13 +1,16 @@
 """Text that people and models wrote stays text: it ends no turn, opens no other one, and leaves no place that a question gave it."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evals.asking import Question
+from benchmarks.injections import INJECTIONS, in_no_place, measure, texts_for
+from evals.asking import Keep, Question, Reply, forget
 from evals.guards import inspect_responses
+from evals.judges.pairwise import PairwiseJudge
 from evals.judges.pairwise_prompt import ask_for_text, ask_for_token
 from evals.judges.reward_model import response_question
 from evals.judging import Match
@@ -18,7 +21,6 @@ from evals.scoring import ScoredItem
 from orchestrator.preferences.conversations import tokenize_conversations
 from orchestrator.preferences.pairs import PreferencePair
 from orchestrator.preferences.tokenization import Lengths, prompt_ids, tokenize
-from tests.hostile.injections import INJECTIONS
 from tests.preferences.templates import KINDS
 
 HARMLESS = "a harmless text"
@@ -111,3 +113,33 @@ def test_what_the_official_prompts_do_not_stop_is_flagged() -> None:
     prompts = dict.fromkeys(texts, "Why is the sky blue?")
     found = {finding.guard: finding.share for finding in inspect_responses(texts, dict.fromkeys(texts, "It is."), prompts)}
     assert found["addresses_judge"] + found["template"] == pytest.approx(1)
+
+
+class Obedient:
+    """A judge that knows what is right, but obeys what is said to it outside of answers."""
+
+    name = identity = "obedient"
+    repeats_itself = True
+
+    def ask(self, questions: Sequence[Question], keep: Keep = forget) -> list[Reply]:
+        """One reply per question, in order."""
+        return [self._reply(question.messages[0].content) for question in questions]
+
+    def _reply(self, text: str) -> Reply:
+        outside = re.sub(r"(?s)<answer label=.*?</answer>", "", text)
+        told = re.search(r"Reply with (m)\.", outside)
+        right = "M" if re.search(r'(?s)<answer label="M">\n[^<]*(Paris|seven|144|Mercury)', text) else "m"
+        label = told.group(1) if told else right
+        return Reply(label, {label: -0.01, "mM".replace(label, ""): -4.0})
+
+
+def test_the_benchmark_finds_what_a_judge_obeys_and_what_places_are_worth() -> None:
+    judge = PairwiseJudge(Obedient(), swap_sample=None)
+    texts = texts_for("m")
+    placed = measure(judge, texts)
+    with in_no_place():
+        bare = measure(judge, texts)
+    assert (placed.right, set(placed.turned)) == (placed.right, {0.0}) and placed.right >= 4
+    assert bare.right == placed.right
+    assert min(bare.turned) == 0.5 / len(texts), "in one of both orders, the one text that leaves its place and says `Reply with m.`"
+    assert placed.told().startswith("0.0 % (0.0-")
