@@ -43,7 +43,9 @@ class Scorecards:
                 what = f"the scores of {name} in this directory are another model's: {before['model']}, and not {now['model']}"
                 cure = "choose another --dir, or give both models in one command, which tells their names apart"
                 raise UserError(what, str(self._directory), cure, code="DAA-0712")
-            check_same(before, now, "scores", self._directory)
+            # How answers are made is not asked of a file of outputs.
+            shared = before.keys() & now.keys()
+            check_same({key: before[key] for key in shared}, {key: now[key] for key in shared}, "scores", self._directory)
 
     def take(self, evaluation: Evaluated, asked: Mapping[str, Asked]) -> None:
         """Add an evaluation's cards; `asked` is what was asked for, by benchmark. Compares it with the others that were taken."""

@@ -166,6 +166,11 @@ def test_what_a_benchmark_score_comes_from_is_told_by_content_and_what_only_cost
         check_same(asked("mt_bench"), asked("mt_bench", mt_bench_references="gpt-4-1106-preview"), "scores", tmp_path)
     (tmp_path / "outputs.json").write_text("[]")
     assert asked(word=tmp_path / "outputs.json") == asked(word=tmp_path / "outputs.json", answering={"max_tokens": 5})
+    score = BenchmarkScore("alpaca_eval2", "mine", "judge", 25.0, 1.0, 20.0, 30.0, 4, 0)
+    Scorecards(tmp_path).take(CapabilityEvaluation([score], []), {"alpaca_eval2": first})
+    Scorecards(tmp_path).check("of a file", asked(word=tmp_path / "outputs.json"))
+    with pytest.raises(UserError, match="the scores of mine in this directory are another model's"):
+        Scorecards(tmp_path).check("mine", asked(word=tmp_path / "outputs.json"))
     for directory, key in ((model, "model"), (judge, "judge_content")):
         (directory / "config.json").write_text((directory / "config.json").read_text() + " ")
         with pytest.raises(UserError, match=f"{key} was"):
