@@ -13,10 +13,11 @@ _PER_MESSAGE = 32
 
 @dataclass(frozen=True)
 class Prices:
-    """Money per million tokens; without prices nothing costs anything."""
+    """Money per million tokens; without prices nothing costs anything. `reasoning` tokens may be generated before an answer."""
 
     input: float = 0.0
     output: float = 0.0
+    reasoning: int = 0
 
     def of(self, prompt_tokens: int, tokens: int) -> float:
         """What a request of so many tokens costs."""
@@ -25,7 +26,7 @@ class Prices:
     def at_most(self, question: Question) -> float:
         """A bound before it is asked: no tokenizer makes more tokens than the text has bytes."""
         written = sum(len(message.content.encode()) + _PER_MESSAGE for message in question.messages)
-        return self.of(written, 1 if question.labels else question.decoding.max_tokens)
+        return self.of(written, 1 if question.labels else question.decoding.max_tokens + self.reasoning)
 
 
 class Budget:

@@ -22,7 +22,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 FILTERED = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
 TOO_LONG = ("context_length_exceeded", "maximum context length", "max_model_len")
 CURES = {
-    400: "does the model allow `temperature`, `max_tokens` and `top_logprobs`? try another `protocol` or a smaller `top_logprobs`",
+    400: 'a reasoning model wants `reasoning_effort` and `protocol = "text"`; with another, try a smaller `top_logprobs`',
     401: "set a valid key in the environment variable {key}",
     403: "the key in {key} may not use this model: ask for access, or choose another `model`",
     404: "is the model name right, and does `base_url` end where the API begins (mostly /v1)?",
@@ -33,7 +33,8 @@ CURES = {
 class OpenAIModelSettings:
     """Which model, where it is, how hard it is asked, and what that may cost.
 
-    `max_requests` and `max_cost` bound the model's whole life, retries included; prices are per million tokens, in any currency.
+    `max_requests` and `max_cost` bound the model's whole life, retries included; prices are per million tokens, in any currency. With a
+    `reasoning_effort`, which reasoning models take in place of a temperature, `reasoning_tokens` may be generated before the answer.
     """
 
     model: str
@@ -44,13 +45,15 @@ class OpenAIModelSettings:
     max_attempts: int = 6
     first_wait_s: float = 0.5
     top_logprobs: int = 20
+    reasoning_effort: str | None = None
+    reasoning_tokens: int = 8192
     max_requests: int | None = None
     max_cost: float | None = None
     input_price: float = 0.0
     output_price: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("max_concurrency", "timeout_s", "max_attempts", "top_logprobs"):
+        for name in ("max_concurrency", "timeout_s", "max_attempts", "top_logprobs", "reasoning_tokens"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"`{name}` is {getattr(self, name)}", "the judge's settings", "give a number above 0")
         if self.max_cost is not None and not (self.input_price or self.output_price):
@@ -66,7 +69,8 @@ class OpenAIModel:
 
     def __init__(self, settings: OpenAIModelSettings) -> None:
         self.settings = settings
-        self.budget = Budget(Prices(settings.input_price, settings.output_price), settings.max_requests, settings.max_cost)
+        reasoning = settings.reasoning_tokens if settings.reasoning_effort else 0
+        self.budget = Budget(Prices(settings.input_price, settings.output_price, reasoning), settings.max_requests, settings.max_cost)
         self._pace = Pace()
 
     @property
@@ -75,14 +79,19 @@ class OpenAIModel:
 
     @property
     def identity(self) -> str:
-        return f"openai {self._url()} {self.settings.model} top_logprobs={self.settings.top_logprobs}"
+        effort = self.settings.reasoning_effort
+        how = f"reasoning={effort},{self.settings.reasoning_tokens}" if effort else f"top_logprobs={self.settings.top_logprobs}"
+        return f"openai {self._url()} {self.settings.model} {how}"
 
     def ask(self, questions: Sequence[Question], keep: Keep = forget) -> list[Reply]:
         """One reply per question.
 
-        Raises JudgeUnavailableError when the server does not answer after all attempts, and UserError when it refuses or when a bound
-        on requests or money is too small.
+        Raises JudgeUnavailableError when the server does not answer after all attempts, and UserError when it refuses, when a bound on
+        requests or money is too small, or for labels that a reasoning model is asked about.
         """
+        if self.settings.reasoning_effort and any(question.labels for question in questions):
+            cure = 'set `protocol = "text"`, or take a judge without `reasoning_effort`: AlpacaEval 2 weighs log-probabilities'
+            raise UserError(f"the reasoning model {self.settings.model} tells no log-probabilities", "the judge's settings", cure)
         self.budget.check(len(questions))
         return _run(self._ask_all(questions, keep))
 
@@ -135,18 +144,12 @@ class OpenAIModel:
 
         await self._pace.wait()
         most, cost = await self.budget.take(question), 0.0
-        options: dict[str, Any] = {"logprobs": True, "top_logprobs": self.settings.top_logprobs} if question.labels else {}
         messages: Any = [message.as_dict() for message in question.messages]
-        decoding = question.decoding
         try:
             answer = await client.chat.completions.with_raw_response.create(
                 model=self.settings.model,
                 messages=messages,
-                max_tokens=1 if question.labels else decoding.max_tokens,
-                temperature=decoding.temperature,
-                top_p=decoding.top_p,
-                seed=decoding.seed + question.attempt,
-                **options,
+                **self._options(question),
             )
             self._pace.heed(answer.headers)
             completion = answer.parse()
@@ -157,6 +160,17 @@ class OpenAIModel:
             raise MalformedAnswerError(f"the answer is no JSON: {error}") from error
         finally:
             self.budget.settle(most, cost)
+
+    def _options(self, question: Question) -> dict[str, Any]:
+        """How the next turn is made, in the words of the API."""
+        decoding = question.decoding
+        if self.settings.reasoning_effort:
+            room = decoding.max_tokens + self.settings.reasoning_tokens
+            return {"reasoning_effort": self.settings.reasoning_effort, "max_completion_tokens": room}
+        sampling = {"temperature": decoding.temperature, "top_p": decoding.top_p, "seed": decoding.seed + question.attempt}
+        if question.labels:
+            return {**sampling, "max_tokens": 1, "logprobs": True, "top_logprobs": self.settings.top_logprobs}
+        return {**sampling, "max_tokens": decoding.max_tokens}
 
     def _client(self) -> "AsyncOpenAI":
         from openai import AsyncOpenAI

@@ -66,7 +66,8 @@ class AskedJudge(Section):
 class OpenAISettings(AskedJudge):
     """A model behind an OpenAI-compatible endpoint. The key is read from the environment variable `api_key_env`.
 
-    `max_requests` and `max_cost` bound what one run may ask and spend; prices are per million tokens.
+    `max_requests` and `max_cost` bound what one run may ask and spend; prices are per million tokens. A reasoning model is told its
+    `reasoning_effort` in place of a temperature, has room for `reasoning_tokens` before its answer, and judges by `protocol` "text".
     """
 
     kind: Literal["openai"]
@@ -77,6 +78,8 @@ class OpenAISettings(AskedJudge):
     timeout_s: PositiveFloat = 60.0
     max_attempts: PositiveInt = 6
     top_logprobs: PositiveInt = 20
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    reasoning_tokens: PositiveInt = 8192
     max_requests: PositiveInt | None = None
     max_cost: PositiveFloat | None = None
     input_price: NonNegativeFloat = 0.0

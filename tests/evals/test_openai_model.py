@@ -1,6 +1,7 @@
 """A model behind an endpoint, as a judge: what it makes of good answers, bad answers and none."""
 
 import asyncio
+import json
 import math
 import socket
 import time
@@ -10,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from evals.asking import Question
 from evals.chat_models.openai_model import OpenAIModel, OpenAIModelSettings
 from evals.errors import JudgeUnavailableError, SettingsError, UserError
-from evals.judges.pairwise import PairwiseJudge
+from evals.judges.pairwise import TEXT_TOKENS, PairwiseJudge
 from evals.judges.pairwise_prompt import candidate_is_first
 from evals.judging import Match
 from evals.prompts import EvaluationPrompt, Message
@@ -196,3 +198,32 @@ def test_a_verdict_costs_what_both_orders_cost(server: FakeServer, protocol: str
     (twice,) = replace(judge, swap_sample=None).judge(matches(1))
     assert once.in_both_orders is None and twice.in_both_orders is not None
     assert twice.cost == pytest.approx(2 * once.cost) and once.cost > 0
+
+
+def test_a_reasoning_model_is_asked_in_its_own_words_and_its_room_is_paid_for(server: FakeServer) -> None:
+    server.answer = fair_text
+    reasoning = {"reasoning_effort": "low", "reasoning_tokens": 500}
+    judge = judge_at(server, "text", **reasoning)
+    assert [verdict.candidate_score for verdict in judge.judge(matches(2))] == [1.0, 1.0]
+    sent = server.asked[0]
+    assert (sent["reasoning_effort"], sent["max_completion_tokens"]) == ("low", TEXT_TOKENS + 500)
+    assert not {"temperature", "top_p", "seed", "max_tokens", "logprobs"} & sent.keys()
+    plain, deep = (OpenAIModel(settings(server, **given)) for given in ({}, reasoning))
+    assert plain.identity != deep.identity
+    costs = [OpenAIModel(settings(server, output_price=1e6, **given)).budget.prices.at_most(Question("1", ())) for given in ({}, reasoning)]
+    assert costs[1] - costs[0] == pytest.approx(500)
+
+
+def test_a_reasoning_model_is_not_asked_for_log_probabilities(server: FakeServer) -> None:
+    with pytest.raises(UserError, match="tells no log-probabilities") as refused:
+        judge_at(server, "logprobs", reasoning_effort="low").judge(matches(1))
+    assert 'protocol = "text"' in refused.value.cure
+    assert not server.asked
+
+
+def test_a_server_that_wants_reasoning_names_the_setting(server: FakeServer) -> None:
+    message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+    server.answer = lambda body, number: Answer(json.dumps({"error": {"message": message}}).encode(), 400)
+    with pytest.raises(UserError, match="max_completion_tokens") as refused:
+        judge_at(server, "text").judge(matches(1))
+    assert "`reasoning_effort`" in refused.value.cure
