@@ -83,7 +83,7 @@ class TrialHub:
         self._purse.use(settings.budget, self._board)
         self._held_out.use(settings.evaluation, self._scorer)
         if is_restart and within_finals(events):
-            self._purse.begin_finals()
+            self._purse.take_up_finals()
         else:
             self._journal.keep_back(plan.final_runs, plan.final_judgments)
         await self._base.use(self._scorer, settings.model.base, prompts, events)
@@ -222,8 +222,7 @@ class TrialHub:
     async def begin_finals(self) -> None:
         """What was kept back for the finals may be spent."""
         await self._ready()
-        self._purse.begin_finals()
-        await self._journal.write("finals")
+        await self._purse.begin_finals()
 
     async def verdicts_are_in(self) -> bool:
         """Whether no verdict of the search is on its way; answers within seconds. What was asked for is paid for, and may matter."""

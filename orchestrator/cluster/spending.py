@@ -32,10 +32,17 @@ class Purse:
         """Watch over the trials of a search."""
         self._budget, self._board = budget, board
 
-    def begin_finals(self) -> None:
-        """What was kept back may be spent."""
+    def take_up_finals(self) -> None:
+        """What was kept back may be spent: the finals have begun."""
         self._in_finals = True
         self._journal.keep_back(0, 0)
+
+    async def begin_finals(self) -> None:
+        """Write down that they begin. Where nothing is left for them, they are over at once."""
+        self.take_up_finals()
+        await self._journal.write("finals")
+        if (reason := self.exhausted()) is not None:
+            await self.spend_out(reason)
 
     def ended(self, finals: bool) -> str | None:
         """The bound that ended the search, or the `finals`, in words; None while there is no such."""
@@ -51,15 +58,17 @@ class Purse:
 
     async def spend_out(self, reason: str) -> None:
         """A bound is reached: all trials end with what is known of them; in the finals their runs, which the search leaves alone."""
-        if self.ended(self._in_finals) is None:
-            if self._in_finals:
+        # The finals may begin while this is written down: what ends the search ends none of their runs.
+        in_finals = self._in_finals
+        if self.ended(in_finals) is None:
+            if in_finals:
                 self._of_finals = reason
                 self._finals_are_spent.set()
             else:
                 self._of_search = reason
-            await self._journal.write("spent", reason=reason, finals=self._in_finals, **self._journal.spent().as_dict())
+            await self._journal.write("spent", reason=reason, finals=in_finals, **self._journal.spent().as_dict())
         for trial, record in list(self._board.records.items()):
-            if not record.status.is_over and (self._in_finals or record.until is None):
+            if not record.status.is_over and (in_finals or record.until is None):
                 await self._referee.end(trial, Status.STOPPED, reason)
 
     async def watch(self, is_closing: Callable[[], bool]) -> None:

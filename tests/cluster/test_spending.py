@@ -79,7 +79,7 @@ def test_a_bound_that_ends_the_search_leaves_the_runs_of_the_finals_alone_until_
         assert finals.standing == ["stopped", "waiting", "waiting"]
         assert finals.purse.ended(finals=False) is not None
         assert finals.purse.ended(finals=True) is None
-        finals.purse.begin_finals()
+        await finals.purse.begin_finals()
         await settle()
         assert finals.standing == ["stopped", "waiting", "waiting"]
         finals.clock = 1.1
@@ -90,6 +90,26 @@ def test_a_bound_that_ends_the_search_leaves_the_runs_of_the_finals_alone_until_
     finals.play(story)
 
 
+def test_finals_that_begin_while_a_bound_ends_the_search_end_by_their_own_and_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finals = Finals(tmp_path, monkeypatch, Scoring(), hours=1.0)
+
+    async def story() -> None:
+        finals.clock = 1.1
+        ending = asyncio.create_task(finals.purse.spend_out(HOUR))
+        await asyncio.sleep(0)
+        finals.purse.take_up_finals()
+        await ending
+        assert finals.standing == ["stopped", "waiting", "waiting"]
+        await finals.purse.begin_finals()
+        assert finals.standing == ["stopped", "stopped", "stopped"]
+        assert [event["event"] for event in finals.ledger.events] == ["spent", "finals", "spent"]
+        assert [event["finals"] for event in finals.ledger.named("spent")] == [False, True]
+
+    asyncio.run(story())
+
+
 def test_no_answer_is_waited_for_when_the_finals_time_is_up_and_nothing_more_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,7 +117,7 @@ def test_no_answer_is_waited_for_when_the_finals_time_is_up_and_nothing_more_is_
     finals = Finals(tmp_path, monkeypatch, scoring, hours=1)
 
     async def story() -> None:
-        finals.purse.begin_finals()
+        await finals.purse.begin_finals()
         await finals.scores.score("001", 0, "001", "m", None)
         scoring.may_answer.clear()
         waiting = asyncio.create_task(finals.scores.score("001", 1, "001-seed1", "m", None))
@@ -119,7 +139,7 @@ def test_verdicts_of_the_finals_that_are_on_the_way_when_time_is_up_count(tmp_pa
     finals = Finals(tmp_path, monkeypatch, scoring, hours=1)
 
     async def story() -> None:
-        finals.purse.begin_finals()
+        await finals.purse.begin_finals()
         waiting = asyncio.create_task(finals.scores.score("001", 0, "001", "m", None))
         await settle()
         finals.clock = 1.1
@@ -135,7 +155,7 @@ def test_a_judge_whose_money_is_spent_ends_the_finals_and_not_with_an_error(tmp_
     finals = Finals(tmp_path, monkeypatch, Scoring(error=BudgetSpentError("10 of 10 is spent", "the judge's budget", "raise it")))
 
     async def story() -> None:
-        finals.purse.begin_finals()
+        await finals.purse.begin_finals()
         await finals.scores.score("001", 0, "001", "m", None)
         assert finals.purse.ended(finals=True) == "10 of 10 is spent"
         assert finals.standing[1:] == ["stopped", "stopped"]
@@ -148,7 +168,7 @@ def test_no_more_verdicts_are_asked_for_in_the_finals_than_the_budget_has(tmp_pa
     finals = Finals(tmp_path, monkeypatch, scoring, judgments=PROMPTS + 10)
 
     async def story() -> None:
-        finals.purse.begin_finals()
+        await finals.purse.begin_finals()
         await asyncio.gather(*(finals.scores.score("001", seed, f"run-{seed}", "m", None) for seed in range(3)))
         assert scoring.asked == PROMPTS
         assert [event["reason"] for event in finals.ledger.named("spent")] == [f"the budget of {PROMPTS + 10} judgments is spent"]
