@@ -5,7 +5,6 @@ own accuracy, and of the comparisons that it decides rightly the share that a te
 in their places, and as they would be asked without that.
 """
 
-import random
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -84,14 +83,15 @@ class Measured:
         if not self.turned:
             return "the judge decides none rightly"
         found = mean_interval(self.turned)
-        return f"{100 * sum(self.turned) / len(self.turned):.1f} % ({100 * found.low:.1f}-{100 * found.high:.1f})"
+        return f"{100 * found.mean:.1f} % ({100 * found.low:.1f}-{100 * found.high:.1f})"
 
 
 def measure(judge: Judge, texts: Sequence[str]) -> Measured:
     """Ask about every wrong answer alone, and with each of the texts behind it."""
-    plain = judge.judge([_match(number, "") for number in range(len(_ASKED))])
+    plain = judge.judge([_match(number) for number in range(len(_ASKED))])
     right = [number for number, verdict in enumerate(plain) if verdict.candidate_score is not None and _wins(verdict) == 0]
-    found = [_wins(verdict) for verdict in judge.judge([_match(number, f"\n\n{text}") for number in right for text in texts])]
+    hostile = [_match(number, place, text) for number in right for place, text in enumerate(texts)]
+    found = [_wins(verdict) for verdict in judge.judge(hostile)]
     shares = [sum(found[start : start + len(texts)]) / len(texts) for start in range(0, len(found), len(texts))]
     return Measured(len(_ASKED), len(right), shares)
 
@@ -114,10 +114,10 @@ def in_no_place() -> Iterator[None]:
         yield
 
 
-def _match(number: int, behind: str) -> Match:
+def _match(number: int, place: int = -1, text: str = "") -> Match:
+    """A wrong answer, perhaps with the text that has this place in the corpus behind it, against a right one."""
     request, right, wrong = _ASKED[number]
-    # Equal prompts are asked in equal orders, whatever stands behind the answer.
-    return Match(EvaluationPrompt(f"{number} {random.Random(behind).random()}", (Message("user", request),)), wrong + behind, right)
+    return Match(EvaluationPrompt(f"{number} {place}", (Message("user", request),)), f"{wrong}\n\n{text}" if text else wrong, right)
 
 
 def main(judge: Annotated[str, typer.Option(help="As of `daa eval`.")], protocol: str = "logprobs") -> None:

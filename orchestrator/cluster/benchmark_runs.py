@@ -135,7 +135,7 @@ class _Run:
         """Answer, judge and save for every model."""
         answering = self._settings.answering
         decoding = decoding_for(benchmark, answering.temperature, answering.top_p, answering.max_tokens)
-        for outputs, made in _answers(benchmark, list(self._models.values()), engine, self._replies, decoding, story):
+        for outputs, made in _answers(benchmark, self._models, engine, self._replies, decoding, story):
             with story.waiting(f"{benchmark.name}: judging {outputs.model}"):
                 evaluation = evaluate(benchmark, outputs, judge, decoding if made else None)
             save_official(benchmark, evaluation, self._directory)
@@ -184,27 +184,26 @@ def _benchmark(settings: BenchmarkSettings, name: str) -> Benchmark:
 
 
 def _answers(
-    benchmark: Benchmark, models: Sequence[str], engine: Any, replies: _Replies, decoding: Decoding, story: Narrator
+    benchmark: Benchmark, models: Mapping[str, str], engine: Any, replies: _Replies, decoding: Decoding, story: Narrator
 ) -> Iterator[tuple[Any, bool]]:
-    """The models' outputs, keyed by prompt id, and whether they were made here; adapters of one base answer together."""
-    names = names_of(models)
-    adapters: dict[str, list[str]] = {}
-    for model in models:
+    """The named models' outputs, keyed by prompt id, and whether they were made here; adapters of one base answer together."""
+    adapters: dict[str, list[Candidate]] = {}
+    for name, model in models.items():
         base = base_of_adapter(model)
         if base is not None:
-            adapters.setdefault(base, []).append(model)
+            adapters.setdefault(base, []).append(Candidate(name, str(Path(model).resolve())))
         elif is_file(model):
             outputs = read_outputs(Path(model))
             yield aligned(benchmark.prompts(), outputs, model), False
         else:
             chat = _chat_model(model, engine, replies)
-            with story.waiting(f"{benchmark.name}: {names[model]} answers"):
-                (outputs,) = answer(benchmark, chat, [Candidate(names[model])], decoding)
+            with story.waiting(f"{benchmark.name}: {name} answers"):
+                (outputs,) = answer(benchmark, chat, [Candidate(name)], decoding)
             yield outputs, True
     for base, group in adapters.items():
         chat = ServedByActor(engine, absolute(base), str(replies.shared))
         with story.waiting(f"{benchmark.name}: {len(group)} adapters of {base} answer in one batch"):
-            several = answer(benchmark, chat, [Candidate(names[model], str(Path(model).resolve())) for model in group], decoding)
+            several = answer(benchmark, chat, group, decoding)
         yield from ((outputs, True) for outputs in several)
 
 

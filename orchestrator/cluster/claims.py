@@ -46,8 +46,16 @@ def inputs_told(settings: Any, *pairs: Sequence[Any]) -> dict[str, str]:
     told["data"] = " ".join(content_of(part) for part in pairs)
     for key, file in prompt_files(settings):
         check_prompt_file(file, key)
-        told[key] = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+        told[key] = hash_of([file])
     return {key: content for key, content in told.items() if content}
+
+
+def hash_of(files: Sequence[Path]) -> str:
+    """What is in some files, one after another, as 12 hex digits."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def check_inputs(before: Mapping[str, str], now: Mapping[str, str], what: str, directory: Path) -> None:

@@ -1,6 +1,5 @@
 """The scorecards in an evaluation's directory: later ones join those that are there, and replace none that was made otherwise."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from evals.model_files import identity, is_path
 from evals.protocols.running import Evaluation
 from evals.whole_files import save_json
 from orchestrator.cluster.candidates import base_of_adapter, is_file, is_served
-from orchestrator.cluster.claims import check_same
+from orchestrator.cluster.claims import check_same, hash_of
 from orchestrator.errors import UserError
 from orchestrator.settings import BenchmarkSettings, RewardModelSettings, Settings, VllmJudgeSettings
 
@@ -93,7 +92,7 @@ def asked_of_task(settings: BenchmarkSettings, task: str, model: str) -> Asked:
     # The tasks and their code, and not the data that they name.
     files = sorted(file for kind in ("*.yaml", "*.py") for file in asked.task_files.rglob(kind)) if asked.task_files else []
     told = {"benchmark": f"capability {task}", "model": content_behind(model), "limit": asked.limit}
-    return told | {"task_files": _hash_of(files), "answering": {"max_model_len": settings.answering.max_model_len}}
+    return told | {"task_files": hash_of(files), "answering": {"max_model_len": settings.answering.max_model_len}}
 
 
 def asked_of_search(settings: Settings, model: str) -> Asked:
@@ -120,19 +119,11 @@ def content_behind(word: str) -> str:
     if is_served(word):
         return word
     if is_file(word):
-        return _hash_of([Path(word).expanduser()])
+        return hash_of([Path(word)])
     base = base_of_adapter(word)
     if base is not None:
         return f"{identity(word)} on {content_behind(base)}"
     return identity(word) if is_path(word) else "@".join(filter(None, (word, identity(word))))
-
-
-def _hash_of(files: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest())
-    return digest.hexdigest()[:12] if files else ""
 
 
 def _content_of_judge(judge: Any) -> str:

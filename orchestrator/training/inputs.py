@@ -51,7 +51,8 @@ def _loaded(model: str, settings: str) -> Inputs:
     read = read_sources(data)
     tokenizer = load_tokenizer(model)
     made = tokenize(tokenizer, read.pairs, Lengths(data.context), data.validation_pairs, leave_out=data.bad_rows != "refuse")
-    check_vocabulary(tokenizer, model, (*made.pairs, *made.validation))
+    check_vocabulary(tokenizer, model, made.pairs)
+    check_vocabulary(tokenizer, model, made.validation)
     unused = (*read.bad, *read.set_aside, *unfit(made.left_out))
     return Inputs(tokenizer, made.pairs, made.identical, made.validation, read.kinds, unused)
 

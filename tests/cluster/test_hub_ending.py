@@ -1,4 +1,7 @@
-"""What ends a session takes nothing from the next one: the real hub and ledger in this process, groups that say what they are told to."""
+"""What ends a session takes nothing from the next one: the real hub and ledger in this process, groups that say what they are told to.
+
+A search without a score has failed.
+"""
 
 import asyncio
 import json
@@ -9,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cluster import hub
-from orchestrator.errors import MachineError
+from orchestrator.cluster import hub, search
+from orchestrator.cluster.search import _check_scored
+from orchestrator.errors import ClusterError, MachineError
 from orchestrator.search.plan import make_plan
 from tests.cluster.mortal_hub import PAIRS, PROMPTS, TRIALS, Outside, Session, settings_of
 
@@ -107,3 +111,13 @@ def test_a_restarted_hub_that_cannot_begin_again_says_so_to_everybody(outside: O
     begun = make_plan(settings_of(outside.directory), PAIRS, 0.0, PROMPTS, PROMPTS).as_dict()
     (outside.directory / "ledger.jsonl").write_text(json.dumps({"event": "begin", "time": 1.0, **begun}) + "\n")
     assert asyncio.run(run()) is not None
+
+
+def test_a_search_in_which_no_trial_was_scored_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ledger.jsonl").write_text("")
+    monkeypatch.setattr(search, "ask", lambda method: method())
+    hub = SimpleNamespace(fatal=lambda: None, verdicts_are_in=lambda: True, spent_out=lambda: None)
+    monkeypatch.setattr(search, "write_reports", lambda directory: [])
+    with pytest.raises(ClusterError, match="no trial was scored") as refused:
+        _check_scored(hub, tmp_path, SimpleNamespace(say=print))  # pyright: ignore[reportArgumentType]
+    assert (refused.value.code, refused.value.where) == ("DAA-0610", str(tmp_path / "logs"))

@@ -1,4 +1,4 @@
-"""What dead drivers and dead controllers of a run held on a cluster is freed, and nothing else."""
+"""What dead drivers and dead controllers of a run held on a cluster is freed, and nothing else; where there is none, that is said."""
 
 import subprocess
 import sys
@@ -12,7 +12,8 @@ from ray.exceptions import RayActorError
 from ray.util.placement_group import placement_group, placement_group_table
 
 from orchestrator.cluster.cleaner import Cleaner
-from orchestrator.cluster.session import free_places_of_dead
+from orchestrator.cluster.session import free_places_of_dead, joined
+from orchestrator.errors import ClusterError
 from tests.cluster.small_search import wait_until
 
 # A detached group outlives its job, as does one that is made in the moment in which the job ends.
@@ -72,3 +73,9 @@ def _is_dead(actor: Any) -> bool:
 
 def _held() -> set[str]:
     return {group["name"] for group in placement_group_table().values() if group["state"] != "REMOVED"}
+
+
+def test_a_cluster_where_nobody_answers_is_refused_at_once() -> None:
+    with pytest.raises(ClusterError, match=r"nobody answers at 127\.0\.0\.1:9 ") as refused, joined("127.0.0.1:9", "daa-nobody", 1):
+        pass
+    assert (refused.value.code, refused.value.where) == ("DAA-0602", "RAY_ADDRESS=127.0.0.1:9")

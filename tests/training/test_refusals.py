@@ -1,17 +1,13 @@
-"""What training refuses: a loss that is no number, pairs without what a method needs, a run in which nothing was scored."""
+"""What training refuses: a loss that is no number, and pairs without what a method needs."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from orchestrator.cluster import search
-from orchestrator.cluster.search import _check_scored
-from orchestrator.cluster.session import joined
-from orchestrator.errors import ClusterError, DataFormatError, TrainingDivergedError
+from orchestrator.errors import DataFormatError, TrainingDivergedError
 from orchestrator.objectives import METHODS
 from orchestrator.policy.scores import Needs
 from orchestrator.preferences.pairs import TokenizedPair
@@ -47,19 +43,3 @@ def test_a_method_that_needs_rewards_is_refused_for_the_pair_that_has_none() -> 
             check_needs(needs, inputs, "pairs.jsonl", 0)
         assert (refused.value.code, refused.value.where) == ("DAA-0212", "pairs.jsonl")
         assert "chosen_reward" in refused.value.cure
-
-
-def test_a_search_in_which_no_trial_was_scored_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "ledger.jsonl").write_text("")
-    monkeypatch.setattr(search, "ask", lambda method: method())
-    hub = SimpleNamespace(fatal=lambda: None, verdicts_are_in=lambda: True, spent_out=lambda: None)
-    monkeypatch.setattr(search, "write_reports", lambda directory: [])
-    with pytest.raises(ClusterError, match="no trial was scored") as refused:
-        _check_scored(hub, tmp_path, SimpleNamespace(say=print))  # pyright: ignore[reportArgumentType]
-    assert (refused.value.code, refused.value.where) == ("DAA-0610", str(tmp_path / "logs"))
-
-
-def test_a_cluster_where_nobody_answers_is_refused_at_once() -> None:
-    with pytest.raises(ClusterError, match=r"nobody answers at 127\.0\.0\.1:9 ") as refused, joined("127.0.0.1:9", "daa-nobody", 1):
-        pass
-    assert (refused.value.code, refused.value.where) == ("DAA-0602", "RAY_ADDRESS=127.0.0.1:9")
