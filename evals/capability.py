@@ -15,7 +15,7 @@ from typing import Any
 from evals.asking import ChatModel, Question
 from evals.benchmarks.score import BenchmarkScore
 from evals.comparison import compare_scores, mean_influence
-from evals.errors import UserError
+from evals.errors import UserError, first_line
 from evals.generation import Decoding
 from evals.guards import Finding
 from evals.prompts import Message
@@ -59,6 +59,10 @@ class CapabilitySuite:
             loaded = self._manager.load(list(self.tasks))["tasks"]
         except (OSError, ValueError) as error:
             raise self._without_data(error) from error
+        except Exception as error:
+            # A task is its author's templates and code.
+            cure = "correct the task's file, or install what it imports"
+            raise UserError(f"the tasks cannot be loaded: {first_line(error)}", ", ".join(self.tasks), cure) from error
         for name, task in loaded.items():
             if task.OUTPUT_TYPE != "generate_until":
                 raise _asks_for_no_text(name)

@@ -32,13 +32,14 @@ from orchestrator.cluster.candidates import (
     served_model,
 )
 from orchestrator.cluster.capability_runs import scores_of, suite_of
+from orchestrator.cluster.directories import at_work
 from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor, ServedByActor
 from orchestrator.cluster.judges import gpus_or_default, judge_gpus, judge_model, make_judge, replies_directory
 from orchestrator.cluster.placement import require_gpus
 from orchestrator.cluster.scorecards import Asked, Evaluated, Scorecards, asked_of_benchmark, asked_of_task
 from orchestrator.cluster.session import ray_session
 from orchestrator.errors import UserError
-from orchestrator.report.narration import Narrator, narrated
+from orchestrator.report.narration import Narrator
 from orchestrator.settings import (
     BenchmarkSettings,
     ClusterSettings,
@@ -88,13 +89,14 @@ def evaluate_models(settings: BenchmarkSettings, models: Sequence[str], director
         benchmark.prompts(), benchmark.baseline()
     check_candidates(models)
     suite = _suite(settings, models)
-    run = _Run(settings, models, directory)
-    with narrated(directory / "logs" / "driver.log") as story, _people(settings, models, directory) as (engine, judge):
-        story.say_path("everything goes to", directory)
-        for benchmark in benchmarks:
-            run.benchmark(benchmark, engine, judge, story)
-        if suite is not None:
-            run.capability(suite, engine, story)
+    with at_work(directory) as story:
+        run = _Run(settings, models, directory)
+        with _people(settings, models, directory) as (engine, judge):
+            story.say_path("everything goes to", directory)
+            for benchmark in benchmarks:
+                run.benchmark(benchmark, engine, judge, story)
+            if suite is not None:
+                run.capability(suite, engine, story)
     if run.refused:
         raise run.refused[0]
     return run.cards.evaluations

@@ -7,11 +7,11 @@ from evals.model_files import check_model
 from evals.prompts import EvaluationPrompt
 from evals.whole_files import save_json, save_rows
 from orchestrator.cluster.candidates import largest_rank
+from orchestrator.cluster.directories import at_work
 from orchestrator.cluster.generating import Generation, start_engines
 from orchestrator.cluster.judges import replies_directory
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.workshop import MADE, RESPONSES, told
-from orchestrator.report.narration import narrated
 from orchestrator.rounds.sampling import Sampling
 from orchestrator.settings import AnsweringSettings, ClusterSettings, EvaluationSettings, GenerationSettings
 
@@ -31,7 +31,7 @@ def generate(
     directory, cache = places[0].expanduser().resolve(), places[1]
     check_model(model)
     cluster, answering = engines
-    with narrated(directory / "logs" / "driver.log") as story, ray_session(cluster, directory):
+    with at_work(directory) as story, ray_session(cluster, directory):
         story.say(f"{settings.responses} answers to each of {len(prompts)} prompts by {model}")
         started = start_engines(cluster, answering, directory / "logs", largest_rank([model]))
         local = Path(model).expanduser()

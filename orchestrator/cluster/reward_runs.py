@@ -6,9 +6,10 @@ from typing import Any
 
 from evals.whole_files import save_json
 from orchestrator.cluster.claims import check_inputs, check_same, inputs_told
+from orchestrator.cluster.directories import at_work
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.training_workers import Gang, engine_for, last_model, train_run, trained_model, warm_up
-from orchestrator.report.narration import Narrator, narrated
+from orchestrator.report.narration import Narrator
 from orchestrator.settings.reward import RewardSettings
 from orchestrator.worlds import in_world
 
@@ -19,7 +20,7 @@ def train_reward(settings: RewardSettings, directory: Path) -> Path:
     Raises UserError for a directory that holds a reward model of other settings.
     """
     directory = directory.expanduser().resolve()
-    with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
+    with at_work(directory) as story, ray_session(settings.cluster, directory):
         from orchestrator.training.records import read_records, told
         from orchestrator.training.reward_run import CARD
 

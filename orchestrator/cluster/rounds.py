@@ -12,6 +12,7 @@ from evals.prompts import load_prompts
 from evals.whole_files import save_json
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.claims import check_inputs, check_same, inputs_told
+from orchestrator.cluster.directories import at_work
 from orchestrator.cluster.evaluation_actors import start_judge
 from orchestrator.cluster.generating import Generation, start_engines
 from orchestrator.cluster.judges import replies_directory
@@ -21,7 +22,7 @@ from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.single_runs import replace_methods, train_model
 from orchestrator.cluster.workshop import Made, Scoring, Workshop
 from orchestrator.policy.merging import merge_adapters
-from orchestrator.report.narration import Narrator, narrated
+from orchestrator.report.narration import Narrator
 from orchestrator.rounds.plan import merges_adapters, required_rounds, round_settings
 from orchestrator.rounds.results import RoundResult, gains, table
 from orchestrator.search.trial import Trial
@@ -39,7 +40,7 @@ def play_rounds(settings: Settings, trial: Trial, directory: Path) -> list[Round
     """
     directory = directory.expanduser().resolve()
     rounds = required_rounds(settings)
-    with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
+    with at_work(directory) as story, ray_session(settings.cluster, directory):
         from orchestrator.cluster.preparing import prepared
 
         wait_for_gpus(started_for_rounds(settings), gangs=1)

@@ -15,6 +15,7 @@ from evals.whole_files import save_json
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.capability_runs import suite_of
 from orchestrator.cluster.claims import check_inputs, inputs_told
+from orchestrator.cluster.directories import at_work
 from orchestrator.cluster.evaluation_actors import LedgerActor, start_judge
 from orchestrator.cluster.finals import FINAL_JUDGE, play_finals
 from orchestrator.cluster.generating import engine_names, start_engines
@@ -34,7 +35,7 @@ from orchestrator.errors import ClusterError, UserError
 from orchestrator.estimates.checking import EVENT as ESTIMATE
 from orchestrator.report import words
 from orchestrator.report.files import write_reports
-from orchestrator.report.narration import Narrator, narrated
+from orchestrator.report.narration import Narrator
 from orchestrator.search.allocation import uneven
 from orchestrator.search.board import Board
 from orchestrator.search.capability import capabilities
@@ -106,8 +107,7 @@ def resume(directory: Path) -> Outcome:
 def _run(settings: Settings, directory: Path) -> Outcome:
     check_installed(settings.search)
     check_trackers(settings.search.trackers)
-    _claim(directory)
-    with narrated(directory / "logs" / "driver.log", is_search=True) as story:
+    with at_work(directory, is_search=True) as story:
         _announce(settings, story)
         story.say_path("everything goes to", directory)
         story.say_path("the libraries' own output goes to", directory / "logs")
@@ -242,13 +242,6 @@ def _reports(directory: Path, story: Narrator) -> list[Row]:
     except OSError as error:
         story.say_path(f"the reports could not be written ({error.strerror}):", directory)
         return []
-
-
-def _claim(directory: Path) -> None:
-    try:
-        (directory / "logs").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"the directory cannot be written: {error}", str(directory), "give another one with --dir") from error
 
 
 def _unclaim(directory: Path) -> None:

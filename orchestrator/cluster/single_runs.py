@@ -10,6 +10,7 @@ from evals.scorecard import Scorecard
 from evals.whole_files import save_json
 from orchestrator.cluster.candidates import largest_rank
 from orchestrator.cluster.claims import check_inputs, check_same, inputs_told
+from orchestrator.cluster.directories import at_work
 from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor
 from orchestrator.cluster.judges import judge_gpus, replies_directory
 from orchestrator.cluster.placement import engine_cpus
@@ -19,7 +20,6 @@ from orchestrator.cluster.training_workers import Gang, last_model, train_run, t
 from orchestrator.errors import SettingsError
 from orchestrator.nearest import nearest
 from orchestrator.objectives import make_objective, method_named
-from orchestrator.report.narration import narrated
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings, TrainingSettings
 from orchestrator.training.records import TRAINED
@@ -66,7 +66,7 @@ def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
     Raises UserError for a directory in which such a trial was trained with other settings.
     """
     directory = directory.expanduser().resolve()
-    with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
+    with at_work(directory) as story, ray_session(settings.cluster, directory):
         from orchestrator.cluster.preparing import prepared
         from orchestrator.training.records import read_records, told
 
@@ -113,7 +113,7 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
     import asyncio
 
     directory = directory.expanduser().resolve()
-    with narrated(directory / "logs" / "driver.log") as story, ray_session(settings.cluster, directory):
+    with at_work(directory) as story, ray_session(settings.cluster, directory):
         from orchestrator.cluster.preparing import prepared
 
         story.say_path("evaluating", model)

@@ -110,6 +110,24 @@ def test_what_can_be_known_before_a_model_is_asked_is_refused_before(tasks: Path
             CapabilitySuite((task,), 2, directory).check()
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "what"),
+    [
+        ("{{a}} plus", "{{c}} plus", "'c' is undefined"),
+        ('"{{answer}}"', "!function gone.answer", "gone"),
+        ('"{{answer}}"', "!function needy.answer", "No module named 'nobody_has_this'"),
+    ],
+)
+def test_a_task_whose_own_file_is_at_fault_is_refused_with_the_fault(
+    ours: str, theirs: str, what: str, tasks: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "needy.py").write_text("import nobody_has_this\n")
+    (tmp_path / "mine.yaml").write_text((tasks / "sums.yaml").read_text().replace("task: sums", "task: mine").replace(ours, theirs))
+    with pytest.raises(UserError, match=f"cannot be loaded: .*{what}") as refused:
+        CapabilitySuite(("mine",), 20, tmp_path).check()
+    assert refused.value.where == "mine"
+
+
 def test_a_group_of_ones_own_may_name_tasks_of_the_harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The hub is not knocked at.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
