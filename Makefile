@@ -37,7 +37,7 @@ chaos: install
 
 # A few of the random ones.
 chaos-short: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos --faults 4 --trials 24 --steps 60 --lasts 3
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos --faults 4 --trials 14 --steps 60 --lasts 3
 
 check: install
 	$(BIN)/ruff check .

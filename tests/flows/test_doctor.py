@@ -138,6 +138,7 @@ def test_all_that_is_wrong_with_a_machine_is_found_in_one_go(home: Path, tmp_pat
     assert not {"engine", "libraries"} & set(found)
 
 
+@pytest.mark.long
 def test_a_cluster_that_is_fit_shares_its_disk_and_tells_its_bandwidth_and_is_left_as_it_was(
     home: Path, cluster: Cluster, tmp_path: Path, tiny_model: Path
 ) -> None:
