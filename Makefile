@@ -9,7 +9,7 @@ SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loa
 # A search starts some twenty processes. Where Python may not keep its bytecode, each compiles Ray, vLLM and DeepSpeed for itself.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test flows flows-short timed chaos chaos-short check docs install gpu-lock audit licences
+.PHONY: demo test flows flows-short timed chaos chaos-short check coverage mutants docs install gpu-lock audit licences
 
 demo: install
 	$(BIN)/daa demo $(ARGS)
@@ -43,6 +43,20 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --level error
+
+# Which lines of the mathematics, the search and the evaluation no test of theirs runs; fails below 95 %.
+coverage: install
+	$(BIN)/uv pip install --quiet --python $(BIN)/python pytest-cov==7.1.0
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not faults and not alone" --cov orchestrator.objectives --cov orchestrator.search --cov evals --cov-report= \
+		tests/objectives tests/search tests/evals tests/hostile
+	for room in orchestrator/objectives orchestrator/search evals; do \
+		$(BIN)/coverage report --include "$$room/*" --show-missing --skip-covered --fail-under 95 || exit 1; done
+
+# Which changes of the methods, the race and the statistics no test notices; fails where it is more than a tenth.
+mutants: install
+	$(BIN)/uv pip install --quiet --python $(BIN)/python mutmut==3.8.1
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run
+	$(BIN)/python -m benchmarks.mutants benchmarks/survivors.txt
 
 install: $(INSTALLED)
 

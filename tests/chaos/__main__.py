@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from tests.chaos.campaign import Wanted, essence, small_search, struck_search
+from tests.chaos.campaign import AT_A_TIME, Wanted, essence, small_search, struck_search
 from tests.chaos.faults import FAULTS
 from tests.cluster.job_server import free_ports
 from tests.evals.tiny_model import make_tiny_model
@@ -37,12 +37,15 @@ def main() -> int:
     for fault, seconds in sorted(times.items()):
         print(f"{fault}: {len(seconds)} times, recovered after {min(seconds):g} to {max(seconds):g} s")
     same = essence(calm.events) == essence(struck.events)
-    enough = len(struck.struck) >= asked.faults
+    enough, dear = len(struck.struck) >= asked.faults, struck.paid_again > AT_A_TIME * len(struck.struck) or calm.paid_again > 0
     told = "the same" if same else "different things"
     print(f"{len(struck.struck)} faults; the ledgers tell {told}; left behind: {calm.left or struck.left or 'nothing'}")
+    print(
+        f"verdicts that were paid for: {calm.paid}, {calm.paid_again} of them again; with faults {struck.paid}, {struck.paid_again} again"
+    )
     if not enough:
         print(f"the search was over before the other faults: give it more than {asked.trials} --trials")
-    return 0 if same and enough and not calm.left and not struck.left else 1
+    return 0 if same and enough and not dear and not calm.left and not struck.left else 1
 
 
 if __name__ == "__main__":

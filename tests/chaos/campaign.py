@@ -23,6 +23,8 @@ from tests.cluster.small_search import read_events, wait_until, write_small_sear
 _SHARED_MEMORY = "object_store_memory"
 _QUIET_S = 400  # A search that writes nothing for so long has not recovered.
 _WHOLE_S = 3600
+# Questions that are with the judge at the same time: as many may a fault cost twice.
+AT_A_TIME = 2
 # Idle workers, the agents of nodes, and one coordinator in a cluster, which Ray Train leaves for as long as that lives.
 _RAYS_OWN = ("IDLE", "Agent", "_AutoscalingCoordinatorActor")
 # What a search gets on by; that it began again, and hands trials out, is not yet a recovery.
@@ -50,10 +52,12 @@ class Struck:
 
 @dataclass
 class Campaign:
-    """The faults of a run, and the ledger that it left."""
+    """The faults of a run, the ledger that it left, and how many questions the judge ruled on, and on how many of them again."""
 
     struck: list[Struck] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    paid: int = 0
+    paid_again: int = 0
     events: list[Mapping[str, Any]] = field(default_factory=list)
 
 
@@ -63,7 +67,9 @@ def small_search(root: Path, model: Path, trials: int, steps: int, judge_port: i
     text = settings.read_text().replace("workers = 1\n", "gangs = 2\nleast_gangs = 1\nmax_attempts = 50\n")
     text = text.partition("[finals]")[0].replace(f'held_out = "{root}/prompts.jsonl"\n', "") + "[cluster]" + text.partition("[cluster]")[2]
     text = text.replace("[search]\n", f'[search]\nsearcher = "grid"\ngrid_points = {trials}\nscheduler = "none"\n')
-    server = f'base_url = "http://127.0.0.1:{judge_port}/v1"\nmodel = "judge"\nmax_concurrency = 2\ntimeout_s = 5\nmax_attempts = 60'
+    server = (
+        f'base_url = "http://127.0.0.1:{judge_port}/v1"\nmodel = "judge"\nmax_concurrency = {AT_A_TIME}\ntimeout_s = 5\nmax_attempts = 60'
+    )
     settings.write_text(text.replace('kind = "reference"', f'kind = "openai"\n{server}'))
     return settings
 
@@ -93,6 +99,7 @@ def struck_search(settings: Path, directory: Path, wanted: Wanted, judge_port: i
         ground.search.wait(_WHOLE_S)
         told.left = _left(ground)
         told.events = read_events(directory)
+        told.paid, told.paid_again = len(ground.paid), len(ground.paid) - len(set(ground.paid))
     finally:
         ground.end()
     told.left += [f"/dev/shm/{name}" for name in sorted(set(os.listdir("/dev/shm")) - shared)]

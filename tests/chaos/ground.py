@@ -27,7 +27,10 @@ _INSIDE = Path(__file__).parent / "inside"
 
 @dataclass
 class Ground:
-    """A cluster of two nodes on this machine, a search on it, and its judge. `lasts_s` is how long a fault lasts that passes by itself."""
+    """A cluster of two nodes on this machine, a search on it, and its judge.
+
+    `lasts_s` is how long a fault lasts that passes by itself, `paid` the questions that the judge gave a verdict on, in order.
+    """
 
     directory: Path
     settings: Path
@@ -39,6 +42,7 @@ class Ground:
     search: RunningCommand = field(init=False)
     judge: FakeServer = field(init=False)
     mood: Answer | None = None
+    paid: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Start both nodes, whose processes inherit the mark, and the search."""
@@ -60,7 +64,7 @@ class Ground:
     def begin_judge(self) -> None:
         """The judge's server, on the port that settings name; its verdict is a matter of the question alone, unless it is in a mood."""
         self.judge = FakeServer(self.judge_port)
-        self.judge.answer = lambda body, number: self.mood or _verdict(body)
+        self.judge.answer = lambda body, number: self.mood or self._paid_verdict(body)
         self.judge.__enter__()
 
     def end_judge(self) -> None:
@@ -93,6 +97,11 @@ class Ground:
         for name in ("RAY_ADDRESS", "PYTHONPATH", _GROUND):
             os.environ.pop(name, None)
 
+    def _paid_verdict(self, body: Mapping[str, Any]) -> Answer:
+        question = json.dumps(body["messages"])
+        self.paid.append(question)
+        return _verdict(question)
+
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
             return process.environ().get(_MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE
@@ -108,6 +117,6 @@ def title_of(process: psutil.Process) -> str:
         return ""
 
 
-def _verdict(body: Mapping[str, Any]) -> Answer:
-    sure = zlib.crc32(json.dumps(body["messages"]).encode()) % 2
+def _verdict(question: str) -> Answer:
+    sure = zlib.crc32(question.encode()) % 2
     return completion("mM"[sure], {"mM"[sure]: -0.1, "mM"[1 - sure]: -2.4})

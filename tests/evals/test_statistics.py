@@ -179,6 +179,14 @@ def test_clusters_without_spread_have_wilsons_doubt_of_as_many_clusters_and_boun
     assert (wide.low, wide.high) == (0.0, 1.0)
 
 
+def test_two_scores_and_two_clusters_are_enough_for_a_spread() -> None:
+    half = float(stats.t.ppf(0.9, 1)) * 0.05
+    assert bounds(mean_interval([0.5, 0.6], 0.8)) == pytest.approx((0.55, 0.55 - half, 0.55 + half))
+    # Each cluster is 0.05 off: sqrt(2/1 * 2 * 0.05^2) / 4.
+    half = float(stats.t.ppf(0.9, 1)) * 0.025
+    assert bounds(clustered_interval([0.5, 0.5, 0.6, 0.5], ["a", "a", "b", "b"], 0.8)) == pytest.approx((0.525, 0.525 - half, 0.525 + half))
+
+
 def test_a_paired_difference_is_students_of_the_differences() -> None:
     chance = np.random.default_rng(2)
     a, b = chance.uniform(0.4, 0.6, (2, 15))

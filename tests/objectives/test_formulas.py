@@ -10,7 +10,10 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from orchestrator.objectives import METHODS, Objective
+from orchestrator.objectives.bradley_terry import BradleyTerry
+from orchestrator.objectives.chi_po import ChiPO
 from orchestrator.objectives.cpo import CPO
+from orchestrator.objectives.discopop import DiscoPOP
 from orchestrator.objectives.dpo import DPO
 from orchestrator.objectives.exo import EXOPref
 from orchestrator.objectives.f_dpo import FDPO
@@ -20,7 +23,7 @@ from orchestrator.objectives.mrpo import MRPO
 from orchestrator.objectives.orpo import ORPO
 from orchestrator.objectives.simpo import SimPO
 from orchestrator.objectives.slic import Hinge, SLiCHF
-from orchestrator.objectives.tdpo import TDPO2
+from orchestrator.objectives.tdpo import TDPO1, TDPO2
 from orchestrator.objectives.unpaired import NCA, APODown, APOZero, SPPOHard
 from orchestrator.objectives.wpo import WPO
 from orchestrator.policy.scores import PairScores, ResponseScores
@@ -70,9 +73,22 @@ def advantage(response: ResponseScores, other: ResponseScores) -> Tensor:
     return response.known_reward - (response.known_reward + other.known_reward) / 2
 
 
-def exo(c: ResponseScores, r: ResponseScores) -> Tensor:
+def exo(c: ResponseScores, r: ResponseScores, log_targets: tuple[float, float]) -> Tensor:
     yes = (0.2 * (d(c) - d(r))).sigmoid()
-    return yes * (yes.log() - math.log(0.9)) + (1 - yes) * ((1 - yes).log() - math.log(0.1))
+    return yes * (yes.log() - log_targets[0]) + (1 - yes) * ((1 - yes).log() - log_targets[1])
+
+
+def smoothed(value: Tensor) -> Tensor:
+    return 0.9 * nls(value) + 0.1 * nls(-value)
+
+
+def modulated(value: Tensor, tau: float) -> Tensor:
+    share = (value / tau).sigmoid()
+    return (1 - share) * nls(value) + share * (-value).exp()
+
+
+def chi(response: ResponseScores) -> Tensor:
+    return d(response).exp() + d(response)
 
 
 FORMULAS: Mapping[str, tuple[Objective, Formula]] = {
@@ -97,7 +113,17 @@ FORMULAS: Mapping[str, tuple[Objective, Formula]] = {
     "sppo_hard": (SPPOHard(beta=0.2), lambda c, r: (d(c) - 2.5) ** 2 + (d(r) + 2.5) ** 2),
     "f_dpo alpha": (FDPO(0.05, "alpha", 0.3), lambda c, r: nls(0.05 * (alpha_slope(c) - alpha_slope(r)))),
     "f_dpo js": (FDPO(beta=0.5), lambda c, r: nls(0.5 * (nls(d(r)) - nls(d(c))))),
-    "exo_pref": (EXOPref(beta=0.2, label_smoothing=0.1), exo),
+    "exo_pref": (EXOPref(beta=0.2, label_smoothing=0.1), lambda c, r: exo(c, r, (math.log(0.9), math.log(0.1)))),
+    "exo_pref of its authors": (EXOPref(beta=0.2, compat=True), lambda c, r: exo(c, r, (0.0, -10.0))),
+    "simpo smoothed": (SimPO(2.0, 0.3, label_smoothing=0.1), lambda c, r: smoothed(2 * (m(c) - m(r)) - 0.6)),
+    "wpo smoothed": (
+        WPO(beta=0.2, label_smoothing=0.1),
+        lambda c, r: (likeness(c) * likeness(r)).clamp(max=1) * smoothed(0.2 * (d(c) - d(r))),
+    ),
+    "tdpo1": (TDPO1(beta=0.2), lambda c, r: nls(0.2 * (d(c) - d(r) - (kl(r) - kl(c))))),
+    "discopop": (DiscoPOP(beta=0.2, tau=0.5), lambda c, r: modulated(0.2 * (d(c) - d(r)), 0.5)),
+    "chi_po": (ChiPO(beta=0.2, r_max=None), lambda c, r: nls(0.2 * (chi(c) - chi(r)))),
+    "chi_po clipped": (ChiPO(beta=0.2, r_max=0.3), lambda c, r: nls((0.2 * (chi(c) - chi(r))).clamp(-0.6, 0.6))),
 }
 
 
@@ -107,6 +133,45 @@ def test_the_loss_is_its_formula(name: str) -> None:
     for seed in range(5):
         scores = random_scores(16, seed, spread=2.0)
         close(objective(scores, {}).loss, formula(scores.chosen, scores.rejected))
+
+
+def test_a_reward_models_loss_is_the_logistic_one_of_what_its_values_differ_by_beyond_the_margin() -> None:
+    scores = random_scores(16)
+    value = torch.linspace(-3, 3, 16, dtype=torch.float64)
+    scores = replace(scores, chosen=replace(scores.chosen, value=value), rejected=replace(scores.rejected, value=value.flip(0) / 2))
+    c, r = (side.known_value for side in (scores.chosen, scores.rejected))
+    apart = scores.chosen.known_reward - scores.rejected.known_reward
+    outcome = BradleyTerry(margin=0.4, centring=0.03)(scores, {})
+    close(outcome.loss, nls(c - r - 0.4 * apart) + 0.03 * (c + r) ** 2)
+    close(torch.stack([outcome.chosen_reward, outcome.rejected_reward]), torch.stack([c, r]))
+    close(BradleyTerry(centring=0.0)(scores, {}).loss, nls(c - r))
+
+
+def test_the_chi_squared_link_and_discopops_exponential_end_where_their_exponents_would_overflow() -> None:
+    far = with_log_ratio(random_scores(1), 25.0, 0.0)
+    close(ChiPO(beta=1e-9, r_max=None)(far, {}).loss, nls(torch.tensor([1e-9 * (math.exp(20) + 25 - 1)], dtype=torch.float64)))
+    behind = with_log_ratio(random_scores(1), -100.0, 0.0)
+    expected = modulated(torch.tensor([-100.0], dtype=torch.float64), 10.0)
+    close(DiscoPOP(beta=1.0, tau=10.0)(behind, {}).loss, expected)
+
+
+def with_log_ratio(scores: PairScores, chosen: float, rejected: float) -> PairScores:
+    """The same policy, with a reference that is so far from it, in nats, on either side."""
+    sides = zip((scores.chosen, scores.rejected), (chosen, rejected), strict=True)
+    moved = [replace(side, reference_logp=side.logp.detach() - apart) for side, apart in sides]
+    return replace(scores, chosen=moved[0], rejected=moved[1])
+
+
+@pytest.mark.parametrize(("dtype", "mean"), [(torch.float64, -1e-12), (torch.float32, -0.1)])
+def test_orpos_odds_are_exact_up_to_near_certainty(dtype: torch.dtype, mean: float) -> None:
+    scores = random_scores(1, dtype=dtype)
+    length = torch.ones(1, dtype=torch.long)
+    logp = torch.tensor([mean], dtype=dtype)
+    scores = replace(scores, chosen=replace(scores.chosen, logp=logp, length=length), rejected=replace(scores.rejected, length=length))
+    rejected = float(scores.rejected.logp.detach())
+    log_odds = [value - math.log(-math.expm1(value)) for value in (float(logp), rejected)]
+    expected = math.log1p(math.exp(log_odds[1] - log_odds[0]))
+    assert float(ORPO(lambda_=1.0, sft_weight=0.0)(scores, {}).loss.detach()) == pytest.approx(expected, rel=1e-5)
 
 
 @for_all(PAIRS)

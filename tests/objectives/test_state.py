@@ -11,6 +11,7 @@ from orchestrator.objectives.alpha_dpo import AlphaDPO
 from orchestrator.objectives.bco import BCO
 from orchestrator.objectives.beta_dpo import BetaDPO
 from orchestrator.objectives.contract import State
+from orchestrator.objectives.epsilon_dpo import EpsilonDPO
 from orchestrator.objectives.kto import KTO
 from orchestrator.objectives.simpo import SimPO
 from orchestrator.policy.scores import PairScores
@@ -184,3 +185,20 @@ def test_a_first_batch_at_the_reference_has_no_spread_and_leaves_no_average_behi
     assert {key for key in state if key != "draws"} == set()
     near = random_scores(8)
     assert {key for key in after(objective, state, objective(near, state)) if key != "draws"} != set()
+
+
+def test_epsilon_dpos_beta_follows_the_mean_of_the_pairs_steps() -> None:
+    objective = EpsilonDPO(beta=0.2, epsilon=0.1)
+    scores = replace(random_scores(4), neighbour_step=torch.tensor([1.0, 1.0, -1.0, 1.0], dtype=torch.float64))
+    outcome = objective(scores, objective.initial_state())
+    betas = 0.2 / (1 + 0.1 * torch.tensor([1.0, 1.0, -1.0, 1.0], dtype=torch.float64))
+    close(outcome.loss, softplus(-betas * scores.log_ratio_margin))
+    assert after(objective, objective.initial_state(), outcome) == pytest.approx({"beta": 0.2 / (1 + 0.1 * 0.5)})
+
+
+def test_kto_begins_without_a_drift_and_remembers_the_one_that_the_step_measured() -> None:
+    objective, scores = KTO(), random_scores(6, spread=3.0)
+    assert scores.mismatched is not None
+    drift = max(0.0, float(scores.mismatched.log_ratio.mean()))
+    assert objective.initial_state() == {"kl": 0.0}
+    assert after(objective, objective.initial_state(), objective(scores, {})) == pytest.approx({"kl": drift})

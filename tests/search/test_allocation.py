@@ -89,3 +89,7 @@ def test_a_search_that_runs_out_of_settings_is_told() -> None:
 
 def test_nothing_is_told_when_all_methods_get_the_same() -> None:
     assert uneven(shares({"dpo": None, "ipo": 3}, 6), 6) is None
+
+
+def test_an_arm_counts_its_trials_one_by_one() -> None:
+    assert Arm("dpo", 3, 60.0).with_trial() == Arm("dpo", 4, 60.0)

@@ -1,6 +1,7 @@
 """The answer of a search: does it hold the truth as often as it says, and does it claim no more than it knows?"""
 
 import math
+from dataclasses import asdict
 from itertools import combinations
 from statistics import fmean
 
@@ -195,9 +196,10 @@ def test_two_finalists_are_compared_on_the_prompts_that_are_readable_of_both() -
 def test_without_two_prompts_in_common_nothing_is_known() -> None:
     held = [made.held_out("simpo", made.verdicts(0.9, 1.0, None, None)), made.held_out("ipo", made.verdicts(None, 0.2, 0.9, 0.1))]
     gap = difference(told([*joined("simpo", "ipo"), *held]), "ipo")
-    assert (gap.low, gap.high, gap.p, gap.is_real) == (-100, 100, 1.0, False)
+    assert (gap.low, gap.high, gap.p, gap.detectable, gap.is_real) == (-100, 100, 1.0, 100, False)
+    assert gap.difference == pytest.approx(100 * (0.95 - 0.4))
     single = told([*joined("simpo"), made.held_out("simpo", made.verdicts(1.0))])
-    assert (single.best.low, single.best.high, single.differences[0].is_real) == (0, 100, False)
+    assert (single.best.low, single.best.high, single.differences) == (0, 100, (Difference("simpo", BASE, 50.0, -50.0, 50.0, 1.0, 50.0),))
     unread = [made.held_out("simpo", made.verdicts(1.0, None), 0), made.held_out("simpo", made.verdicts(None, 1.0), 1)]
     assert not told([*joined("simpo"), *unread]).is_fresh
 
@@ -221,17 +223,27 @@ def searched(rates: dict[str, float], trials: int) -> list[Event]:
     return [event for name in named for event in (*joined(name)[:1], made.scored_by(name, 10, levels[name]))]
 
 
+def test_on_fresh_prompts_it_does_not_matter_how_many_checkpoints_the_search_scored() -> None:
+    _, events = two_by_two()
+    assert told([*events, made.scored("simpo", 5, 55.0), made.scored("dpo", 5, 45.0)]) == told(events)
+
+
 def test_without_held_out_prompts_the_answer_is_the_searchs_own_and_says_so() -> None:
     found = told(searched({"simpo": 0.7, "ipo": 0.65, "rpo_bwd": 0.6, "dpo": 0.5}, 6))
     assert not found.is_fresh
+    assert [each.trial for each in found.finalists] == ["simpo", "ipo", "dpo"]
     assert [each.second for each in found.differences] == [BASE, "dpo", "ipo"]
-    assert found.seed_deviation is None
+    assert (found.seed_deviation, found.best.checkpoint) == (None, "simpo/10/model")
+    differences = [{**asdict(each), "is_real": each.is_real} for each in found.differences]
+    assert found.as_dict() == {**asdict(found), "differences": differences}
 
 
 def test_without_held_out_prompts_the_more_checkpoints_were_scored_the_more_is_asked_of_the_best() -> None:
     rates = {"simpo": 0.57, "dpo": 0.5}
-    few, many = (difference(told(searched(rates, trials)), BASE) for trials in (2, 40))
+    few, more, many = (difference(told(searched(rates, trials)), BASE) for trials in (2, 4, 40))
     assert few.difference == many.difference
+    assert more.p < 1
+    assert more.p == pytest.approx(few.p / math.comb(3, 2) * math.comb(5, 2))
     assert many.high - many.low > few.high - few.low
     assert many.p == pytest.approx(few.p / 3 * math.comb(41, 2)) or many.p == 1.0
 
