@@ -26,11 +26,12 @@ def main() -> int:
     root = Path(tempfile.mkdtemp(prefix="daa-chaos-"))
     model = make_tiny_model(root / "model", seed=0, scale=0.05)
     [port] = free_ports(1)
-    settings = small_search(root, model, asked.trials, asked.steps, port)
+    # Each has a cache of its own: the second would ask the judge nothing.
+    settings = [small_search(root / f"{name}-inputs", model, asked.trials, asked.steps, port) for name in ("calm", "struck")]
     print(f"without faults, then with {asked.faults}; everything is in {root}", flush=True)
     wanted = Wanted(asked.faults, asked.kinds, asked.seed, asked.lasts)
-    calm = struck_search(settings, root / "calm", replace(wanted, faults=0), port)
-    struck = struck_search(settings, root / "struck", wanted, port)
+    calm = struck_search(settings[0], root / "calm", replace(wanted, faults=0), port)
+    struck = struck_search(settings[1], root / "struck", wanted, port)
     times = defaultdict(list)
     for each in struck.struck:
         times[each.fault].append(each.recovered_s)

@@ -226,7 +226,7 @@ def _cut(files: list[Path], ground: Ground) -> str | None:
         return None
     file = ground.chance.choice(long)
     os.truncate(file, file.stat().st_size // 2)
-    return str(file.relative_to(ground.settings.parent))
+    return str(file.relative_to(ground.directory.parent))
 
 
 def _signalled(ground: Ground, title: str, number: signal.Signals) -> str | None:

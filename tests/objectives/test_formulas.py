@@ -164,14 +164,12 @@ def with_log_ratio(scores: PairScores, chosen: float, rejected: float) -> PairSc
 
 @pytest.mark.parametrize(("dtype", "mean"), [(torch.float64, -1e-12), (torch.float32, -0.1)])
 def test_orpos_odds_are_exact_up_to_near_certainty(dtype: torch.dtype, mean: float) -> None:
-    scores = random_scores(1, dtype=dtype)
-    length = torch.ones(1, dtype=torch.long)
-    logp = torch.tensor([mean], dtype=dtype)
-    scores = replace(scores, chosen=replace(scores.chosen, logp=logp, length=length), rejected=replace(scores.rejected, length=length))
-    rejected = float(scores.rejected.logp.detach())
-    log_odds = [value - math.log(-math.expm1(value)) for value in (float(logp), rejected)]
-    expected = math.log1p(math.exp(log_odds[1] - log_odds[0]))
-    assert float(ORPO(lambda_=1.0, sft_weight=0.0)(scores, {}).loss.detach()) == pytest.approx(expected, rel=1e-5)
+    scores, length = random_scores(1, dtype=dtype), torch.ones(1, dtype=torch.long)
+    rejected = replace(scores.rejected, logp=torch.tensor([mean], dtype=dtype), length=length)
+    scores = replace(scores, chosen=replace(scores.chosen, length=length), rejected=rejected)
+    chosen, other = (value - math.log(-math.expm1(value)) for value in (float(scores.chosen.logp.detach()), mean))
+    found = ORPO(lambda_=1.0, sft_weight=0.0)(scores, {}).loss
+    assert float(found.detach()) == pytest.approx(math.log1p(math.exp(other - chosen)), rel=1e-5)
 
 
 @for_all(PAIRS)
