@@ -38,8 +38,8 @@ def settings_of(model: Path, **more: Any) -> Settings:
     return Settings.model_validate({**given, "judge": {"kind": "verifier"}, "method": "dpo", **more})
 
 
-def trial_of(settings: Settings) -> Trial:
-    return chosen_trial(settings, [])
+def started(command: Callable[[Settings, Trial, Path], Any], settings: Settings, directory: Path) -> Any:
+    return command(settings, chosen_trial(settings, []), directory)
 
 
 def evaluated(model: Path, directory: Path) -> Any:
@@ -60,16 +60,14 @@ def resumed(model: Path, directory: Path) -> Any:
 COMMANDS: dict[str, Callable[[Path, Path], Any]] = {
     "search": lambda model, directory: search(settings_of(model), directory),
     "search --resume": resumed,
-    "train": lambda model, directory: train_one(settings_of(model), trial_of(settings_of(model)), directory),
+    "train": lambda model, directory: started(train_one, settings_of(model), directory),
     "eval of a search": lambda model, directory: evaluate_one(settings_of(model), str(model), directory),
     "eval": evaluated,
-    "rounds": lambda model, directory: play_rounds(
-        settings_of(model, rounds={"scorers": [{"kind": "verifier"}]}), trial_of(settings_of(model)), directory
-    ),
+    "rounds": lambda model, directory: started(play_rounds, settings_of(model, rounds={"scorers": [{"kind": "verifier"}]}), directory),
     "reward": lambda model, directory: train_reward(
         RewardSettings.model_validate({"model": {"base": str(model)}, "data": {"train": "pairs.jsonl"}}), directory
     ),
-    "data generate": lambda model, directory: generate(
+    "generate": lambda model, directory: generate(
         str(model), [], GenerationSettings(), (ClusterSettings(), EvaluationSettings()), (directory, directory / "cache")
     ),
 }
