@@ -20,9 +20,12 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--lasts", type=float, default=5.0, help="seconds that a fault lasts which passes by itself")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--disk", type=Path, help="a file system of its own, in which everything is written, and which 'disk full' fills")
     parser.add_argument("--kinds", nargs="+", choices=list(FAULTS), default=list(FAULTS), metavar="KIND", help=f"of {', '.join(FAULTS)}")
     asked = parser.parse_args()
-    root = Path(tempfile.mkdtemp(prefix="daa-chaos-"))
+    if asked.disk and not asked.disk.is_mount():
+        parser.error(f"--disk {asked.disk} will be filled, and is no file system of its own: mount a small one there")
+    root = Path(tempfile.mkdtemp(prefix="daa-chaos-", dir=asked.disk))
     model = make_tiny_model(root / "model", seed=0, scale=0.05)
     [port] = free_ports(1)
     print(f"without faults, then with {asked.faults}; everything is in {root}", flush=True)
@@ -30,7 +33,7 @@ def main() -> int:
     def searched(name: str, faults: int) -> Campaign:
         # With a cache of its own: the second would ask the judge nothing.
         settings = small_search(root / f"{name}-inputs", model, asked.trials, asked.steps, port)
-        return struck_search(settings, root / name, Wanted(faults, asked.kinds, asked.seed, asked.lasts), port)
+        return struck_search(settings, root / name, Wanted(faults, asked.kinds, asked.seed, asked.lasts, asked.disk), port)
 
     calm, struck = searched("calm", 0), searched("struck", asked.faults)
     times = defaultdict(list)

@@ -33,12 +33,16 @@ _PROGRESS = {"baseline", "checkpoint", "score", "end", "trained"}
 
 @dataclass(frozen=True)
 class Wanted:
-    """How many faults, of which `kinds`, in an order that `seed` decides; one that passes by itself lasts `lasts_s`."""
+    """How many faults, of which `kinds`, in an order that `seed` decides.
+
+    One that passes by itself lasts `lasts_s`; `disk` is a file system that may be filled.
+    """
 
     faults: int
     kinds: Sequence[str]
     seed: int
     lasts_s: float
+    disk: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def struck_search(settings: Path, directory: Path, wanted: Wanted, judge_port: i
     """Run the search to its end while faults happen at random moments. Fails when it does not recover."""
     chance, told = random.Random(wanted.seed), Campaign()
     shared = set(os.listdir("/dev/shm"))
-    ground = Ground(directory, settings, uuid.uuid4().hex, wanted.lasts_s, chance, judge_port)
+    ground = Ground(directory, settings, uuid.uuid4().hex, wanted.lasts_s, chance, judge_port, wanted.disk)
     names: list[str] = []
     try:
         _grown(directory, 0, ground, may_end=False)

@@ -102,17 +102,16 @@ def head_lost(ground: Ground) -> str | None:
 
 
 def disk_full(ground: Ground) -> str | None:
-    """For a while no process that writes for the search can make a file longer."""
-    limited = []
-    for process in [each for title in _WRITERS for each in ground.processes(title)]:
-        with suppress(psutil.NoSuchProcess):
-            limited.append((process, process.rlimit(psutil.RLIMIT_FSIZE)))
-            process.rlimit(psutil.RLIMIT_FSIZE, (0, limited[-1][1][1]))
+    """For a while the disk is full; where it is not the search's own, no process that writes for the search can make a file longer."""
+    if ground.disk is None:
+        return _writers_limited(ground)
+    filler = ground.disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(1 << 20))
     time.sleep(ground.lasts_s)
-    for process, limits in limited:
-        with suppress(psutil.NoSuchProcess):
-            process.rlimit(psutil.RLIMIT_FSIZE, limits)
-    return f"{len(limited)} processes for {ground.lasts_s:g} s" if limited else None
+    filler.unlink()
+    return f"{ground.disk} for {ground.lasts_s:g} s"
 
 
 def path_gone(ground: Ground) -> str | None:
@@ -217,6 +216,19 @@ def _down(ground: Ground) -> Iterator[None]:
     wait_until(lambda: not ground.processes("ray::LedgerActor"), _GONE_S, "nobody writes to the ledger of the killed driver")
     yield
     ground.resume()
+
+
+def _writers_limited(ground: Ground) -> str | None:
+    limited = []
+    for process in [each for title in _WRITERS for each in ground.processes(title)]:
+        with suppress(psutil.NoSuchProcess):
+            limited.append((process, process.rlimit(psutil.RLIMIT_FSIZE)))
+            process.rlimit(psutil.RLIMIT_FSIZE, (0, limited[-1][1][1]))
+    time.sleep(ground.lasts_s)
+    for process, limits in limited:
+        with suppress(psutil.NoSuchProcess):
+            process.rlimit(psutil.RLIMIT_FSIZE, limits)
+    return f"{len(limited)} processes for {ground.lasts_s:g} s" if limited else None
 
 
 def _cut(files: list[Path], ground: Ground) -> str | None:

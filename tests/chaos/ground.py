@@ -29,7 +29,8 @@ _INSIDE = Path(__file__).parent / "inside"
 class Ground:
     """A cluster of two nodes on this machine, a search on it, and its judge.
 
-    `lasts_s` is how long a fault lasts that passes by itself, `paid` the questions that the judge gave a verdict on, in order.
+    `lasts_s` is how long a fault lasts that passes by itself, `disk` a file system that holds nothing else, `paid` the questions that the
+    judge gave a verdict on, in order.
     """
 
     directory: Path
@@ -38,6 +39,7 @@ class Ground:
     lasts_s: float
     chance: random.Random
     judge_port: int
+    disk: Path | None = None
     cluster: Cluster = field(init=False)
     search: RunningCommand = field(init=False)
     judge: FakeServer = field(init=False)
