@@ -47,8 +47,7 @@ check: install
 # Which lines of the mathematics, the search and the evaluation `make test` runs nowhere in its own processes; fails below 95 %.
 coverage: install
 	$(BIN)/uv pip install --quiet --python $(BIN)/python pytest-cov==7.1.0
-	$(PYTEST) $(SIDE_BY_SIDE) -m "not faults and not alone" --cov orchestrator.objectives --cov orchestrator.search --cov evals --cov-report= \
-		--ignore tests/flows
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not faults and not alone" --ignore tests/flows --cov --cov-report=
 	for room in orchestrator/objectives orchestrator/search evals; do \
 		$(BIN)/coverage report --include "$$room/*" --show-missing --skip-covered --fail-under 95 || exit 1; done
 
