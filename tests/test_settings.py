@@ -105,6 +105,8 @@ def test_an_unknown_key_is_named_with_its_path_its_line_and_the_nearest_right_on
         (OWN_INPUTS + '[judge]\nkind = "coin"\n', "judge (line 7)"),
         (OWN_INPUTS, "judge"),
         (OWN_INPUTS + '[judge]\nkind = "openai"\n', "judge.model (line 7)"),
+        (OWN_INPUTS + '[judge]\nkind = "openai"\nmodel = ""\n', "judge.model (line 9)"),
+        (OWN_INPUTS + '[judge]\nkind = "reward_model"\nmodel = ""\n', "judge.model (line 9)"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_named_with_its_path_and_line(text: str, place: str, file: Path) -> None:

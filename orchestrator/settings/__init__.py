@@ -23,7 +23,7 @@ from orchestrator.settings.evaluation import (
 from orchestrator.settings.ladder import LadderSettings
 from orchestrator.settings.rounds import EvolutionSettings, GenerationSettings, RevisionSettings, RoundsSettings
 from orchestrator.settings.search import BudgetSettings, FinalsSettings, RangeSettings, SearchSettings
-from orchestrator.settings.section import Section
+from orchestrator.settings.section import ModelName, Section
 from orchestrator.settings.selection import SelectionSettings
 from orchestrator.settings.training import LoraSettings, TrainingSettings
 from orchestrator.worlds.recipes import TasksRecipe, TextRecipe, World
@@ -36,9 +36,9 @@ class ModelSettings(Section):
     their log-probabilities. `references` are further ones, for methods that use more than one.
     """
 
-    base: Annotated[str, Field(min_length=1)] | None = None
-    reference: dict[str, float] = {}
-    references: tuple[str, ...] = ()
+    base: ModelName | None = None
+    reference: dict[ModelName, float] = {}
+    references: tuple[ModelName, ...] = ()
 
     @model_validator(mode="after")
     def _mixed(self) -> ModelSettings:

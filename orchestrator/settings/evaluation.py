@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from orchestrator.settings.section import Section
+from orchestrator.settings.section import ModelName, Section
 
 GuardName = Literal["empty", "constant", "repetition", "length", "template", "addresses_judge"]
 
@@ -71,7 +71,7 @@ class OpenAISettings(AskedJudge):
     """
 
     kind: Literal["openai"]
-    model: str
+    model: ModelName
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
     max_concurrency: PositiveInt = 16
@@ -104,7 +104,7 @@ class VllmJudgeSettings(AskedJudge):
     """A model in an actor of this cluster, on `tensor_parallel` times `gpus` GPUs; by default on one each where the cluster has any."""
 
     kind: Literal["vllm"]
-    model: str
+    model: ModelName
     gpus: NonNegativeFloat | None = None
     tensor_parallel: PositiveInt = 1
     max_model_len: PositiveInt | None = None
@@ -119,7 +119,7 @@ class RewardModelSettings(Section):
     """
 
     kind: Literal["reward_model"]
-    model: str
+    model: ModelName
     gpus: NonNegativeFloat | None = None
     batch_size: PositiveInt = 16
     max_length: PositiveInt = 4096

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from orchestrator.settings.evaluation import OpenAISettings, RewardModelSettings, VerifierSettings, VllmJudgeSettings
-from orchestrator.settings.section import Section
+from orchestrator.settings.section import ModelName, Section
 
 
 class RatingSettings(Section):
@@ -25,7 +25,7 @@ class PairRankerSettings(Section):
     """
 
     kind: Literal["pair_ranker"]
-    model: str
+    model: ModelName
     gpus: NonNegativeFloat | None = None
     batch_size: PositiveInt = 16
     source_length: Annotated[int, Field(ge=16)] = 1224

@@ -1,6 +1,11 @@
 """What every part of the settings is."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# A Hugging Face directory or hub identifier, or a name that an endpoint knows.
+ModelName = Annotated[str, Field(min_length=1)]
 
 
 class Section(BaseModel):
