@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import ray
-
 from orchestrator.cluster.journal import Journal
+from orchestrator.cluster.session import stands_in
 from orchestrator.search.board import Board
 from orchestrator.search.ledger import Event, read_ledger
 from orchestrator.training.tidying import forget_optimizer, is_whole
@@ -25,8 +24,7 @@ def was_begun(directory: Path, sessions: int, is_beginning: bool) -> bool:
 
     Before that, its driver begins it: worker groups that ask meanwhile wait.
     """
-    restarted = ray.get_runtime_context().was_current_actor_reconstructed
-    return bool(restarted) and (is_beginning or len(read_ledger(directory / "ledger.jsonl", "begin")) > sessions)
+    return stands_in() and (is_beginning or len(read_ledger(directory / "ledger.jsonl", "begin")) > sessions)
 
 
 async def _give_up_damaged(board: Board, journal: Journal) -> None:

@@ -172,3 +172,8 @@ def _leave_when_told() -> None:
 def find_actor(name: str) -> Any:
     """A named actor of this run."""
     return ray.get_actor(name)
+
+
+def stands_in() -> bool:
+    """Whether this actor's process stands in for one that died."""
+    return bool(ray.get_runtime_context().was_current_actor_reconstructed)

@@ -16,7 +16,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.messages import Assignment
-from orchestrator.cluster.session import HEAD, find_actor, set_environment
+from orchestrator.cluster.session import HEAD, find_actor, set_environment, stands_in
 from orchestrator.cluster.streaming import streamed_inputs
 from orchestrator.errors import ClusterError, DaaError
 from orchestrator.output import send_output_to
@@ -54,6 +54,9 @@ class GangsActor:
         set_environment()
         from ray.train import TrainingFailedError
 
+        if stands_in():
+            # The workers died with the process that had started them, and may not find a place again.
+            tell_lost(gang)
         while not ask(find_actor(gang.hub).is_closing):
             try:
                 train_run(gang, serve_trials, {"gang": gang})

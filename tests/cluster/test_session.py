@@ -41,23 +41,25 @@ def test_places_of_dead_drivers_of_the_same_run_are_freed() -> None:
 
 
 @pytest.mark.cluster
-def test_who_watches_over_a_gang_frees_its_places_and_ends_with_it_without_a_dashboard() -> None:
+def test_who_watches_over_a_gang_frees_the_places_that_it_was_not_told_of_and_ends_with_it_without_a_dashboard() -> None:
     @ray.remote(num_cpus=0)
     class Controller:
-        """Lives until it is killed."""
+        """Lives until it is killed, and holds a place."""
 
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+        def take_a_place(self) -> None:
+            placement_group([{"CPU": 1}], name="gang").wait(60)
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         controller: Any = Controller.remote()
         ray.get(controller.__ray_ready__.remote())
         cleaner: Any = ray.remote(num_cpus=0)(Cleaner).options(lifetime="detached").remote(controller._actor_id.hex(), 0.2, 5.0, 5.0)
-        group = placement_group([{"CPU": 1}], name="gang")
-        group.wait(60)
-        ray.get([cleaner.start_monitoring.remote(), cleaner.register_placement_group.remote(group)])
+        ray.get([controller.take_a_place.remote(), cleaner.__ray_ready__.remote()])
+        placement_group([{"CPU": 1}], name="another").wait(60)
         time.sleep(1)
-        assert _held() == {"gang"}
+        assert _held() == {"gang", "another"}
         ray.kill(controller)
-        wait_until(lambda: not _held(), 30, "its places are free")
+        wait_until(lambda: _held() == {"another"}, 30, "its places are free")
         wait_until(lambda: _is_dead(cleaner), 30, "who watched over it is gone")
     finally:
         ray.shutdown()

@@ -97,7 +97,8 @@ def test_a_group_whose_train_run_failed_begins_another_which_is_told(tmp_path: P
         return not failures
 
     names = SimpleNamespace(is_closing="is_closing", note="note")
-    for name, value in {"train_run": train_run, "ask": ask, "tell_lost": lost.append, "_PAUSE_S": 0.0}.items():
+    patches = {"train_run": train_run, "ask": ask, "tell_lost": lost.append, "_PAUSE_S": 0.0, "stands_in": lambda: False}
+    for name, value in patches.items():
         monkeypatch.setattr(training_workers, name, value)
     monkeypatch.setattr(training_workers, "find_actor", lambda _: names)
     monkeypatch.setattr(training_workers, "send_output_to", lambda _: None)
@@ -105,3 +106,18 @@ def test_a_group_whose_train_run_failed_begins_another_which_is_told(tmp_path: P
     plain.__ray_metadata__.modified_class(str(tmp_path)).run(Gang("gang-0", "hub", str(tmp_path), ClusterSettings()))
     assert failures == [] and len(lost) == 2
     assert len(noted) == 1 and noted[0].startswith("gang-0 began anew: ") and "30 failures" in noted[0]
+
+
+@pytest.mark.parametrize(("stands_in", "lost"), [(False, []), (True, ["gang-0"])])
+def test_who_stands_in_for_the_dead_owner_of_gangs_tells_that_their_workers_are_lost(
+    stands_in: bool, lost: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    patches = {"ask": lambda _: True, "tell_lost": lambda gang: told.append(gang.name), "stands_in": lambda: stands_in}
+    for name, value in patches.items():
+        monkeypatch.setattr(training_workers, name, value)
+    monkeypatch.setattr(training_workers, "find_actor", lambda _: SimpleNamespace(is_closing=None))
+    monkeypatch.setattr(training_workers, "send_output_to", lambda _: None)
+    plain: Any = training_workers.GangsActor
+    plain.__ray_metadata__.modified_class(str(tmp_path)).run(Gang("gang-0", "hub", str(tmp_path), ClusterSettings()))
+    assert told == lost

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 _WAIT_S, _AHEAD_S = 2.0, 86_400.0
@@ -24,6 +25,8 @@ def _wrong(clock: Callable[[], float], flag: str) -> Callable[[], float]:
     """A clock that is ahead while the flag is there."""
     looked, ahead = -1.0, 0.0
 
+    # Under the name of the one that it stands for, by which it is pickled.
+    @wraps(clock)
     def wrongly() -> float:
         nonlocal looked, ahead
         if time.monotonic() > looked + _LOOKS_EVERY_S:
