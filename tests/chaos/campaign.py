@@ -56,12 +56,16 @@ class Struck:
 
 @dataclass
 class Campaign:
-    """The faults of a run, the ledger that it left, and how many questions the judge ruled on, and on how many of them again."""
+    """The faults of a run, the ledger that it left, and how many questions the judge ruled on, and on how many of them again.
+
+    `may_cost` is how many of them the faults may cost again: those that were on their way, and verdicts that were cut out of its memory.
+    """
 
     struck: list[Struck] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     paid: int = 0
     paid_again: int = 0
+    may_cost: int = 0
     events: list[Mapping[str, Any]] = field(default_factory=list)
 
 
@@ -104,6 +108,7 @@ def struck_search(settings: Path, directory: Path, wanted: Wanted, judge_port: i
         told.left = _left(ground)
         told.events = read_events(directory)
         told.paid, told.paid_again = len(ground.paid), len(ground.paid) - len(set(ground.paid))
+        told.may_cost = AT_A_TIME * len(told.struck) + ground.forgotten
     finally:
         ground.end()
     told.left += [f"/dev/shm/{name}" for name in sorted(set(os.listdir("/dev/shm")) - shared)]

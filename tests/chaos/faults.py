@@ -237,8 +237,15 @@ def _cut(files: list[Path], ground: Ground) -> str | None:
     if not long:
         return None
     file = ground.chance.choice(long)
+    before = _replies_in(file)
     os.truncate(file, file.stat().st_size // 2)
+    ground.forgotten += before - _replies_in(file)
     return str(file.relative_to(ground.directory.parent))
+
+
+def _replies_in(file: Path) -> int:
+    """The judge's replies that a file remembers."""
+    return file.read_bytes().count(b"\n") if file.suffix == ".jsonl" else 0
 
 
 def _signalled(ground: Ground, title: str, number: signal.Signals) -> str | None:

@@ -30,7 +30,7 @@ class Ground:
     """A cluster of two nodes on this machine, a search on it, and its judge.
 
     `lasts_s` is how long a fault lasts that passes by itself, `disk` a file system that holds nothing else, `paid` the questions that the
-    judge gave a verdict on, in order.
+    judge gave a verdict on, in order, `forgotten` how many of its verdicts a fault took out of the search's memory.
     """
 
     directory: Path
@@ -45,6 +45,7 @@ class Ground:
     judge: FakeServer = field(init=False)
     mood: Answer | None = None
     paid: list[str] = field(default_factory=list)
+    forgotten: int = 0
 
     def __post_init__(self) -> None:
         """Start both nodes, whose processes inherit the mark, and the search."""
