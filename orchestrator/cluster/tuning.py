@@ -18,6 +18,7 @@ from orchestrator.cluster.placement import HEAD_MARK, waiting_places
 from orchestrator.cluster.searchers import make_searcher
 from orchestrator.cluster.session import find_actor
 from orchestrator.cluster.tracking import label, make_trackers
+from orchestrator.cluster.whole_files import whole_files
 from orchestrator.errors import DaaError, MachineError
 from orchestrator.report.narration import narrator
 from orchestrator.search.board import Board, Status
@@ -191,7 +192,7 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
     how = Following(hub, plan.rungs[-1].checkpoint, settings.search.pauses, uuid.uuid4().hex)
     trainable = tune.with_resources(tune.with_parameters(_following(how)), _places(settings))
     if tune.Tuner.can_restore(str(state)):
-        tuner = tune.Tuner.restore(str(state), trainable, resume_unfinished=True, restart_errored=True)
+        tuner = tune.Tuner.restore(str(state), trainable, resume_unfinished=True, restart_errored=True, storage_filesystem=whole_files())
     else:
         tuner = tune.Tuner(
             trainable,
@@ -206,6 +207,7 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=str(directory),
+                storage_filesystem=whole_files(),
                 stop=HubStopper(hub),
                 callbacks=[HubCallback(hub), make_trackers(settings, directory)],
                 failure_config=tune.FailureConfig(fail_fast=True),

@@ -1,0 +1,71 @@
+"""What Ray keeps of a search's state is never a part of it."""
+
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pyarrow.fs import LocalFileSystem, copy_files
+
+from orchestrator.cluster.whole_files import whole_files
+
+LONG = b"state " * 50_000
+
+KILLED = """
+import os, signal, sys
+from orchestrator.cluster.whole_files import whole_files
+stream = whole_files().open_output_stream(sys.argv[1])
+stream.write(b"half of it")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def copied(source: Path, target: Path) -> None:
+    """As Ray Tune copies its state, from where it writes it to where it is kept."""
+    copy_files(
+        str(source), str(target), source_filesystem=LocalFileSystem(), destination_filesystem=pickle.loads(pickle.dumps(whole_files()))
+    )
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> tuple[Path, Path]:
+    for name in ("source", "target"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "source" / "state.json").write_bytes(b"before")
+    copied(tmp_path / "source", tmp_path / "target")
+    return tmp_path / "source", tmp_path / "target"
+
+
+def test_a_copy_replaces_the_one_before(places: tuple[Path, Path]) -> None:
+    source, target = places
+    (source / "state.json").write_bytes(LONG)
+    copied(source, target)
+    assert (target / "state.json").read_bytes() == LONG
+    assert os.listdir(target) == ["state.json"]
+
+
+def test_a_disk_that_is_full_leaves_the_copy_before(places: tuple[Path, Path]) -> None:
+    source, target = places
+    (source / "state.json").write_bytes(LONG)
+    ignored, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(LONG) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            copied(source, target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert (target / "state.json").read_bytes() == b"before"
+    copied(source, target)
+    assert (target / "state.json").read_bytes() == LONG
+
+
+def test_a_writer_that_is_killed_leaves_the_copy_before(places: tuple[Path, Path]) -> None:
+    _, target = places
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(target / "state.json")], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (target / "state.json").read_bytes() == b"before"
