@@ -33,6 +33,8 @@ from orchestrator.settings import Settings
 # What waits for a place at two looks is told: within a minute.
 _LOOKS_EVERY_S = 20.0
 _FEW_TRIALS = 200
+# The folder of Tune's state below that of the search.
+_STATE = "tune"
 
 
 class RacingScheduler(FIFOScheduler):
@@ -187,39 +189,43 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
     # Tune writes all of its trials each time: where they are many, no more than a share of its own time goes into it.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "2" if settings.search.trials <= _FEW_TRIALS else "auto")
     _hand_on_no_keys()
-    goal = Goal()
-    state = directory / "tune"
     how = Following(hub, plan.rungs[-1].checkpoint, settings.search.pauses, uuid.uuid4().hex)
     trainable = tune.with_resources(tune.with_parameters(_following(how)), _places(settings))
-    if tune.Tuner.can_restore(str(state)):
-        tuner = tune.Tuner.restore(str(state), trainable, resume_unfinished=True, restart_errored=True, storage_filesystem=whole_files())
+    state = str(directory / _STATE)
+    if tune.Tuner.can_restore(state):
+        tuner = tune.Tuner.restore(state, trainable, resume_unfinished=True, restart_errored=True, storage_filesystem=whole_files())
     else:
-        tuner = tune.Tuner(
-            trainable,
-            tune_config=tune.TuneConfig(
-                num_samples=settings.search.trials,
-                search_alg=make_searcher(settings, goal),
-                scheduler=make_scheduler(settings, plan, hub, goal, directory / "ledger.jsonl"),
-                max_concurrent_trials=None if settings.search.pauses else _followed_at_once(settings),
-                reuse_actors=True,
-                trial_name_creator=label,
-            ),
-            run_config=tune.RunConfig(
-                name="tune",
-                storage_path=str(directory),
-                storage_filesystem=whole_files(),
-                stop=HubStopper(hub),
-                callbacks=[HubCallback(hub), make_trackers(settings, directory)],
-                failure_config=tune.FailureConfig(fail_fast=True),
-                verbose=0,
-            ),
-        )
+        tuner = _new_tuner(trainable, settings, plan, hub, directory)
     try:
         tuner.fit()
     except LeavingTuneError as left:
         raise left.reason from None
     if settings.search.takes_over:
         _end_unfollowed(hub, directory, settings.cluster.max_attempts)
+
+
+def _new_tuner(trainable: Any, settings: Settings, plan: SearchPlan, hub: str, directory: Path) -> tune.Tuner:
+    goal = Goal()
+    return tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            num_samples=settings.search.trials,
+            search_alg=make_searcher(settings, goal),
+            scheduler=make_scheduler(settings, plan, hub, goal, directory / "ledger.jsonl"),
+            max_concurrent_trials=None if settings.search.pauses else _followed_at_once(settings),
+            reuse_actors=True,
+            trial_name_creator=label,
+        ),
+        run_config=tune.RunConfig(
+            name=_STATE,
+            storage_path=str(directory),
+            storage_filesystem=whole_files(),
+            stop=HubStopper(hub),
+            callbacks=[HubCallback(hub), make_trackers(settings, directory)],
+            failure_config=tune.FailureConfig(fail_fast=True),
+            verbose=0,
+        ),
+    )
 
 
 def _hand_on_no_keys() -> None:

@@ -14,8 +14,8 @@ def whole_files() -> PyFileSystem:
 
 
 class _WholeFiles(LocalFileSystem):
-    def _open(self, path: str, mode: str = "rb", **named: Any) -> Any:
-        return _Written(path) if mode == "wb" else super()._open(path, mode, **named)
+    def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **kwargs: Any) -> Any:
+        return _Written(path) if mode == "wb" else super()._open(path, mode, block_size, **kwargs)
 
 
 class _Written(FileIO):
