@@ -18,7 +18,7 @@ from orchestrator.cluster.placement import HEAD_MARK, waiting_places
 from orchestrator.cluster.searchers import make_searcher
 from orchestrator.cluster.session import find_actor
 from orchestrator.cluster.tracking import label, make_trackers
-from orchestrator.cluster.whole_files import whole_files
+from orchestrator.cluster.whole_storage import whole_storage
 from orchestrator.errors import DaaError, MachineError
 from orchestrator.report.narration import narrator
 from orchestrator.search.board import Board, Status
@@ -193,7 +193,7 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
     trainable = tune.with_resources(tune.with_parameters(_following(how)), _places(settings))
     state = str(directory / _STATE)
     if tune.Tuner.can_restore(state):
-        tuner = tune.Tuner.restore(state, trainable, resume_unfinished=True, restart_errored=True, storage_filesystem=whole_files())
+        tuner = tune.Tuner.restore(state, trainable, resume_unfinished=True, restart_errored=True, storage_filesystem=whole_storage())
     else:
         tuner = _new_tuner(trainable, settings, plan, hub, directory)
     try:
@@ -219,7 +219,7 @@ def _new_tuner(trainable: Any, settings: Settings, plan: SearchPlan, hub: str, d
         run_config=tune.RunConfig(
             name=_STATE,
             storage_path=str(directory),
-            storage_filesystem=whole_files(),
+            storage_filesystem=whole_storage(),
             stop=HubStopper(hub),
             callbacks=[HubCallback(hub), make_trackers(settings, directory)],
             failure_config=tune.FailureConfig(fail_fast=True),

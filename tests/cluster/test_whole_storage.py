@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from pyarrow.fs import LocalFileSystem, copy_files
 
-from orchestrator.cluster.whole_files import whole_files
+from orchestrator.cluster.whole_storage import whole_storage
 
 LONG = b"state " * 50_000
 
 KILLED = """
 import os, signal, sys
-from orchestrator.cluster.whole_files import whole_files
-stream = whole_files().open_output_stream(sys.argv[1])
+from orchestrator.cluster.whole_storage import whole_storage
+stream = whole_storage().open_output_stream(sys.argv[1])
 stream.write(b"half of it")
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -27,7 +27,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def copied(source: Path, target: Path) -> None:
     """As Ray Tune copies its state, from where it writes it to where it is kept."""
     copy_files(
-        str(source), str(target), source_filesystem=LocalFileSystem(), destination_filesystem=pickle.loads(pickle.dumps(whole_files()))
+        str(source), str(target), source_filesystem=LocalFileSystem(), destination_filesystem=pickle.loads(pickle.dumps(whole_storage()))
     )
 
 
