@@ -24,18 +24,14 @@ def measure(benchmark: str, *asked: Any) -> dict[str, float]:
     return import_module(benchmark).measure(*asked)
 
 
-def test_a_hundred_thousand_replies_open_at_once_and_are_looked_up_without_the_others(tmp_path: Path) -> None:
+def test_a_hundred_thousand_replies_open_at_once_and_are_looked_up_in_microseconds(tmp_path: Path) -> None:
+    if sys.gettrace() is not None:
+        pytest.skip("a process whose lines are traced looks up more slowly")
     found = measure("replies", tmp_path / "replies.jsonl", 100_000)
     assert found["open_s"] < 2
-    # To read them all takes a hundred times as long.
-    assert max(found["hit_median_us"], found["miss_median_us"]) < 500
+    assert found["hit_median_us"] < 50
+    assert found["miss_median_us"] < 50
     assert found["table_mb"] < found["file_mb"] / 10
-
-
-@pytest.mark.alone
-def test_a_reply_is_looked_up_in_microseconds(tmp_path: Path) -> None:
-    found = measure("replies", tmp_path / "replies.jsonl", 100_000)
-    assert max(found["hit_median_us"], found["miss_median_us"]) < 50
 
 
 def test_a_report_is_made_of_all_trials_within_its_memory(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ try:
     wait_for(lambda: require(cluster, nodes_of_cluster()), bundles(cluster), 0)
 except ClusterError as error:
     print(error.what)
-wait_for(lambda: require(cluster, nodes_of_cluster()), bundles(cluster), 240)
+wait_for(lambda: require(cluster, nodes_of_cluster()), bundles(cluster), 120)
 print(len(nodes_of_cluster()), "nodes")
 """
 
@@ -67,12 +67,12 @@ def autoscaled_head(place: Path) -> Iterator[str]:
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(300)
 def test_a_run_waits_for_the_nodes_that_it_asks_for(tmp_path: Path) -> None:
     if is_listening(PORT):
         pytest.skip(f"another process has port {PORT}")
     with autoscaled_head(tmp_path) as address:
         command = [sys.executable, "-c", DRIVER, address]
-        driver = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=400, check=False, cwd=PROJECT)
+        driver = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=250, check=False, cwd=PROJECT)
     assert driver.returncode == 0, driver.stderr
     assert driver.stdout.splitlines() == ["the run needs 3 CPUs and the cluster has 1", "2 nodes"]

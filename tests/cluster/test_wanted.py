@@ -60,12 +60,12 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.mark.parametrize("failed", [False, True])
 def test_a_trial_is_wanted_until_it_is_over_or_the_search_has_failed(hub: Any, failed: bool) -> None:
-    wanted, started = Wanted(hub, "001"), time.perf_counter()
+    wanted = Wanted(hub, "001")
     for _ in range(20):
+        started = time.perf_counter()
         assert wanted()
+        assert time.perf_counter() - started < 0.25, "a step waits for the hub's answer"
         time.sleep(0.05)
-    # Each answer takes half a second.
-    assert time.perf_counter() - started < 8, "a step waits for the hub's answer"
     ray.get(hub.end.remote(failed))
     wait_until(lambda: not wanted(), 10, "the group hears that its trial is over")
     assert not wanted()
@@ -82,6 +82,15 @@ def test_a_trial_stays_wanted_while_the_hub_is_restarting(hub: Any) -> None:
     wait_until(lambda: not wanted(), 10, "the group hears that its trial is over")
 
 
+def run_gang(directory: Path, monkeypatch: pytest.MonkeyPatch, **instead: Any) -> None:
+    """What the owner of a gang does, in this process, with parts of its module replaced."""
+    hub = SimpleNamespace(is_closing="is_closing", note="note")
+    for name, value in {"find_actor": lambda _: hub, "send_output_to": lambda _: None, **instead}.items():
+        monkeypatch.setattr(training_workers, name, value)
+    plain: Any = training_workers.GangsActor
+    plain.__ray_metadata__.modified_class(str(directory)).run(Gang("gang-0", "hub", str(directory), ClusterSettings()))
+
+
 def test_a_group_whose_train_run_failed_begins_another_which_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.train import WorkerGroupError
 
@@ -96,14 +105,7 @@ def test_a_group_whose_train_run_failed_begins_another_which_is_told(tmp_path: P
             noted.append(arguments[1]["what"])
         return not failures
 
-    names = SimpleNamespace(is_closing="is_closing", note="note")
-    patches = {"train_run": train_run, "ask": ask, "tell_lost": lost.append, "_PAUSE_S": 0.0, "stands_in": lambda: False}
-    for name, value in patches.items():
-        monkeypatch.setattr(training_workers, name, value)
-    monkeypatch.setattr(training_workers, "find_actor", lambda _: names)
-    monkeypatch.setattr(training_workers, "send_output_to", lambda _: None)
-    plain: Any = training_workers.GangsActor
-    plain.__ray_metadata__.modified_class(str(tmp_path)).run(Gang("gang-0", "hub", str(tmp_path), ClusterSettings()))
+    run_gang(tmp_path, monkeypatch, train_run=train_run, ask=ask, tell_lost=lost.append, _PAUSE_S=0.0, stands_in=lambda: False)
     assert failures == [] and len(lost) == 2
     assert len(noted) == 1 and noted[0].startswith("gang-0 began anew: ") and "30 failures" in noted[0]
 
@@ -113,11 +115,5 @@ def test_who_stands_in_for_the_dead_owner_of_gangs_tells_that_their_workers_are_
     stands_in: bool, lost: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    patches = {"ask": lambda _: True, "tell_lost": lambda gang: told.append(gang.name), "stands_in": lambda: stands_in}
-    for name, value in patches.items():
-        monkeypatch.setattr(training_workers, name, value)
-    monkeypatch.setattr(training_workers, "find_actor", lambda _: SimpleNamespace(is_closing=None))
-    monkeypatch.setattr(training_workers, "send_output_to", lambda _: None)
-    plain: Any = training_workers.GangsActor
-    plain.__ray_metadata__.modified_class(str(tmp_path)).run(Gang("gang-0", "hub", str(tmp_path), ClusterSettings()))
+    run_gang(tmp_path, monkeypatch, ask=lambda _: True, tell_lost=lambda gang: told.append(gang.name), stands_in=lambda: stands_in)
     assert told == lost
