@@ -19,12 +19,19 @@ def replacing(file: Path) -> Iterator[IO[str]]:
 
 @contextmanager
 def written_beside(file: Path) -> Iterator[Path]:
-    """Where to write the file's next content, of whatever kind; it takes the file's place when the block ends without an error."""
+    """Where to write the file's next content, of whatever kind; it takes the file's place when the block ends without an error.
+
+    An OSError that names no file, as that of a write to a full disk, names this one.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{uuid.uuid4().hex}.partial")
     try:
         yield partial
         os.replace(partial, file)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(file)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -53,20 +53,14 @@ def main(arguments: list[str] | None = None) -> None:
     """
     # A command imports half a million objects that stay; at Python's own pace it would look for others among them all the time.
     gc.set_threshold(50_000, 20, 50)
-    from orchestrator.errors import DaaError, MachineError
-    from orchestrator.report.mistakes import explain
+    from orchestrator.report.mistakes import as_told, explain
 
     try:
         app(arguments)
-    except DaaError as error:
-        explain(error, error)
-        sys.exit(error.exit_code)
     except Exception as error:
-        explain(
-            MachineError(f"unexpected: {error!r}"[:600], cure="this is a fault of daa or of a library: the log has its place"),
-            error,
-        )
-        sys.exit(1)
+        message = as_told(error)
+        explain(message, error)
+        sys.exit(message.exit_code)
 
 
 def as_process(arguments: list[str] | None = None) -> None:

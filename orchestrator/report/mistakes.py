@@ -1,24 +1,55 @@
 """What the screen shows of an error: a few lines, and where its traceback lies."""
 
+import errno
+import os
 import tempfile
 import traceback
-from pathlib import Path
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.markup import escape
 
 from evals.secrets import redacted
-from orchestrator.errors import DaaError
+from orchestrator.errors import DaaError, MachineError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_GONE = {errno.EIO, errno.EROFS, errno.ESTALE}
+_RESUME = "then give the command again; a search goes on with `daa search --resume DIR`"
+
+
+def as_told(error: Exception) -> DaaError:
+    """The error as a user is told it: one of ours is that already, and what a disk fails at has a cure."""
+    if isinstance(error, DaaError):
+        return error
+    for each in _chain(error):
+        if isinstance(each, OSError) and each.errno in _FULL | _GONE:
+            cure = f"make room there, {_RESUME}" if each.errno in _FULL else f"bring the disk back, {_RESUME}"
+            where = str(each.filename or "the log has its place")
+            return MachineError(f"a file cannot be read or written: {os.strerror(each.errno)}", where, cure, code="DAA-0703")
+    return MachineError(f"unexpected: {error!r}"[:600], cure="this is a fault of daa or of a library: the log has its place")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came from; Ray keeps what another process raised as its `cause`."""
+    origin: BaseException | None = error
+    seen = set()
+    while isinstance(origin, BaseException) and id(origin) not in seen:
+        seen.add(id(origin))
+        yield origin
+        origin = getattr(origin, "cause", None) or origin.__cause__
 
 
 def explain(message: DaaError, error: Exception) -> None:
     """Show a message on the standard error stream, with its code and the log that has the traceback of `error`."""
-    log = _fresh_log()
-    log.write_text(redacted("".join(traceback.format_exception(error))), encoding="utf-8")
-    text = f"[bold red]error {message.code}:[/bold red] {escape(redacted(str(message)))}\n  [dim]log:   {log}[/dim]"
+    text = f"[bold red]error {message.code}:[/bold red] {escape(redacted(str(message)))}\n  [dim]log:   {_logged(error)}[/dim]"
     Console(stderr=True, highlight=False).print(text, soft_wrap=True)
 
 
-def _fresh_log() -> Path:
-    with tempfile.NamedTemporaryFile(prefix="daa-error-", suffix=".log", delete=False) as file:
-        return Path(file.name)
+def _logged(error: Exception) -> str:
+    """The file with the traceback; where the disk has no room for it, it is told so."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="daa-error-", suffix=".log", delete=False, encoding="utf-8") as file:
+            file.write(redacted("".join(traceback.format_exception(error))))
+    except OSError as failure:
+        return f"could not be written: {failure.strerror}"
+    return file.name

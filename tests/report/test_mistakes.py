@@ -1,0 +1,78 @@
+"""What ends a command is told with a cure where there is one, and the command's end is told on a full disk as well."""
+
+import errno
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ray.exceptions import RayTaskError
+
+from evals.whole_files import replacing_bytes, save_json
+from orchestrator.errors import DataFormatError
+from orchestrator.report.mistakes import as_told, explain
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture
+def no_room() -> Iterator[None]:
+    """No process can make a file longer: not this one either, until the test ends."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_an_error_of_ours_is_told_as_it_is() -> None:
+    error = DataFormatError("no row", "file:1", "add one")
+    assert as_told(error) is error
+
+
+def test_a_full_disk_is_told_with_the_file_and_the_cure_and_the_file_stays(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    file = tmp_path / "settings.json"
+    save_json(file, "before")
+    request.getfixturevalue("no_room")
+    with pytest.raises(OSError, match="too large") as json_failed:
+        save_json(file, "after")
+    with pytest.raises(OSError, match="too large") as bytes_failed, replacing_bytes(file) as content:
+        content.write(b"after")
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
+    assert file.read_text() == '"before"\n'
+    for failed in (json_failed, bytes_failed):
+        told = as_told(failed.value)
+        assert (told.code, told.where, told.exit_code) == ("DAA-0703", str(file), 1)
+        assert "make room" in told.cure and "--resume" in told.cure
+
+
+def test_a_file_that_another_process_or_library_could_not_write_is_told_alike() -> None:
+    ray = RayTaskError("write", "Traceback", FULL).as_instanceof_cause()
+    library = RuntimeError("cannot save")
+    library.__cause__ = ray
+    for error in (FULL, ray, library):
+        assert as_told(error).code == "DAA-0703"
+        assert "No space left" in as_told(error).what
+
+
+def test_a_shared_path_that_is_gone_is_to_be_brought_back() -> None:
+    told = as_told(OSError(errno.ESTALE, os.strerror(errno.ESTALE), "/shared/run"))
+    assert (told.code, told.where) == ("DAA-0703", "/shared/run")
+    assert "bring the disk back" in told.cure
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), FileNotFoundError(errno.ENOENT, "absent"), OSError("no number")])
+def test_anything_else_is_a_fault(error: Exception) -> None:
+    told = as_told(error)
+    assert (told.code, told.exit_code) == ("DAA-0003", 1)
+    assert repr(error) in told.what
+
+
+def test_where_the_log_has_no_room_the_error_is_told_without_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_room: None
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    explain(as_told(FULL), FULL)
+    screen = capsys.readouterr().err
+    assert "error DAA-0703: " in screen and "cure:  make room" in screen
+    assert "log:   could not be written: File too large" in screen
