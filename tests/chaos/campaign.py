@@ -131,7 +131,7 @@ def _grown(directory: Path, before: int, ground: Ground, may_end: bool) -> None:
         if code not in {None, 0}:
             told = ground.search.process.stdout.read() if ground.search.process.stdout else ""
             assert may_end, told
-            assert "resume" in told and "unexpected" not in told, told
+            assert "resume" in told and "unexpected:" not in told, told
             ground.resume()
         return _progress(directory) > before or code == 0
 
