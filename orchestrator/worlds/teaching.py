@@ -86,11 +86,13 @@ def _optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers, AdamW for the rest: AdamW alone takes several times as many steps to learn copying."""
     import torch
 
+    from orchestrator.worlds.muon import Muon
+
     matrices = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
     inside = {id(weight) for weight in matrices}
     rest = [weight for weight in model.parameters() if id(weight) not in inside]
     return [
-        torch.optim.Muon(matrices, lr=0.01, weight_decay=0.01),
+        Muon(matrices, lr=0.01, weight_decay=0.01),
         torch.optim.AdamW(rest, lr=6e-3, betas=(0.9, 0.98), weight_decay=0.01),
     ]
 
