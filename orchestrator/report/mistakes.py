@@ -32,11 +32,12 @@ def as_told(error: Exception) -> DaaError:
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """The error and what it came from; Ray keeps what another process raised as its `cause`."""
     origin: BaseException | None = error
-    seen = set()
-    while isinstance(origin, BaseException) and id(origin) not in seen:
-        seen.add(id(origin))
+    passed: set[int] = set()
+    while origin is not None and id(origin) not in passed:
+        passed.add(id(origin))
         yield origin
-        origin = getattr(origin, "cause", None) or origin.__cause__
+        cause = getattr(origin, "cause", None)
+        origin = cause if isinstance(cause, BaseException) else origin.__cause__
 
 
 def explain(message: DaaError, error: Exception) -> None:

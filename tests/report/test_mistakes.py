@@ -50,7 +50,9 @@ def test_a_file_that_another_process_or_library_could_not_write_is_told_alike() 
     ray = RayTaskError("write", "Traceback", FULL).as_instanceof_cause()
     library = RuntimeError("cannot save")
     library.__cause__ = ray
-    for error in (FULL, ray, library):
+    spoken = ValueError("cannot save")
+    spoken.__cause__, spoken.cause = library, "a word"  # pyright: ignore[reportAttributeAccessIssue]
+    for error in (FULL, ray, library, spoken):
         assert as_told(error).code == "DAA-0703"
         assert "No space left" in as_told(error).what
 
@@ -61,7 +63,11 @@ def test_a_shared_path_that_is_gone_is_to_be_brought_back() -> None:
     assert "bring the disk back" in told.cure
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), FileNotFoundError(errno.ENOENT, "absent"), OSError("no number")])
+ITSELF = ValueError("from itself")
+ITSELF.__cause__ = ITSELF
+
+
+@pytest.mark.parametrize("error", [ITSELF, ValueError("no"), FileNotFoundError(errno.ENOENT, "absent"), OSError("no number")])
 def test_anything_else_is_a_fault(error: Exception) -> None:
     told = as_told(error)
     assert (told.code, told.exit_code) == ("DAA-0003", 1)
