@@ -46,7 +46,7 @@ def cost_of(model: ScoringModel) -> Cost | None:
 def peak_flops(device: torch.device) -> float:
     """Floating-point operations per second that the device is made for; where nobody states it, what a product of matrices reaches.
 
-    That of bf16 or of fp32, whichever is faster.
+    On a processor that of bf16 or of fp32, whichever is faster.
     """
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)

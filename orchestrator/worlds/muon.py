@@ -1,4 +1,4 @@
-"""Muon in the precision of the weights: torch has bf16 in it, which takes a hundred times as long where a processor cannot do it."""
+"""Muon in the precision of the weights: `torch.optim.Muon` computes in bf16, which processors without it are very slow at."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ class Muon(torch.optim.Optimizer):
     def _nesterov(self, weight: torch.Tensor, momentum: float) -> torch.Tensor:
         """The gradient, after and before it has joined its running mean."""
         assert weight.grad is not None
-        mean = self.state[weight].setdefault("mean", torch.zeros_like(weight))
+        state = self.state[weight]
+        if "mean" not in state:
+            state["mean"] = torch.zeros_like(weight)
+        mean = state["mean"]
         mean.lerp_(weight.grad, 1 - momentum)
         return weight.grad.lerp(mean, momentum)
 

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import resource
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 from pyarrow.fs import LocalFileSystem, copy_files
 
 from orchestrator.cluster.whole_storage import whole_storage
+from tests.full_disk import no_file_longer_than
 
 LONG = b"state " * 50_000
 
@@ -51,14 +51,8 @@ def test_a_copy_replaces_the_one_before(places: tuple[Path, Path]) -> None:
 def test_a_disk_that_is_full_leaves_the_copy_before(places: tuple[Path, Path]) -> None:
     source, target = places
     (source / "state.json").write_bytes(LONG)
-    ignored, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(LONG) // 2, limits[1]))
-    try:
-        with pytest.raises(OSError, match="too large"):
-            copied(source, target)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, ignored)
+    with no_file_longer_than(len(LONG) // 2), pytest.raises(OSError, match="too large"):
+        copied(source, target)
     assert (target / "state.json").read_bytes() == b"before"
     copied(source, target)
     assert (target / "state.json").read_bytes() == LONG

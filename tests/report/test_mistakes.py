@@ -2,8 +2,6 @@
 
 import errno
 import os
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,17 +10,9 @@ from ray.exceptions import RayTaskError
 from evals.whole_files import replacing_bytes, save_json
 from orchestrator.errors import DataFormatError
 from orchestrator.report.mistakes import as_told, explain
+from tests.full_disk import no_file_longer_than
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-@pytest.fixture
-def no_room() -> Iterator[None]:
-    """No process can make a file longer: not this one either, until the test ends."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_an_error_of_ours_is_told_as_it_is() -> None:
@@ -30,14 +20,14 @@ def test_an_error_of_ours_is_told_as_it_is() -> None:
     assert as_told(error) is error
 
 
-def test_a_full_disk_is_told_with_the_file_and_the_cure_and_the_file_stays(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_full_disk_is_told_with_the_file_and_the_cure_and_the_file_stays(tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
     save_json(file, "before")
-    request.getfixturevalue("no_room")
-    with pytest.raises(OSError, match="too large") as json_failed:
-        save_json(file, "after")
-    with pytest.raises(OSError, match="too large") as bytes_failed, replacing_bytes(file) as content:
-        content.write(b"after")
+    with no_file_longer_than(0):
+        with pytest.raises(OSError, match="too large") as json_failed:
+            save_json(file, "after")
+        with pytest.raises(OSError, match="too large") as bytes_failed, replacing_bytes(file) as content:
+            content.write(b"after")
     assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
     assert file.read_text() == '"before"\n'
     for failed in (json_failed, bytes_failed):
@@ -75,10 +65,11 @@ def test_anything_else_is_a_fault(error: Exception) -> None:
 
 
 def test_where_the_log_has_no_room_the_error_is_told_without_it(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_room: None
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    explain(as_told(FULL), FULL)
+    with no_file_longer_than(0):
+        explain(as_told(FULL), FULL)
     screen = capsys.readouterr().err
     assert "error DAA-0703: " in screen and "cure:  make room" in screen
     assert "log:   could not be written: File too large" in screen
