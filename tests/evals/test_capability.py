@@ -65,6 +65,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write("chrf_sums", "generate_until", "chrf", "chrf")
     choice = write("likelier", "multiple_choice", "acc", "mean").replace('"{{answer}}"', '0\ndoc_to_choice: ["1", "2"]')
     (directory / "likelier.yaml").write_text(choice)
+    (directory / "suite.yaml").write_text("group: suite\ntask:\n  - gsm8k\n")
     return directory
 
 
@@ -128,14 +129,13 @@ def test_a_task_whose_own_file_is_at_fault_is_refused_with_the_fault(
     assert refused.value.where == "mine"
 
 
-def test_a_group_of_ones_own_may_name_tasks_of_the_harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_of_ones_own_may_name_tasks_of_the_harness(tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The hub is not knocked at.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
-    (tmp_path / "suite.yaml").write_text("group: suite\ntask:\n  - gsm8k\n")
     # Its data are on the hub, and named as what is missing.
     with pytest.raises(UserError, match="cannot be loaded"):
-        CapabilitySuite(("suite",), 2, tmp_path).check()
+        CapabilitySuite(("suite",), 2, tasks).check()
 
 
 def test_a_harness_that_is_not_installed_is_named_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from orchestrator.errors import CheckpointError
 from orchestrator.objectives import METHODS, method_named
 from orchestrator.policy.loading import load_policy
 from orchestrator.preferences.pairs import TokenizedPair
-from orchestrator.training.checkpoint import Progress, latest_checkpoint, save_checkpoint
+from orchestrator.training.checkpoint import Progress, latest_checkpoint, restore, save_checkpoint
 from orchestrator.training.local_engine import LocalEngine
 from orchestrator.training.loop import train
 from orchestrator.training.run import TrainingRun
@@ -29,19 +29,29 @@ from tests.training.runs import FAST, metrics, tiny_run, train_locally, weights
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     name: str, tiny_model: Path, other_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
 ) -> None:
-    objective, settings = method_named(name)(), FAST.model_copy(update={"steps": 4, "checkpoints": 2, "micro_batch_tokens": 64})
+    objective, settings = method_named(name)(), FAST.model_copy(update={"steps": 2, "checkpoints": 2, "micro_batch_tokens": 64})
 
     def run_in(directory: str) -> TrainingRun:
         return tiny_run(objective, tiny_model, tokenizer, tokenized_pairs, tmp_path / directory, settings, [other_model])
 
     whole, broken = run_in("whole"), run_in("broken")
     train_locally(whole)
-    train_locally(broken, stop_after=2)
+    train_locally(broken, stop_after=1)
     train_locally(broken)
-    expected, resumed = weights(whole, 4), weights(broken, 4)
+    expected, resumed = weights(whole, 2), weights(broken, 2)
     assert all(torch.equal(expected[key], resumed[key]) for key in expected)
     without_time = [[{**step, "telemetry": None} for step in metrics(run)] for run in (whole, broken)]
     assert without_time[0] == without_time[1]
+
+
+def test_random_numbers_go_on_where_the_checkpoint_left_them(tiny_model: Path, tokenizer: Any, tmp_path: Path) -> None:
+    engine = LocalEngine(load_policy(str(tiny_model), torch.float32), FAST)
+    torch.manual_seed(7)
+    checkpoint = save_checkpoint(engine, tmp_path / "run", Progress(3, "dpo", {}, 1), tokenizer)
+    expected = torch.rand(4)
+    torch.manual_seed(8)
+    restore(engine, checkpoint, "dpo")
+    assert torch.equal(torch.rand(4), expected)
 
 
 def test_a_run_that_nobody_wants_stops_before_its_next_step_and_can_go_on_later(

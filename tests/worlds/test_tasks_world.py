@@ -14,7 +14,15 @@ from orchestrator.worlds.tasks_world import _pair_rows, make_tasks_world
 from orchestrator.worlds.teaching import enlarge
 
 TINY = TasksRecipe(
-    steps=30, batch=16, slip_rate=0.2, train_prompts=52, samples_per_prompt=16, search_prompts=20, held_out_prompts=30, temperature=1.0
+    steps=30,
+    crowd_steps=10,
+    batch=16,
+    slip_rate=0.2,
+    train_prompts=52,
+    samples_per_prompt=16,
+    search_prompts=20,
+    held_out_prompts=30,
+    temperature=1.0,
 )
 PROMPT = EvaluationPrompt("0", (Message("user", "What is 1 + 1?"),), answer="2")
 
