@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from evals.asking import ChatModel
 from evals.benchmarks.formats import read_outputs
 from evals.benchmarks.score import BenchmarkScore
@@ -145,7 +147,7 @@ class _Run:
                 check_readable(evaluation, self._settings.max_unreadable)
             except UnreadableVerdictsError as error:
                 self.refused.append(error)
-                story.say_path(f"{benchmark.name}: no score for {outputs.model}:", error.what)
+                story.say_path(f"{benchmark.name}: no score for {escape(outputs.model)}:", error.what)
                 continue
             asked = self._asked[benchmark.name, outputs.model]
             self._take(evaluation, {score.benchmark: asked for score in evaluation.scores}, story)
@@ -164,9 +166,9 @@ class _Run:
         self.cards.take(evaluation, asked)
         for score in evaluation.scores:
             name = " ".join(filter(None, (score.benchmark, score.details.get("category"), score.model)))
-            story.say(f"{name}: {score.score:.2f} (95 % {score.low:.2f}–{score.high:.2f})")
+            story.say(escape(f"{name}: {score.score:.2f} (95 % {score.low:.2f}–{score.high:.2f})"))
         for finding in evaluation.findings:
-            story.say(f"[bold]guard {finding.guard}[/bold]: {finding.detail}")
+            story.say_path(f"[bold]guard {finding.guard}[/bold]:", finding.detail)
 
 
 def _suite(settings: BenchmarkSettings, models: Sequence[str]) -> CapabilitySuite | None:

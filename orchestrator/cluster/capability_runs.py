@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from evals.asking import ChatModel, Keep, Question, Reply, forget
 from evals.benchmarks.score import BenchmarkScore
 from evals.capability import CapabilitySuite
@@ -55,7 +57,7 @@ def measure_finalists(settings: Settings, rows: Sequence[Row], hub: Any, directo
             with story.waiting(f"capability: {trial} answers"):
                 scores = scores_of(suite, model, trial, lambda name: _OnTheClock(ServedByActor(find_actor("engine-0"), name, replies), hub))
         except UserError as error:
-            story.say(f"[yellow]{error.what}[/yellow]: capability is not measured any further")
+            story.say(f"[yellow]{escape(error.what)}[/yellow]: capability is not measured any further")
             return
         event = {"trial": trial, "checkpoint": model, "scores": [asdict(score) for score in scores]}
         ask(hub.note, "capability", event)

@@ -69,8 +69,13 @@ def cluster_steps(asked: Asked, address: str) -> Iterator[Step]:
 def _node_steps(asked: Asked, nodes: Sequence[Node]) -> Iterator[Step]:
     """What each node can be asked by itself."""
     yield Step("versions, disks and limits", lambda: _machines(asked, nodes))
-    for check in (*input_checks(asked.subject), hub_check(asked.subject), libraries_check()):
+    for check in (*input_checks(asked.subject), hub_check(asked.subject), libraries_check(processors_precision(asked.subject, nodes))):
         yield Step(check.name, partial(_everywhere, check, nodes))
+
+
+def processors_precision(subject: Subject, nodes: Sequence[Node]) -> str:
+    """The precision in which processors train, "" for none: a node without GPUs beside others that have some does not train."""
+    return "" if any(node.gpus for node in nodes) else subject.precision
 
 
 def _common_steps(asked: Asked, nodes: Sequence[Node]) -> Iterator[Step]:

@@ -32,7 +32,7 @@ def generate(
     check_model(model)
     cluster, answering = engines
     with at_work(directory) as story, ray_session(cluster, directory):
-        story.say(f"{settings.responses} answers to each of {len(prompts)} prompts by {model}")
+        story.say_path(f"{settings.responses} answers to each of {len(prompts)} prompts by", model)
         started = start_engines(cluster, answering, directory / "logs", largest_rank([model]))
         local = Path(model).expanduser()
         name = str(local.resolve()) if local.exists() else model

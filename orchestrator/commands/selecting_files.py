@@ -9,6 +9,7 @@ from orchestrator.preferences.rows import write_quarantine
 from orchestrator.preferences.tokenization import Lengths
 from orchestrator.preferences.writing import row_of
 from orchestrator.report.data_checks import shown_rows
+from orchestrator.report.plain_text import visible
 from orchestrator.report.selections import selection_page
 from orchestrator.report.terminal import show
 from orchestrator.selection.rejection_sampling import all_accepted
@@ -28,7 +29,7 @@ def select_file(
     if model is None:
         raise SettingsError("no model is given", "daa data select", "name the one that training will start from: --model DIR")
     reading = read_pairs(file, limit)
-    print(*reading.kinds, sep="\n")
+    print(*map(visible, reading.kinds), sep="\n")
     pairs = reading.pairs
     if settings.metric == "rejection_sampling":
         pairs = all_accepted(pairs, settings.tau, settings.eta)

@@ -14,18 +14,33 @@ from orchestrator.doctor.subject import EngineStart
 
 _LIBRARIES = ("torch", "transformers", "deepspeed", "peft")
 _CONTEXT, _VOCABULARY = 64, 320
+# Less is made up for by memory, of which bf16 takes half.
+_MUCH_FASTER = 4
 _QUESTION = "What is the capital of France?"
 
 
-def check_libraries() -> list[Finding]:
-    """Load what workers load."""
+def check_libraries(precision: str = "") -> list[Finding]:
+    """Load what workers load; where there is no GPU, see whether the processor is made for the precision of training."""
     import torch
 
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     loaded = [f"{name} {import_module(name).__version__}" for name in _LIBRARIES]
     import_module("transformers.models.llama.modeling_llama")
-    return [ok("libraries", f"{', '.join(loaded)} can be imported")]
+    found = [ok("libraries", f"{', '.join(loaded)} can be imported")]
+    return [*found, *_slow_bf16()] if precision == "bf16" and not torch.cuda.is_available() else found
+
+
+def _slow_bf16() -> list[Finding]:
+    """Whether this processor lacks instructions for bf16, so that fp32 is much faster."""
+    from orchestrator.policy.cost import processor_flops
+
+    rates = processor_flops()
+    bf16, fp32 = rates["bf16"], rates["fp32"]
+    if bf16 * _MUCH_FASTER > fp32:
+        return []
+    told = f"this processor computes {bf16 / 1e9:,.1f} GFLOP/s in bf16 and {fp32 / 1e9:,.1f} in fp32"
+    return [warn("precision", told, 'set training.precision = "fp32" for runs that train on it')]
 
 
 def check_gpus(gpus: int) -> list[Finding]:

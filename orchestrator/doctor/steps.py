@@ -73,9 +73,9 @@ def hub_check(subject: Subject) -> Check:
     return Check("hub", check_hub, (subject.all_models, data_sets), 60, "set HTTPS_PROXY, or HF_ENDPOINT of a mirror")
 
 
-def libraries_check() -> Check:
-    """Torch and the libraries beside it."""
-    return Check("libraries", check_libraries, (), 180, _TORCH_FIX)
+def libraries_check(precision: str) -> Check:
+    """Torch and the libraries beside it; of a machine without GPUs, whether its processor is made for a precision ("": none)."""
+    return Check("libraries", check_libraries, (precision,), 180, _TORCH_FIX)
 
 
 def gpus_check(gpus: int) -> Check:
@@ -105,8 +105,8 @@ def local_steps(asked: Asked, check_judge: Callable[..., list[Finding]]) -> Iter
 
     yield Step("versions, disks and limits", machine)
     checks = [Check("writable", check_writable, (purpose, path), 60, _SLOW_DISK) for purpose, path in asked.paths.items()]
-    checks += [*input_checks(asked.subject), hub_check(asked.subject)]
-    checks += [libraries_check(), gpus_check(_gpus(answer)), *judge_checks(asked.subject, check_judge), engine_check(asked.subject)]
+    checks += [*input_checks(asked.subject), hub_check(asked.subject), libraries_check(asked.subject.precision)]
+    checks += [gpus_check(_gpus(answer)), *judge_checks(asked.subject, check_judge), engine_check(asked.subject)]
     for check in checks:
         yield Step(check.name, partial(_found, check))
 

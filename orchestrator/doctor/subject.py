@@ -34,7 +34,7 @@ class EngineStart:
 class Subject:
     """The models (the first is the one that engines load), judges, data, prompts and cache of a run, and what it wants of a cluster.
 
-    `judges` are different ones: the search's, that of the finals and those of the ladder.
+    `judges` are different ones: the search's, that of the finals and those of the ladder. `precision` is that of training, "" without any.
     """
 
     models: tuple[str, ...] = ()
@@ -45,6 +45,7 @@ class Subject:
     cluster: ClusterSettings | None = None
     engine: EngineStart = EngineStart()
     optional: tuple[str, ...] = ()
+    precision: str = ""
 
     @property
     def all_models(self) -> tuple[str, ...]:
@@ -84,12 +85,14 @@ def _of_run(settings: Settings) -> Subject:
         cluster=settings.cluster,
         engine=EngineStart(answering.max_model_len, answering.gpu_memory_utilization),
         optional=_optional(settings),
+        precision=settings.training.precision,
     )
 
 
 def _of_reward(settings: RewardSettings) -> Subject:
     models = tuple(filter(None, (settings.model.base,)))
-    return Subject(models, (), settings.data.sources, (), settings.cache.expanduser().resolve(), settings.cluster)
+    cache, precision = settings.cache.expanduser().resolve(), settings.training.precision
+    return Subject(models, (), settings.data.sources, (), cache, settings.cluster, precision=precision)
 
 
 def _of_benchmarks(settings: BenchmarkSettings) -> Subject:

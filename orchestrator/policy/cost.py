@@ -54,8 +54,14 @@ def peak_flops(device: torch.device) -> float:
         if stated is not None:
             return stated
         return _reached(device, torch.bfloat16, 4096)
+    return max(processor_flops().values())
+
+
+def processor_flops() -> dict[str, float]:
+    """Floating-point operations per second that a product of matrices reaches on this processor, by the settings' name of a precision."""
     # A small product of bf16: processors without instructions for it take a hundred times as long.
-    return max(_reached(device, torch.float32, 1024), _reached(device, torch.bfloat16, 256))
+    device = torch.device("cpu")
+    return {"fp32": _reached(device, torch.float32, 1024), "bf16": _reached(device, torch.bfloat16, 256)}
 
 
 def _reached(device: torch.device, kind: torch.dtype, side: int) -> float:

@@ -2,18 +2,21 @@
 
 import errno
 import os
+import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
 
-from rich.console import Console
 from rich.markup import escape
 
 from evals.secrets import redacted
 from orchestrator.errors import DaaError, MachineError
+from orchestrator.report.plain_text import visible
+from orchestrator.report.terminal import console
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _GONE = {errno.EIO, errno.EROFS, errno.ESTALE}
+_WIDTH_OF_A_PIPE = 160
 _RESUME = "then give the command again; a search goes on with `daa search --resume DIR`"
 
 
@@ -43,14 +46,16 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def explain(message: DaaError, error: Exception) -> None:
     """Show a message on the standard error stream, with its code and the log that has the traceback of `error`."""
     text = f"[bold red]error {message.code}:[/bold red] {escape(redacted(str(message)))}\n  [dim]log:   {_logged(error)}[/dim]"
-    Console(stderr=True, highlight=False).print(text, soft_wrap=True)
+    console(sys.stderr, _WIDTH_OF_A_PIPE).print(text, soft_wrap=True)
 
 
 def _logged(error: Exception) -> str:
     """The file with the traceback; where the disk has no room for it, it is told so."""
     try:
-        with tempfile.NamedTemporaryFile("w", prefix="daa-error-", suffix=".log", delete=False, encoding="utf-8") as file:
-            file.write(redacted("".join(traceback.format_exception(error))))
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="daa-error-", suffix=".log", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            file.write(visible(redacted("".join(traceback.format_exception(error)))))
     except OSError as failure:
         return f"could not be written: {failure.strerror}"
     return file.name

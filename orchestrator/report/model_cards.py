@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.errors import SettingsError
 from orchestrator.objectives import Objective, method_named
 from orchestrator.preferences.sources import is_hub_name
+from orchestrator.report.plain_text import plain
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
 
@@ -119,7 +120,7 @@ def model_card(trained: Trained, how: Publication) -> str:
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(loader=PackageLoader("orchestrator.report"), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    environment.filters |= {"cell": _cell, "number": _number}
+    environment.filters |= {"plain": plain, "number": _number}
     method = trained.method
     return environment.get_template("model_card.md").render(
         front_matter=front_matter(trained, how),
@@ -192,8 +193,3 @@ def _data(trained: Trained) -> list[str]:
 
 def _number(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _cell(text: Any) -> str:
-    """Text within a cell of a Markdown table, whatever characters it has."""
-    return str(text).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

@@ -96,17 +96,18 @@ class Narrator:
             table.add_row(
                 str(place),
                 row.trial,
-                words.hyperparameters(row.hyperparameters),
+                escape(words.hyperparameters(row.hyperparameters)),
                 words.win_rate(row),
                 *numbers,
-                row.status,
+                escape(row.status),
                 style=style,
             )
         self._console.print(table)
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
-        """Say what is being waited for; a terminal shows that something moves."""
+        """Say what is being waited for, whatever characters it has; a terminal shows that something moves."""
+        text = escape(text)
         self.say(text)
         if self._console.is_terminal:
             with self._console.status(text):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
+from orchestrator.report.plain_text import plain
 from orchestrator.settings import SelectionSettings
 
 _EXAMPLES = 3
@@ -62,5 +63,5 @@ def _shown(pair: PreferencePair) -> list[str]:
     parts = {"prompt": pair.prompt[-1].content, "chosen": pair.chosen, "rejected": pair.rejected}
     cut = {name: text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …" for name, text in parts.items()}
     rewards = "" if pair.chosen_reward is None else f" (rewards {pair.chosen_reward:g} and {pair.rejected_reward:g})"
-    quoted = {name: text.replace("\n", "\n> ") for name, text in cut.items()}
-    return [f"{pair.origin}{rewards}", "", *(f"> **{name}**: {text}\n>" for name, text in quoted.items()), ""]
+    quoted = {name: "\n> ".join(map(plain, text.splitlines())) for name, text in cut.items()}
+    return [f"{plain(pair.origin)}{rewards}", "", *(f"> **{name}**: {text}\n>" for name, text in quoted.items()), ""]

@@ -2,16 +2,29 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from orchestrator.report.plain_text import visible
 
 _WIDTH_OF_A_TABLE = 200
 
 
+class Screen(Console):
+    """A console that obeys its own styles and no character of a text."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What rich makes of it, the texts made visible."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else visible(text), style, control)
+
+
 def console(screen: TextIO, width_of_a_pipe: int) -> Console:
     """A console on `screen`; `width_of_a_pipe` counts characters where it is no terminal."""
-    return Console(file=screen, width=None if screen.isatty() else width_of_a_pipe, highlight=False)
+    return Screen(file=screen, width=None if screen.isatty() else width_of_a_pipe, highlight=False)
 
 
 def show(what: RenderableType) -> None:

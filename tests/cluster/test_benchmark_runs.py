@@ -1,5 +1,6 @@
 """What `daa eval` makes of its words: who answers, under which name, who judges."""
 
+import io
 import json
 import shutil
 from contextlib import nullcontext
@@ -13,12 +14,13 @@ from evals.benchmarks.score import BenchmarkScore
 from evals.capability import CapabilityEvaluation
 from evals.guards import Finding
 from orchestrator.cluster import capability_runs
-from orchestrator.cluster.benchmark_runs import evaluate_models
+from orchestrator.cluster.benchmark_runs import _Run, evaluate_models
 from orchestrator.cluster.candidates import names_of, served_model
 from orchestrator.cluster.claims import check_same
 from orchestrator.cluster.scorecards import Scorecards, asked_of_benchmark, check_scorecard, content_behind
 from orchestrator.commands.benchmarks import benchmark_settings, judge_values
 from orchestrator.errors import DaaError, SettingsError, UserError
+from orchestrator.report.narration import Narrator
 from orchestrator.settings import BenchmarkSettings, OpenAISettings, Settings, VllmJudgeSettings
 from tests.evals.fake_server import FakeServer, completion
 from tests.evals.test_capability import TASK
@@ -238,3 +240,14 @@ def test_a_capability_that_cannot_be_measured_is_told_and_takes_nothing_from_the
     story: Any = SimpleNamespace(waiting=lambda _: nullcontext(), say=told.append)
     capability_runs.measure_finalists(settings, [], SimpleNamespace(time_is_up=None), tmp_path, story)
     assert len(told) == 1 and "base answered none of the 200 questions of gsm8k" in told[0]
+
+
+def test_a_models_words_end_no_run(tmp_path: Path) -> None:
+    settings = BenchmarkSettings.model_validate({"capability": {"tasks": ["gsm8k"]}, "cache": str(tmp_path / "cache")})
+    run = _Run(settings, [], tmp_path / "run")
+    found = CapabilityEvaluation(
+        [BenchmarkScore("gsm8k", "m[/x]", "", 50.0, 5.0, 40.0, 60.0, 10, 0)], [Finding("template", 0.1, "[/INST]")]
+    )
+    screen = io.StringIO()
+    run._take(found, {"gsm8k": {"benchmark": "gsm8k"}}, Narrator(screen))
+    assert "gsm8k m[/x]: 50.00" in screen.getvalue() and "guard template: [/INST]" in screen.getvalue()

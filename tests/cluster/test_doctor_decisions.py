@@ -6,12 +6,13 @@ import pytest
 
 from orchestrator.cluster import all_reduce
 from orchestrator.cluster.all_reduce import MIB, Ring, Timing, ring_of, slowest
-from orchestrator.cluster.doctor import overlooked, uncounted_gpus
+from orchestrator.cluster.doctor import overlooked, processors_precision, uncounted_gpus
 from orchestrator.cluster.node_checks import Node
 from orchestrator.cluster.shared_paths import judged
 from orchestrator.doctor.apart import Answer
 from orchestrator.doctor.findings import Status
 from orchestrator.doctor.notes import Note
+from orchestrator.doctor.subject import Subject
 from tests.doctor.machines import SOUND
 
 
@@ -38,6 +39,11 @@ def test_each_node_that_trains_has_a_rank_and_nccl_is_taken_where_each_rank_has_
     ring = ring_of(nodes(*gpus), {f"id-{number}": float(count) for number, count in enumerate(free)})
     assert (ring.backend, len(ring.places)) == (backend, ranks)
     assert words in ring.told
+
+
+def test_processors_train_only_where_no_node_has_a_gpu() -> None:
+    subject = Subject(precision="bf16")
+    assert [processors_precision(subject, nodes(*gpus)) for gpus in ((0, 0), (0, 8))] == ["bf16", ""]
 
 
 def test_an_all_reduce_takes_as_long_as_its_slowest_rank() -> None:

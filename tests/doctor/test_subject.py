@@ -47,6 +47,7 @@ def test_all_models_judges_prompts_and_packages_of_a_search_are_looked_at(tmp_pa
     assert [type(judge) for judge in subject.judges] == [OpenAISettings, VerifierSettings, RewardModelSettings]
     assert [file.name for file in subject.prompts] == ["prompts.jsonl", "held_out.jsonl"]
     assert subject.optional == ("bitsandbytes",)
+    assert subject.precision == "bf16"
 
 
 def test_settings_that_cannot_be_used_are_a_finding_with_the_line(tmp_path: Path) -> None:

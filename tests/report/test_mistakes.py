@@ -20,6 +20,18 @@ def test_an_error_of_ours_is_told_as_it_is() -> None:
     assert as_told(error) is error
 
 
+def test_a_name_that_no_encoding_holds_is_told_with_the_cure(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    error = DataFormatError("no pairs in caf\udce9.jsonl", "caf\udce9.jsonl", "name it otherwise")
+    explain(error, error)
+    told = capfd.readouterr().err
+    assert "no pairs in caf\N{REPLACEMENT CHARACTER}.jsonl" in told and "cure:  name it otherwise" in told
+    (log,) = tmp_path.glob("daa-error-*.log")
+    assert "DataFormatError" in log.read_text()
+
+
 def test_a_full_disk_is_told_with_the_file_and_the_cure_and_the_file_stays(tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
     save_json(file, "before")

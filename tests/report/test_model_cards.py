@@ -1,5 +1,6 @@
 """A card says what the ledger says, to the hub and to people, and no text of a run can change its form."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from huggingface_hub import ModelCard
 
 from orchestrator.export.found import find_trained
 from orchestrator.report.model_cards import Publication, Trained, model_card
+from orchestrator.report.plain_text import plain
 from orchestrator.search.trial import Trial
 from tests.export.left_runs import BEST, FINDING, WEAK, left_search, settings_of
 
@@ -83,10 +85,18 @@ def test_the_best_tells_the_answer_of_its_search_and_another_trial_that_it_is_no
 
 
 def test_what_a_guard_found_is_told_and_stays_one_line(find: Find) -> None:
-    found = FINDING.replace("|", "\\|").replace("<", "&lt;")
-    assert f"- a guard found: {found}\n" in text_of(find("best"))
+    assert f"- a guard found: {plain(FINDING)}\n" in text_of(find("best"))
     quiet = find("best")
     assert "no guard" in text_of(replace(quiet, scores=[replace(score, findings=()) for score in quiet.scores]))
+
+
+def test_no_text_of_a_run_adds_a_picture_a_link_or_a_heading_to_the_card(find: Find) -> None:
+    hostile = "\r# heading ![x](https://x) [click](https://x) <img src=x>"
+    best = find("best")
+    scores = [replace(score, judge=f"judge {hostile}", findings=(hostile,)) for score in best.scores]
+    text = text_of(replace(best, scores=scores, sentences=[hostile]), base=hostile, data_licence=hostile).split("\n---\n", 1)[1]
+    assert text.count("heading") > 5 and "```sh\nvllm serve" in text
+    assert not re.search(r"(?<!\\)!?\[\w+(?<!\\)\]|(?<!\\)<img|[\r\n] *# heading", text)
 
 
 def test_what_is_not_known_is_called_unknown(find: Find) -> None:

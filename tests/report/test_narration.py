@@ -56,9 +56,16 @@ def lines(screen: io.StringIO) -> list[str]:
     return [line[7:] for line in screen.getvalue().splitlines()]
 
 
+def test_what_is_waited_for_and_told_may_have_any_characters(screen: io.StringIO) -> None:
+    story = Narrator(screen)
+    with story.waiting("judging gpt[/x]"):
+        story.say_path("[bold]guard template[/bold]:", "in 20 answers: [/INST] [link=https://x]here")
+    assert lines(screen) == ["judging gpt[/x]", "guard template: in 20 answers: [/INST] [link=https://x]here"]
+
+
 def test_a_screen_that_is_no_terminal_gets_plain_lines_with_the_time(screen: io.StringIO) -> None:
     story = Narrator(screen)
-    with story.waiting("starting [bold]Ray[/bold]"):
+    with story.waiting("starting Ray"):
         story.say("a line " + "that is long " * 30)
     first, second = screen.getvalue().splitlines()
     assert first == "00:00  starting Ray"

@@ -7,6 +7,7 @@ from orchestrator.report import words
 from orchestrator.report.page.html import duration, interval, moment, number, signed
 from orchestrator.report.page.run import Run
 from orchestrator.report.page.sections import told
+from orchestrator.report.plain_text import plain, visible
 
 MOST_ROWS, _MOST_EVENTS = 30, 20
 
@@ -16,13 +17,7 @@ def markdown(run: Run) -> str:
     section = told(run)
     parts = (_verdict, _leaderboard, _likelihoods, _judge, _health, _spending, _reproducing)
     lines = [f"# {plain(run.title)}", "", *(line for part in parts for line in part(section))]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def plain(text: Any) -> str:
-    """A text that is nothing but text in Markdown, on one line."""
-    one = " ".join(str(text).split())
-    return "".join(f"\\{letter}" if letter in "\\`*[]<>|#~&" else letter for letter in one)
+    return visible("\n".join(lines).rstrip()) + "\n"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
