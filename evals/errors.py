@@ -84,6 +84,10 @@ class JudgeUnavailableError(MachineError):
 
 
 class UnreadableVerdictsError(MachineError):
-    """No verdict, or too few of them, could be read: there is no score to report."""
+    """No verdict, or too few of them, could be read: there is no score to report. `asked` verdicts were paid for, with `cost` in all."""
 
     code = "DAA-0402"
+
+    def __init__(self, what: str, where: str = "", cure: str = "", asked: int = 0, cost: float = 0.0) -> None:
+        super().__init__(what, where, cure)
+        self.asked, self.cost = asked, cost

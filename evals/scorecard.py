@@ -65,6 +65,8 @@ def score(verdicts: Sequence[Verdict], responses: Sequence[Response], how: Measu
         raise UnreadableVerdictsError(
             f"{unreadable} of {len(verdicts)} verdicts of the judge {how.judge} could not be read",
             cure="look at the judge's raw answers in the log; use a stronger judge or raise `evaluation.max_unreadable`",
+            asked=len(verdicts),
+            cost=sum(verdict.cost for verdict in verdicts),
         )
     interval = mean_interval(readable)
     return Scorecard(

@@ -3,14 +3,20 @@
 import os
 import re
 
-_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|AUTH(?!OR)|CREDENTIAL", re.IGNORECASE)
+# A name and a password in an address.
+_USER = re.compile(r"(?<=://)[^/\s@]+:[^/\s@]*(?=@)")
 # Shorter values are words such as "true", which stand in texts for other reasons.
 _SHORTEST = 8
 
 
-def redacted(text: str) -> str:
-    """The text with the names of secret environment variables in place of their values: servers repeat in errors what they were sent."""
-    secrets = [(name, value) for name, value in os.environ.items() if _SECRET.search(name) and len(value) >= _SHORTEST]
+def redacted(text: str, *names: str) -> str:
+    """The text with the names of secret environment variables in place of their values: servers repeat in errors what they were sent.
+
+    Secret are those that are called so, and those of `names`.
+    """
+    text = _USER.sub("...", text)
+    secrets = [(n, value) for n, value in os.environ.items() if (n in names or _SECRET.search(n)) and len(value) >= _SHORTEST]
     for name, value in sorted(secrets, key=lambda secret: -len(secret[1])):
         text = text.replace(value, f"${name}")
     return text

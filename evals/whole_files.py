@@ -61,8 +61,8 @@ def making(directory: Path) -> Iterator[Path]:
 
 def save_json(file: Path, value: Any, indent: int | None = 2) -> None:
     """Write one value for people and programs to read."""
-    with replacing(file) as content:
-        content.write(json.dumps(value, indent=indent) + "\n")
+    with replacing_bytes(file) as content:
+        content.write(json.dumps(value, indent=indent).encode() + b"\n")
 
 
 def save_rows(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:

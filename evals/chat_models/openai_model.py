@@ -104,11 +104,11 @@ class OpenAIModel:
             for number in waiting:
                 try:
                     replies[number] = await self._reply(client, questions[number], failures)
+                    keep(number, replies[number])
                 except Exception as error:
                     failures.append(error)
-                if failures and number not in replies:
+                if failures:
                     return
-                keep(number, replies[number])
 
         async with self._client() as client:
             await asyncio.gather(*(work(numbers) for _ in range(min(self.settings.max_concurrency, len(questions)))))
@@ -129,14 +129,14 @@ class OpenAIModel:
         try:
             return await retrying(self._request, client, question)
         except RefusedAnswerError as error:
-            return Reply(failure=str(error))
+            return Reply(failure=self._told(error))
         except MalformedAnswerError as error:
             self._give_up(error)
         except APIError as error:
             if is_transient(error):
                 self._give_up(error)
             if any(sign in str(error) for sign in (*FILTERED, *TOO_LONG)):
-                return Reply(failure=str(error)[:300])
+                return Reply(failure=self._told(error)[:300])
             self._refuse(error)
 
     async def _request(self, client: "AsyncOpenAI", question: Question) -> Reply:
@@ -184,15 +184,24 @@ class OpenAIModel:
     def _url(self) -> str:
         return self.settings.base_url or OPENAI_URL
 
+    def _told(self, error: Exception) -> str:
+        """What the server said, without the key and without halves of letters."""
+        return _whole(redacted(str(error), self.settings.api_key_env))
+
     def _give_up(self, error: Exception) -> NoReturn:
-        what = f"the model {self.settings.model} did not answer after {self.settings.max_attempts} attempts: {redacted(str(error))}"
+        what = f"the model {self.settings.model} did not answer after {self.settings.max_attempts} attempts: {self._told(error)}"
         raise JudgeUnavailableError(what, self._url(), "is the server up? is the model name right? is `timeout_s` long enough?") from error
 
     def _refuse(self, error: "APIError") -> NoReturn:
         cure = CURES.get(getattr(error, "status_code", 0), "correct the judge's settings").format(key=self.settings.api_key_env)
         raise UserError(
-            f"the model {self.settings.model} refuses the request: {redacted(str(error))}", self._url(), cure, code="DAA-0404"
+            f"the model {self.settings.model} refuses the request: {self._told(error)}", self._url(), cure, code="DAA-0404"
         ) from error
+
+
+def _whole(text: str) -> str:
+    """The text in letters that UTF-8 has: JSON may hold one half of a letter, which no file takes."""
+    return text.encode(errors="replace").decode()
 
 
 def _read(completion: "ChatCompletion", question: Question, cost: float) -> Reply:
@@ -206,8 +215,9 @@ def _read(completion: "ChatCompletion", question: Question, cost: float) -> Repl
         raise RefusedAnswerError(f"the model refuses to answer: {getattr(message, 'refusal', None) or 'content filter'}")
     content = (choice.logprobs and choice.logprobs.content) or []
     told = {top.token: top.logprob for top in content[0].top_logprobs} | {content[0].token: content[0].logprob} if content else {}
+    told = {_whole(token): logprob for token, logprob in told.items()}
     return Reply(
-        text=message.content or "",
+        text=_whole(message.content or ""),
         logprobs=told if question.labels else {},
         prompt_tokens=usage.prompt_tokens if usage else 0,
         tokens=usage.completion_tokens if usage else 0,

@@ -81,7 +81,9 @@ class ReplyFile:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # Without locks, as some shared file systems are: a line is written at once, and readers pass over one that is torn.
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield descriptor
         finally:
             os.close(descriptor)

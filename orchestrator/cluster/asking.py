@@ -1,4 +1,7 @@
-"""Calls to an actor that may be restarting: ask again until a deadline, and raise its refusals as they were raised there."""
+"""Calls to an actor that may be restarting: ask again until a deadline, and raise its refusals as they were raised there.
+
+The deadline is that of an actor that is away: however long one works before it dies, it is asked again.
+"""
 
 import asyncio
 import time
@@ -15,13 +18,14 @@ _PAUSE_S = 1.0
 
 def ask(method: Any, *arguments: Any, deadline_s: float = DEADLINE_S) -> Any:
     """Call an actor's method and wait for the answer."""
-    end = time.monotonic() + deadline_s
+    end: float | None = None
     while True:
         try:
             return ray.get(method.remote(*arguments))
         except RayTaskError as error:
             raise unwrapped(error) from error
         except RayActorError:
+            end = end or time.monotonic() + deadline_s
             if time.monotonic() > end:
                 raise
             time.sleep(_PAUSE_S)
@@ -29,13 +33,14 @@ def ask(method: Any, *arguments: Any, deadline_s: float = DEADLINE_S) -> Any:
 
 async def patiently(method: Any, *arguments: Any, deadline_s: float = DEADLINE_S) -> Any:
     """`ask` for callers that are coroutines."""
-    end = time.monotonic() + deadline_s
+    end: float | None = None
     while True:
         try:
             return await method.remote(*arguments)
         except RayTaskError as error:
             raise unwrapped(error) from error
         except RayActorError:
+            end = end or time.monotonic() + deadline_s
             if time.monotonic() > end:
                 raise
             await asyncio.sleep(_PAUSE_S)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ray.exceptions import RayError
-
 from evals.errors import UnreadableVerdictsError
 from evals.prompts import PromptSet
 from evals.scorecard import Scorecard
@@ -112,17 +110,18 @@ class Assessor:
     async def assess(self, trial: str, step: int, checkpoint: str) -> None:
         """Score a checkpoint on all of its rungs. A failure ends the search, unless the search has dropped the trial meanwhile."""
         async with self._turns[trial]:
-            number = self.checkpoint_of(trial, step)
-            rungs = [rung for rung in self._rungs if rung.checkpoint == number]
             where = _Where(trial, step, checkpoint, answers_of(self._directory, {"event": "score", "trial": trial, "step": step}))
             try:
-                await self._climb(where, rungs)
+                number = self.checkpoint_of(trial, step)
+                await self._climb(where, [rung for rung in self._rungs if rung.checkpoint == number])
             except BudgetSpentError as error:
                 await self._referee.spend_out(error.what)
             except UnreadableVerdictsError as error:
-                # What it answers is beyond this judge; others' answers are not.
+                # What it answers is beyond this judge; others' answers are not. The verdicts were paid for.
+                await self._journal.write("unreadable", **where.as_dict(), asked=error.asked, cost=error.cost)
                 await self._referee.end(trial, Status.CENSORED, error.what)
-            except (DaaError, RayError, OSError) as error:
+            # Nobody waits for this work, who would hear of anything that it raises.
+            except Exception as error:
                 if not self._is_over(trial):
                     await self._journal.give_up(explained(error, checkpoint, self._directory))
 

@@ -164,7 +164,8 @@ class TrialHub:
         """Training gave up. What the machine did to it ends the search; what its configuration did ends the trial."""
         await self._ready()
         self._board.trained(gang, trial)
-        if isinstance(error, MachineError):
+        # A trial that is over has had its files taken away under its workers' hands.
+        if isinstance(error, MachineError) and not self._board.records[trial].status.is_over:
             await self._journal.give_up(error)
         else:
             await self.end(trial, Status.CENSORED if isinstance(error, TrainingDivergedError) else Status.FAILED, error.what)

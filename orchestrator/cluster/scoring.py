@@ -4,8 +4,8 @@ import asyncio
 import hashlib
 import json
 import math
-import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -136,10 +136,13 @@ class Scorer:
 
     async def _make_baseline(self, prompts: PromptSet) -> dict[str, str]:
         file = base_answers(self._kept, prompts.sha256, self._how())
-        if not file.is_file():
-            responses, _ = await self._respond(self._base, prompts.prompts, self._decoding(self._settings.seed))
-            save_json(file, {response.prompt_id: response.text for response in responses}, indent=None)
-        return json.loads(file.read_text(encoding="utf-8"))
+        # What cannot be read, a disk that failed has left: the base model answers as it did, under the same seed.
+        with suppress(FileNotFoundError, ValueError):
+            return json.loads(file.read_text(encoding="utf-8"))
+        responses, _ = await self._respond(self._base, prompts.prompts, self._decoding(self._settings.seed))
+        answers = {response.prompt_id: response.text for response in responses}
+        save_json(file, answers, indent=None)
+        return answers
 
     async def _respond(self, model: str, prompts: Sequence[EvaluationPrompt], decoding: Decoding) -> tuple[list[Response], float]:
         """By the engine that is free first; one that is away is passed over after a while. Raises RayActorError when none answers."""
@@ -148,11 +151,10 @@ class Scorer:
             engine = await self._engines.get()
             try:
                 async with self._turns.answering():
-                    began = time.monotonic()
                     try:
                         return await patiently(engine.respond, model, prompts, decoding, deadline_s=_AWAY_S)
                     except RayActorError:
-                        lost += time.monotonic() - began
+                        lost += _AWAY_S
                         if lost > DEADLINE_S:
                             raise
             finally:

@@ -53,7 +53,9 @@ class Meter:
             self._handed_out.clear()
             self._joined.clear()
         if event["event"] in JUDGED:
-            self._judged(event)
+            self._judged(event, asked(event), event["scorecard"].get("cost", 0.0))
+        if event["event"] == "unreadable":
+            self._judged(event, event["asked"], event["cost"])
         if event["event"] == "attempt":
             self._join(event)
             self._handed_out[event["trial"]] = event["time"]
@@ -98,10 +100,9 @@ class Meter:
             self._past, self._began = self.spent(event["time"]), event["time"]
             self._joined.add(event["gang"])
 
-    def _judged(self, event: Event) -> None:
+    def _judged(self, event: Event, judged: int, cost: float) -> None:
         """A checkpoint's later score holds the verdicts of its earlier ones, which were asked for once."""
         key = (event.get("run", event.get("trial", "")), event.get("step", event["event"]))
-        judged, cost = asked(event), event["scorecard"].get("cost", 0.0)
         before = self._asked.get(key, (0, 0.0))
         self._asked[key] = (judged, cost)
         self._past = replace(self._past, judgments=self._past.judgments + judged - before[0], cost=self._past.cost + cost - before[1])

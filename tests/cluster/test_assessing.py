@@ -21,6 +21,7 @@ from orchestrator.cluster.proxies import Proxies
 from orchestrator.cluster.scoring import Answered, Scored
 from orchestrator.errors import BudgetSpentError, JudgeUnavailableError, MachineError, ModelError
 from orchestrator.search.board import Board, Status
+from orchestrator.search.budget import Meter
 from orchestrator.search.plan import SearchPlan
 from orchestrator.search.racing import rungs
 from orchestrator.search.trial import Trial
@@ -363,7 +364,7 @@ def test_a_checkpoint_of_the_search_that_cannot_be_loaded_is_no_mistake_of_the_u
 
 def test_a_trial_whose_answers_the_judge_cannot_judge_ends_and_the_search_goes_on(tmp_path: Path) -> None:
     async def run() -> Hub:
-        hub = Hub(tmp_path, Scoring(error=UnreadableVerdictsError("28 of 100 verdicts could not be read")))
+        hub = Hub(tmp_path, Scoring(error=UnreadableVerdictsError("28 of 100 verdicts could not be read", asked=100, cost=2.5)))
         await hub.assessor.hear("one", 0, 0)
         await hub.checkpoint("one", 2)
         return hub
@@ -371,3 +372,17 @@ def test_a_trial_whose_answers_the_judge_cannot_judge_ends_and_the_search_goes_o
     hub = asyncio.run(run())
     assert hub.journal.fatal is None
     assert (hub.board.records["one"].status, hub.board.records["one"].reason[:9]) == (Status.CENSORED, "28 of 100")
+    spent = hub.journal.spent()
+    assert (spent.judgments, spent.cost) == (100, 2.5), "they were paid for"
+    assert Meter(hub.ledger.events).spent(0.0).judgments == 100
+
+
+def test_an_error_that_nobody_foresaw_ends_the_search_and_is_told(tmp_path: Path) -> None:
+    async def run() -> Hub:
+        hub = Hub(tmp_path, Scoring(error=ZeroDivisionError("a fault")))
+        await hub.assessor.hear("one", 0, 0)
+        await hub.checkpoint("one", 2)
+        return hub
+
+    fatal = asyncio.run(run()).journal.fatal
+    assert fatal is not None and "ZeroDivisionError('a fault')" in fatal.what

@@ -14,7 +14,8 @@ import pytest
 
 from orchestrator.cluster import hub, search
 from orchestrator.cluster.search import _check_scored
-from orchestrator.errors import ClusterError, MachineError
+from orchestrator.errors import CheckpointError, ClusterError, MachineError
+from orchestrator.search.board import Status
 from orchestrator.search.plan import make_plan
 from tests.cluster.mortal_hub import PAIRS, PROMPTS, TRIALS, Outside, Session, settings_of
 
@@ -54,6 +55,26 @@ def test_a_trial_that_stops_because_the_session_ends_is_trained_on_by_the_next(o
 
     assert asyncio.run(run()) == {trial.id for trial in TRIALS[:2]}
     assert outside.events("trained") == []
+
+
+def test_what_becomes_of_a_stopped_trials_files_under_its_workers_hands_ends_nothing(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> tuple[Any, Any]:
+        asked = of(outside, monkeypatch)
+        await begin(asked, outside)
+        for trial in TRIALS[:2]:
+            await asked.submit(trial)
+        stopped = (await asked.next_job("gang-0")).job.trial.id
+        partial = outside.directory / "checkpoints" / stopped / ".step-000004.partial"
+        partial.mkdir(parents=True)
+        await asked.stop(stopped, Status.STOPPED, "behind")
+        assert not partial.exists()
+        await asked.failed("gang-0", stopped, CheckpointError("a checkpoint cannot be written: no such directory", str(partial)))
+        return await asked.fatal(), (await asked.next_job("gang-0")).job.trial.id
+
+    assert asyncio.run(run()) == (None, TRIALS[1].id)
+    assert [event["status"] for event in outside.events("end")] == ["stopped"]
 
 
 def test_a_trial_whose_group_is_lost_is_free_for_others_also_after_the_hub_was_restarted(

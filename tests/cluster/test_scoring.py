@@ -61,7 +61,7 @@ PROMPT = PromptSet((EvaluationPrompt("0", (Message("user", "?"),)),), "sha")
 def test_another_engine_answers_for_one_that_is_away_and_all_stay_in_use(
     first_is_away: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "_AWAY_S", -1.0)
+    monkeypatch.setattr(scoring, "_AWAY_S", 1e-12)
     asked: list[bool] = []
     scorer = Scorer("base", EvaluationSettings(), tmp_path)
     scorer.use([engine(first_is_away, asked), engine(not first_is_away, asked)], judge())
@@ -71,12 +71,27 @@ def test_another_engine_answers_for_one_that_is_away_and_all_stay_in_use(
 
 
 def test_when_no_engine_answers_for_long_the_search_hears_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "_AWAY_S", -1.0)
+    monkeypatch.setattr(scoring, "_AWAY_S", 1e-12)
     monkeypatch.setattr(scoring, "DEADLINE_S", 0.0)
     scorer = Scorer("base", EvaluationSettings(), tmp_path)
     scorer.use([engine(True, []), engine(True, [])], judge())
     with pytest.raises(RayActorError):
         asyncio.run(scorer.score("model", PROMPT))
+
+
+@pytest.mark.parametrize("left", [b"", b'{"0": "an ans', b"\xff\xfe"])
+def test_base_answers_that_a_disk_left_cut_are_made_again(left: bytes, tmp_path: Path) -> None:
+    def score() -> int:
+        asked: list[bool] = []
+        scorer = Scorer("base", EvaluationSettings(), tmp_path)
+        scorer.use([engine(False, asked)], judge())
+        asyncio.run(scorer.score("model", PROMPT))
+        return len(asked)
+
+    assert [score(), score()] == [2, 1]
+    (file,) = tmp_path.rglob("*.json")
+    file.write_bytes(left)
+    assert [score(), score()] == [2, 1]
 
 
 def test_another_base_model_and_other_answering_do_not_take_the_answers_that_are_there(tiny_model: Path, tmp_path: Path) -> None:

@@ -7,13 +7,16 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evals.asking import Question
+from evals.asking import Question, Reply
 from evals.chat_models.openai_model import OpenAIModel, OpenAIModelSettings
+from evals.chat_models.remembering import remembered
 from evals.errors import JudgeUnavailableError, SettingsError, UserError
+from evals.generation import Decoding
 from evals.judges.pairwise import TEXT_TOKENS, PairwiseJudge
 from evals.judges.pairwise_prompt import candidate_is_first
 from evals.judging import Match
@@ -141,6 +144,42 @@ def test_a_refusal_is_the_users_to_cure_and_is_not_retried(server: FakeServer, s
         judge_at(server).judge(matches(1))
     assert cure in refusal.value.cure
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("code", ["content_filter", "invalid_api_key"])
+def test_a_key_that_the_server_repeats_is_told_nowhere(server: FakeServer, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUDGES_WORD", "canary-of-a-judge")
+    message = f"{code}: you sent Bearer canary-of-a-judge to https://me:canary@host/v1"
+    server.answer = lambda body, number: Answer(json.dumps({"error": {"message": message, "code": code}}).encode(), 400)
+    try:
+        told = str(judge_at(server, api_key_env="JUDGES_WORD").judge(matches(1)))
+    except UserError as error:
+        told = str(error)
+    assert "$JUDGES_WORD" in told and "canary" not in told
+
+
+def test_half_of_a_letter_in_an_answer_is_kept_as_a_sign(server: FakeServer, tmp_path: Path) -> None:
+    server.answer = lambda body, number: completion("\ud83d [[A]]", {"\udc00": -0.1})
+    model = remembered(OpenAIModel(settings(server)), tmp_path)
+    questions = [Question(str(n), (Message("user", f"{n}"),), Decoding(), labels=("m", "M")) for n in range(3)]
+    assert [reply.text for reply in model.ask(questions)] == ["? [[A]]"] * 3
+    assert model.ask(questions)[0].logprobs == {"?": -0.1}
+    assert len(server.asked) == 3
+
+
+def test_when_a_reply_cannot_be_kept_nothing_more_is_asked_and_those_on_their_way_are_kept(server: FakeServer) -> None:
+    server.answer = lambda body, number: replace(completion("fine"), delay_s=0.05 * (number % 4))
+    kept: list[int] = []
+
+    def keep(number: int, reply: Reply) -> None:
+        if not kept and number == 0:
+            raise OSError(28, "No space left on device")
+        kept.append(number)
+
+    questions = [Question(str(n), (Message("user", f"{n}"),), Decoding()) for n in range(40)]
+    with pytest.raises(OSError, match="No space"):
+        OpenAIModel(settings(server, max_concurrency=4)).ask(questions, keep)
+    assert len(kept) == len(server.asked) - 1 < 8
 
 
 def test_no_more_requests_are_under_way_than_allowed(server: FakeServer) -> None:

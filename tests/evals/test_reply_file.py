@@ -1,5 +1,6 @@
 """A file of replies is found by key without being read, whoever writes to it and whatever becomes of the table beside it."""
 
+import errno
 import json
 import os
 import subprocess
@@ -158,6 +159,15 @@ def test_a_directory_that_cannot_be_written_has_its_replies_all_the_same(tmp_pat
     monkeypatch.setattr(reply_file, "write_table", full)
     written(tmp_path / "r.jsonl", 300)
     assert known(ReplyFile(tmp_path / "r.jsonl"), 310) == list(range(300))
+
+
+def test_a_file_system_without_locks_has_its_replies_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: Any) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(reply_file.fcntl, "flock", none)
+    written(tmp_path / "r.jsonl", 30)
+    assert known(ReplyFile(tmp_path / "r.jsonl"), 40) == list(range(30))
 
 
 def test_processes_that_write_lines_and_tables_at_once_lose_none(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_the_win_rate_lies_inside_its_interval() -> None:
 def test_too_few_readable_verdicts_are_no_score(scores: list[float | None]) -> None:
     with pytest.raises(UnreadableVerdictsError, match="could not be read") as refused:
         card(scores)
-    assert refused.value.code == "DAA-0402"
+    assert (refused.value.code, refused.value.asked) == ("DAA-0402", len(scores))
 
 
 def test_the_length_is_in_characters() -> None:
@@ -48,8 +48,8 @@ def test_a_scorecard_survives_json() -> None:
 
 
 def test_an_error_survives_the_way_between_processes() -> None:
-    error = pickle.loads(pickle.dumps(UnreadableVerdictsError("what", "where", "cure")))
-    assert (error.what, error.where, error.cure) == ("what", "where", "cure")
+    error = pickle.loads(pickle.dumps(UnreadableVerdictsError("what", "where", "cure", asked=3, cost=0.5)))
+    assert (error.what, error.where, error.cure, error.asked, error.cost) == ("what", "where", "cure", 3, 0.5)
 
 
 def test_scorecards_and_judges_load_no_heavy_library() -> None:
