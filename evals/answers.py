@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from evals.errors import DataFormatError
 from evals.generation import Response
 from evals.json_lines import json_line
 from evals.judging import Verdict
 from evals.whole_files import save_rows
+
+_CURE = "restore the file"
 
 
 def save_answers(file: Path, responses: Sequence[Response], verdicts: Sequence[Verdict]) -> None:
@@ -17,9 +20,17 @@ def save_answers(file: Path, responses: Sequence[Response], verdicts: Sequence[V
 
 
 def load_answers(file: Path) -> tuple[list[Response], list[Verdict]]:
-    """Invert `save_answers`. Raises DataFormatError for a line that is no JSON."""
-    rows = [json_line(line, f"{file}:{number}") for number, line in enumerate(file.read_bytes().splitlines(), 1)]
-    return [Response(**row["response"]) for row in rows], [_verdict(row["verdict"]) for row in rows]
+    """Invert `save_answers`. Raises DataFormatError for a line that is no response with its verdict."""
+    pairs = [_pair(line, f"{file}:{number}") for number, line in enumerate(file.read_bytes().splitlines(), 1)]
+    return [response for response, _ in pairs], [verdict for _, verdict in pairs]
+
+
+def _pair(line: bytes, where: str) -> tuple[Response, Verdict]:
+    row = json_line(line, where, _CURE)
+    try:
+        return Response(**row["response"]), _verdict(row["verdict"])
+    except (KeyError, TypeError) as error:
+        raise DataFormatError(f"this line is no response with its verdict: {error}", where, _CURE) from error
 
 
 def _verdict(row: dict[str, object]) -> Verdict:

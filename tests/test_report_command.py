@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator import cli
+from orchestrator.report.files import differing_reports, write_reports
 from tests.report.searched import BEST, searched
 
 
@@ -37,6 +38,30 @@ def test_a_report_may_be_written_elsewhere(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "told" / "it.md").read_text().startswith("# run\n")
     CliRunner().invoke(cli.app, ["report", str(run), "--out", str(tmp_path / "all")])
     assert {file.name for file in (tmp_path / "all").iterdir()} == {"report.html", "report.md", "report.json"}
+
+
+@pytest.mark.parametrize("content", [b"", b'{"search": {', b"\xff\xfe\xff", b"[1]", b"[" * 100_000])
+@pytest.mark.parametrize("command", [["report"], ["replay"], ["status"], ["search", "--resume"], ["submit", "--job", "search", "--resume"]])
+def test_settings_that_are_damaged_are_named_with_their_cure(
+    command: list[str], content: bytes, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(run))
+    (run / "settings.json").write_bytes(content)
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command, str(run)])
+    told = capsys.readouterr().err
+    assert (ended.value.code, f"where: {run / 'settings.json'}" in told, "restore the file" in told) == (2, True, True)
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"finalists": [', b"\xff\xfe\xff"])
+@pytest.mark.parametrize("name", ["answer.json", "leaderboard.json"])
+def test_a_report_that_is_not_there_or_damaged_is_not_what_the_ledger_makes(name: str, content: bytes | None, run: Path) -> None:
+    write_reports(run)
+    assert differing_reports(run) == []
+    (run / name).unlink()
+    if content is not None:
+        (run / name).write_bytes(content)
+    assert differing_reports(run) == [name]
 
 
 @pytest.mark.parametrize(

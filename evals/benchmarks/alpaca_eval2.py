@@ -11,14 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from evals.benchmarks.files import benchmark_file, read_csv, read_rows
+from evals.benchmarks.files import TEXT, Column, benchmark_file, check_row, is_number, read_csv, read_rows
 from evals.benchmarks.length_control import GamedRows, LengthControl, length_controlled
 from evals.benchmarks.score import BenchmarkScore, interval
 from evals.errors import DataFormatError, UnreadableVerdictsError
 from evals.statistics import probability
 
 PROMPTS = 805
-_TIE = 1.5
+_TIE, _HIGHEST = 1.5, 2
+_PREFERENCE = Column(
+    lambda value: value is None or value == 0 or is_number(value, 1, _HIGHEST) or (isinstance(value, float) and math.isnan(value)),
+    "a number from 1 to 2, 0 for a tie, or null for a verdict that cannot be read",
+)
+_ANNOTATION = {"instruction": TEXT, "output_1": TEXT, "output_2": TEXT, "generator_2": TEXT, "preference": _PREFERENCE}
 
 
 def score_annotations(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkScore]:
@@ -30,9 +35,7 @@ def score_annotations(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkScore]
     """
     by_model: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for number, row in enumerate(rows, 1):
-        missing = [key for key in ("instruction", "output_1", "output_2", "generator_2", "preference") if key not in row]
-        if missing:
-            raise DataFormatError(f"row {number} has no `{missing[0]}`", "annotations", "give AlpacaEval's annotations.json")
+        check_row(row, number, _ANNOTATION, "annotations", "give AlpacaEval's annotations.json")
         by_model[row["generator_2"], str(row.get("annotator", ""))].append(row)
     return [_score(model, judge, annotations) for (model, judge), annotations in by_model.items()]
 
@@ -117,19 +120,31 @@ def difficulties() -> Mapping[str, float]:
 def gamed_rows() -> GamedRows:
     """The verdicts on the gamed baselines. Raises DataFormatError that says which file to place where."""
     try:
-        return _read_gamed(benchmark_file("alpaca_eval2/df_gamed.csv"))
+        file = benchmark_file("alpaca_eval2/df_gamed.csv")
     except DataFormatError:
-        return _read_gamed(benchmark_file("alpaca_eval2/df_gamed_reconstructed.csv"))
+        file = benchmark_file("alpaca_eval2/df_gamed_reconstructed.csv")
+    return _read_gamed(file)
 
 
 @cache
 def _read_difficulties(by_index: Path, instructions: Path) -> Mapping[str, float]:
-    values = {row["index"]: float(row["instruction_difficulty"]) for row in read_csv(by_index)}
-    return {row["instruction"]: values[str(row["index"])] for row in read_rows(instructions)}
+    try:
+        values = {row["index"]: float(row["instruction_difficulty"]) for row in read_csv(by_index)}
+        return {row["instruction"]: values[str(row["index"])] for row in read_rows(instructions)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(f"{by_index} and {instructions}", error) from error
 
 
 @cache
 def _read_gamed(file: Path) -> GamedRows:
     rows = read_csv(file)
-    features = [[math.tanh(float(row["std_delta_len"])), float(row["instruction_difficulty"]), 0.0] for row in rows]
-    return GamedRows(np.array(features), np.array([float(row["preference"]) for row in rows]))
+    try:
+        features = [[math.tanh(float(row["std_delta_len"])), float(row["instruction_difficulty"]), 0.0] for row in rows]
+        return GamedRows(np.array(features), np.array([float(row["preference"]) for row in rows]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(str(file), error) from error
+
+
+def _damaged(where: str, error: Exception) -> DataFormatError:
+    what = f"the benchmark's data lack a column, a row or a number: {error}"
+    return DataFormatError(what, where, "move the files away, and run `daa eval fetch`")

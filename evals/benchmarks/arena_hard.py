@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
+from evals.benchmarks.files import TEXT, Column, check_row
 from evals.benchmarks.score import BenchmarkScore, interval
 from evals.benchmarks.style_control import Battle, ControlledScore, Style, control_battles
 from evals.errors import DataFormatError, UnreadableVerdictsError
@@ -24,6 +25,16 @@ BASELINES: Mapping[str, str] = {
 }
 _SAME = {"B=A": "A=B", "A<B": "B>A", "A<<B": "B>>A", "B<A": "A>B", "B<<A": "A>>B"}
 _PATTERNS = (re.compile(r"\[\[([AB<>=]+)\]\]"), re.compile(r"\[([AB<>=]+)\]"))
+
+# What a row may leave out.
+_UNNAMED = {"baseline": None, "category": ""}
+_JUDGMENT = {
+    "uid": TEXT,
+    "model": TEXT,
+    "category": TEXT,
+    "baseline": Column(lambda value: value is None or isinstance(value, str), "a text"),
+    "games": Column(lambda value: all(_is_game(game) for game in value), "games with a `score` each, such as A>B, or null"),
+}
 
 Answers = Mapping[str, Mapping[str, Style]]
 _Key = tuple[str, str, str]
@@ -91,6 +102,7 @@ def _grouped(rows: Sequence[Mapping[str, Any]]) -> dict[_Key, dict[str, _Judgmen
         question = row.get("uid", row.get("question_id"))
         if question is None or "model" not in row or not isinstance(row.get("games"), list):
             raise DataFormatError(f"row {number} is no judgment: it needs uid, model and games", "judgments", "give Arena-Hard's files")
+        check_row({**_UNNAMED, **row, "uid": question}, number, _JUDGMENT, "judgments", "give Arena-Hard's files")
         model, category, baseline = row["model"], str(row.get("category", "arena-hard-v0.1")), row.get("baseline")
         if baseline is not None and baselines.setdefault((model, category), baseline) != baseline:
             what = f"row {number} judges {model} against {baseline}, and the rows of {category} before it against"
@@ -99,6 +111,11 @@ def _grouped(rows: Sequence[Mapping[str, Any]]) -> dict[_Key, dict[str, _Judgmen
         readable = [game for game in games if game is not None]
         by_model[model, str(row.get("judge", "")), category][question] = _Judgment(readable, 2 - len(readable), baseline)
     return by_model
+
+
+def _is_game(value: Any) -> bool:
+    """Whether a game is one of official files, readable or not."""
+    return value is None or (isinstance(value, dict) and isinstance(value.get("score", ""), str | None))
 
 
 def _candidate(game: Mapping[str, Any] | None, is_first: bool) -> _Game | None:

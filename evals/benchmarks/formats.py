@@ -207,8 +207,6 @@ def read_outputs(path: str | Path) -> Outputs:
     """
     file = Path(path)
     rows = read_rows(file)
-    if not rows:
-        raise DataFormatError("the file is empty", str(file), _CURE)
     models: dict[str, None] = {}
     answers: dict[str, tuple[str, ...]] = {}
     first: dict[str, int] = {}

@@ -1,13 +1,12 @@
 """Published leaderboards, and the place that scores of one's own take on them."""
 
-import gzip
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evals.benchmarks import mt_bench
-from evals.benchmarks.files import DATA_VARIABLE, benchmark_file, read_csv, read_rows
+from evals.benchmarks.files import DATA_VARIABLE, benchmark_file, read_csv, read_rows, read_text
 from evals.benchmarks.score import BenchmarkScore
 from evals.benchmarks.sources import ALPACA_EVAL2, ARENA_HARD_V0_1, ARENA_HARD_V2_0, MT_BENCH
 from evals.errors import DataFormatError, UserError
@@ -186,7 +185,7 @@ _LINE = re.compile(r"\d+ +(?P<model>\S+) +(?P<score>[\d.]+) +\(-(?P<below>[\d.]+
 def _arena_hard_v2_0(judge: str) -> list[PublishedRow]:
     """The tables of the repository's README, of which the first is the official configuration."""
     file = _first("arena_hard/README.md", "arena_hard/leaderboard_v2.0_readme.md")
-    tables = {name.lower(): lines.splitlines() for name, lines in _TABLE.findall(_text(file))}
+    tables = {name.lower(): lines.splitlines() for name, lines in _TABLE.findall(read_text(file))}
     if not tables:
         raise DataFormatError("the file has no table of style-controlled scores", str(file), _ANEW)
     asked = judge.removeprefix(_ENDPOINT).lower()
@@ -238,11 +237,6 @@ def _first(*names: str) -> Path:
             missing.append(error)
     cure = f"run `daa eval fetch DIR` and set {DATA_VARIABLE}=DIR, or place {names[0]} below the folder that it names"
     raise DataFormatError(missing[0].what, missing[0].where, cure) from missing[0]
-
-
-def _text(file: Path) -> str:
-    content = file.read_bytes()
-    return (gzip.decompress(content) if file.suffix == ".gz" else content).decode()
 
 
 def _cell(row: Mapping[str, str], column: str, where: str) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from evals.benchmarks.files import TEXT, Column, check_row, is_number
 from evals.benchmarks.score import BenchmarkScore, interval
-from evals.errors import DataFormatError, UnreadableVerdictsError
+from evals.errors import UnreadableVerdictsError
 
 _PATTERNS = (re.compile(r"\[\[(\d+\.?\d*)\]\]"), re.compile(r"\[(\d+\.?\d*)\]"))
 _LOWEST, _HIGHEST = 1, 10
@@ -17,6 +18,17 @@ _WINNERS = {"[[A]]": "A", "[[B]]": "B", "[[C]]": "tie"}
 # The official order of questions: ten of each.
 CATEGORIES = ("writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities")
 _FIRST_QUESTION, _IN_A_CATEGORY = 81, 10
+
+_QUESTION = Column(lambda value: isinstance(value, int), "a whole number")
+_TURN = Column(lambda value: value in (1, 2), "1 or 2")
+# The official tool keeps a judge's 0, which is below the scale.
+_RATING = Column(
+    lambda value: value is None or value == _FAILED or is_number(value, 0, _HIGHEST),
+    f"a number up to {_HIGHEST}, or {_FAILED} for a judgment that failed",
+)
+_WINNER = Column(lambda value: value in ("model_1", "model_2", "tie", "error"), "model_1, model_2, tie or error")
+_SINGLE = {"question_id": _QUESTION, "model": TEXT, "score": _RATING, "turn": _TURN}
+_PAIR = {"question_id": _QUESTION, "model_1": TEXT, "model_2": TEXT, "g1_winner": _WINNER, "g2_winner": _WINNER, "turn": _TURN}
 
 
 def parse_rating(judgment: str) -> float | None:
@@ -39,12 +51,15 @@ def score_judgments(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkScore]:
     """
     by_model: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for number, row in enumerate(rows, 1):
-        missing = [key for key in ("question_id", "model", "score", "turn") if key not in row]
-        if missing:
-            raise DataFormatError(f"row {number} has no `{missing[0]}`", "judgments", "give MT-Bench's single-answer judgments")
-        judge = row.get("judge", "")
-        by_model[row["model"], judge[0] if isinstance(judge, list) else str(judge)].append(row)
+        check_row(row, number, _SINGLE, "judgments", "give MT-Bench's single-answer judgments")
+        by_model[row["model"], _judge(row)].append(row)
     return [_score(model, judge, judgments) for (model, judge), judgments in by_model.items()]
+
+
+def _judge(row: Mapping[str, Any]) -> str:
+    """A row's judge, which official files name together with the prompt that it was given; empty where it is not named."""
+    judge = row.get("judge", "")
+    return str(next(iter(judge), "")) if isinstance(judge, list | tuple) else str(judge)
 
 
 def _score(model: str, judge: str, rows: Sequence[Mapping[str, Any]]) -> BenchmarkScore:
@@ -72,11 +87,8 @@ def score_pairs(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkScore]:
     """
     by_models: dict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for number, row in enumerate(rows, 1):
-        missing = [key for key in ("question_id", "model_1", "model_2", "g1_winner", "g2_winner", "turn") if key not in row]
-        if missing:
-            raise DataFormatError(f"row {number} has no `{missing[0]}`", "judgments", "give MT-Bench's pairwise judgments")
-        judge = row.get("judge", "")
-        by_models[row["model_1"], row["model_2"], judge[0] if isinstance(judge, list | tuple) else str(judge)].append(row)
+        check_row(row, number, _PAIR, "judgments", "give MT-Bench's pairwise judgments")
+        by_models[row["model_1"], row["model_2"], _judge(row)].append(row)
     return [_pair_score(*key, judgments) for key, judgments in by_models.items()]
 
 

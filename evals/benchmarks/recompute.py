@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,17 +31,36 @@ def scores_of(benchmark: str, file: Path) -> list[BenchmarkScore]:
 
 
 def compare_files(benchmark: str, first: Path, second: Path) -> list[dict[str, Any]]:
-    """The first file's model against the second's, one row for each category. Raises UserError where they have none in common."""
-    theirs = {str(score.details.get("category", "")): score for score in scores_of(benchmark, second)}
+    """The first file's model against the second's, one row for each category.
+
+    Raises UserError where they have none in common, or where the second holds several models or judges.
+    """
+    theirs = _by_category(scores_of(benchmark, second), second)
     rows = []
     for score in scores_of(benchmark, first):
-        category = str(score.details.get("category", ""))
+        category = _category(score)
         if category in theirs:
             found = {"benchmark": benchmark, "category": category, "model": score.model, "against": theirs[category].model}
             rows.append(found | compare_scores(score, theirs[category]).as_dict())
     if not rows:
         raise UserError("the two files have no category in common", f"{first} and {second}", "compare judgments of one benchmark")
     return rows
+
+
+def _by_category(scores: Sequence[BenchmarkScore], file: Path) -> dict[str, BenchmarkScore]:
+    found: dict[str, list[BenchmarkScore]] = defaultdict(list)
+    for score in scores:
+        found[_category(score)].append(score)
+    for alike in found.values():
+        if len(alike) > 1:
+            names = ", ".join(f"{score.model} (judge: {score.judge or 'not named'})" for score in alike)
+            cure = "give a file of one model's judgments by one judge, or give this file first"
+            raise UserError(f"the second file holds more than one model or judge: {names}", str(file), cure)
+    return {category: alike[0] for category, alike in found.items()}
+
+
+def _category(score: BenchmarkScore) -> str:
+    return str(score.details.get("category", ""))
 
 
 def as_json(rows: Sequence[dict[str, Any]]) -> str:

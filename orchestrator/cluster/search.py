@@ -1,6 +1,5 @@
 """The whole loop: warm actors, a world or the user's data, Tune, the winner on held-out prompts, the reports."""
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -41,6 +40,7 @@ from orchestrator.search.board import Board
 from orchestrator.search.capability import capabilities
 from orchestrator.search.goal import Goal
 from orchestrator.search.grid import listed_samples, shares_of
+from orchestrator.search.kept import read_kept
 from orchestrator.search.leaderboard import Row, winner
 from orchestrator.search.ledger import read_ledger
 from orchestrator.search.origin import origin
@@ -101,7 +101,7 @@ def resume(directory: Path) -> Outcome:
             "give the directory of a search that was started",
             code="DAA-0711",
         )
-    return _run(check_settings(json.loads(file.read_text(encoding="utf-8")), str(file)), directory)
+    return _run(check_settings(read_kept(file), str(file)), directory)
 
 
 def _run(settings: Settings, directory: Path) -> Outcome:

@@ -1,6 +1,5 @@
 """The words of `daa submit` to a job: checked here as far as they can be, before anything is sent."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,9 +80,7 @@ def _check_relative(settings: Any) -> None:
 
 def _values(file: Path | None, directory: Path) -> dict[str, Any]:
     """The settings as they are written; of a search that goes on without its file, its own where they can be seen from here."""
+    from orchestrator.search.kept import kept_settings
     from orchestrator.settings_file import read_toml
 
-    if file is not None:
-        return read_toml(file)[0]
-    own = directory / "settings.json"
-    return json.loads(own.read_text(encoding="utf-8")) if own.is_file() else {}
+    return read_toml(file)[0] if file is not None else kept_settings(directory)

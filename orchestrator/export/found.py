@@ -1,6 +1,5 @@
 """Which model of a run is meant, and what the run's own files tell of it. A run is a search, a training or rounds."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from orchestrator.rounds.results import RoundResult, gains
 from orchestrator.search.budget import Meter, saved
 from orchestrator.search.capability import capabilities
 from orchestrator.search.goal import Goal
+from orchestrator.search.kept import damaged_file, read_kept, read_kept_value
 from orchestrator.search.leaderboard import BASE, Row, leaderboard
 from orchestrator.search.ledger import Event, read_ledger
 from orchestrator.search.trial import trial_of
@@ -32,16 +32,16 @@ def find_trained(directory: Path, name: str) -> Trained:
         return _of_search(directory, name)
     if (directory / ROUNDS).is_file():
         return _of_rounds(directory, name)
-    told = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(directory.glob(f"checkpoints/*/{TRAINED}"))]
+    told = {file.parent.name: file for file in sorted(directory.glob(f"checkpoints/*/{TRAINED}"))}
     if told:
-        return _of_training(directory, {each["trial"]["trial"]: each for each in told}, name)
+        return _of_training(directory, {trial: read_kept(file, "settings", "trial", "versions") for trial, file in told.items()}, name)
     cure = "give the directory of `daa search`, `daa train` or `daa rounds`, when it has scored or trained something"
     raise UserError("there is no run to export from", str(directory), cure)
 
 
 def _of_search(directory: Path, name: str) -> Trained:
     file = directory / SETTINGS
-    settings = check_settings(json.loads(file.read_text(encoding="utf-8")), str(file))
+    settings = check_settings(read_kept(file), str(file))
     events = read_ledger(directory / LEDGER)
     rows = {row.trial: row for row in leaderboard(events, Goal()) if row.trial != BASE}
     said = answer(events, Goal())
@@ -111,10 +111,10 @@ def _finalist(said: Answer | None, trial: str) -> Finalist | None:
 
 
 def _of_rounds(directory: Path, name: str) -> Trained:
-    written = json.loads((directory / SETTINGS).read_text(encoding="utf-8"))
+    written = read_kept(directory / SETTINGS, "trial")
     told, versions = written.pop("trial"), written.pop("versions", {})
     settings = check_settings(written, str(directory / SETTINGS))
-    results = [RoundResult(**result) for result in json.loads((directory / ROUNDS).read_text(encoding="utf-8"))]
+    results = _results(directory / ROUNDS)
     named = {f"round-{result.number:02d}": result for result in results}
     if name != BEST and name not in named:
         raise _unknown(name, named, directory)
@@ -132,6 +132,16 @@ def _of_rounds(directory: Path, name: str) -> Trained:
     training = trial.training_settings(settings.training)
     scores = [Score.of(SAME, result.scorecard, [training.seed])]
     return Trained(chosen, "rounds", model, settings, trial, _step(model), scores, sentences, _told_at(model), versions)
+
+
+def _results(file: Path) -> list[RoundResult]:
+    try:
+        results = [RoundResult(**result) for result in read_kept_value(file)]
+    except TypeError as error:
+        raise damaged_file(file, str(error)) from error
+    if not results:
+        raise damaged_file(file, "it holds no round")
+    return results
 
 
 def _of_training(directory: Path, told: Mapping[str, Any], name: str) -> Trained:

@@ -3,14 +3,17 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from evals.whole_files import replacing
+from orchestrator.errors import UserError
 from orchestrator.report.page.html import page, rounded
 from orchestrator.report.page.markdown import markdown
 from orchestrator.report.page.run import Run
 from orchestrator.report.page.sections import told
 from orchestrator.report.telling import answer_ready
 from orchestrator.search.goal import Goal
+from orchestrator.search.kept import read_kept_value
 from orchestrator.search.leaderboard import Row, leaderboard
 from orchestrator.search.ledger import read_ledger
 
@@ -44,12 +47,18 @@ def write_report(run: Run, directory: Path) -> Path:
 
 
 def differing_reports(directory: Path) -> list[str]:
-    """The reports of a run's directory that are not, to the last digit, what its ledger makes."""
+    """The reports of a run's directory that are not there, or not, to the last digit, what its ledger makes."""
     events = read_ledger(directory / "ledger.jsonl")
     rows = leaderboard(events, Goal())
     computed = {"leaderboard.json": [row.as_dict() for row in rows], "answer.json": answer_ready(events, rows)}
-    written = {name: json.loads((directory / name).read_text(encoding="utf-8")) for name in computed}
-    return [name for name, value in computed.items() if json.loads(json.dumps(value)) != written[name]]
+    return [name for name, value in computed.items() if not _holds(directory / name, json.loads(json.dumps(value)))]
+
+
+def _holds(file: Path, value: Any) -> bool:
+    try:
+        return read_kept_value(file) == value
+    except UserError:
+        return False
 
 
 def write(file: Path, text: str) -> None:

@@ -1,11 +1,11 @@
 """A replayed search, for the screen."""
 
-import json
 from pathlib import Path
 
 from orchestrator.errors import UserError
 from orchestrator.report.files import differing_reports
 from orchestrator.report.terminal import show
+from orchestrator.search.kept import read_kept
 from orchestrator.search.replay import replay
 from orchestrator.settings_file import check_settings
 
@@ -17,7 +17,7 @@ def replay_and_tell(directory: Path) -> bool:
     file = directory / "settings.json"
     if not file.is_file():
         raise UserError("there is no search to replay: no settings.json", str(directory), "give the directory of a search")
-    found = replay(directory, check_settings(json.loads(file.read_text(encoding="utf-8")), str(file)))
+    found = replay(directory, check_settings(read_kept(file), str(file)))
     reports = differing_reports(directory)
     show(f"{found.scorecards} scorecards, {found.decisions} decisions of the race, leaderboard.json and answer.json computed again")
     for each in found.mismatches[:_MOST_SHOWN]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from orchestrator.search.goal import Goal, asked
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import Event, damaged
 from orchestrator.search.trial import Trial, trial_of
 
 
@@ -77,10 +77,17 @@ class Board:
 
     @staticmethod
     def rebuilt(events: Sequence[Event], max_attempts: int) -> "Board":
-        """The board as the ledger tells it. A trial under way in this session still belongs to the group that had it, which goes on."""
+        """The board as the ledger tells it. A trial under way in this session still belongs to the group that had it, which goes on.
+
+        What is told of a trial that did not join is passed over. Raises MachineError for a line that lacks what its event needs.
+        """
         board = Board(max_attempts)
-        for event in events:
-            board._take(event)
+        for number, event in enumerate(events, 1):
+            try:
+                if board._is_known(event):
+                    board._take(event)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise damaged(f"ledger.jsonl:{number}") from error
         return board
 
     def submit(self, trial: Trial, until: int | None = None, start: int = 0) -> bool:
@@ -207,6 +214,11 @@ class Board:
             return False
         self._change(trial, status=status, reason=reason)
         return True
+
+    def _is_known(self, event: Event) -> bool:
+        """Whether the trial that an event is about joined; True for one that is about none."""
+        trial = event.get("trial")
+        return event["event"] == "trial" or trial is None or trial in self.records
 
     def _take(self, event: Event) -> None:
         match event["event"]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.search.board import Board, TrialRecord
 from orchestrator.search.goal import Goal
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import CARD, Event
 
 BASE = "base"
 
@@ -82,9 +82,8 @@ def _row(record: TrialRecord, seconds: Mapping[str, float], goal: Goal) -> Row:
 
 def _scored(row: Row, event: Event, status: str) -> Row:
     card = event["scorecard"]
-    numbers = {key: card[key] for key in ("win_rate", "low", "high", "judged", "unreadable", "mean_length")}
-    seconds = card["seconds"] if row.seconds is None else row.seconds
-    return replace(row, **numbers, status=status, checkpoint=event["checkpoint"], seconds=seconds)
+    numbers = {key: card[key] for key in CARD} | ({} if row.seconds is None else {"seconds": row.seconds})
+    return replace(row, **numbers, status=status, checkpoint=event["checkpoint"])
 
 
 def _seconds(events: Sequence[Event]) -> dict[str, float]:

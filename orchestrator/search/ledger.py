@@ -10,11 +10,22 @@ from pathlib import Path
 from sys import intern
 from typing import IO, Any
 
+from evals.json_lines import parsed_json
 from orchestrator.errors import MachineError
 from orchestrator.search.clock import now
 
 Event = dict[str, Any]
+# The figures of a scorecard that a ranking shows.
+CARD = ("win_rate", "low", "high", "judged", "unreadable", "mean_length", "seconds")
 
+# What is told under a key, in whatever event.
+_KINDS: Mapping[str, type] = {
+    **dict.fromkeys(("trial", "run", "gang", "method", "status", "reason", "checkpoint"), str),
+    **dict.fromkeys(("step", "attempt", "seed", "until", "from_step"), int),
+    **dict.fromkeys(("hyperparameters", "training", "scorecard", "verdicts", "proxies"), dict),
+    **dict.fromkeys(("rungs", "scores"), list),
+}
+_NUMBERS = {int, float}
 _BLOCK = 1 << 16
 _VERDICTS: dict[float | None, float] = {score: score for score in (0.0, 0.5, 1.0)}
 
@@ -93,6 +104,11 @@ def read_ledger(path: Path, *kinds: str) -> list[Event]:
     return list(_events(path, kinds)) if path.exists() else []
 
 
+def damaged(where: str) -> MachineError:
+    """The error for a line that cannot be used."""
+    return MachineError("the ledger is damaged", where, "restore the file, or remove this line", code="DAA-0702")
+
+
 def within_finals(events: Sequence[Event]) -> bool:
     """Whether the latest session has come to its finals."""
     return any(event["event"] == "finals" for event in since_begin(events))
@@ -160,17 +176,33 @@ def _events(path: Path, kinds: Sequence[str]) -> Iterator[Event]:
                 return
             if not line.startswith(wanted or b""):
                 continue
-            try:
-                event = json.loads(line)
-            except ValueError as error:
-                raise MachineError(
-                    "the ledger is damaged", f"{path}:{number}", "restore the file, or remove this line", code="DAA-0702"
-                ) from error
+            event = _event(line, f"{path}:{number}")
             if "verdicts" in event:
                 event["verdicts"] = in_common(event["verdicts"])
             if "checkpoint" in event:
                 event["checkpoint"] = _beside(home, event)
             yield event
+
+
+def _event(line: bytes, where: str) -> Event:
+    """A line's event. Raises MachineError for a line that is none."""
+    try:
+        event = parsed_json(line)
+    except ValueError as error:
+        raise damaged(where) from error
+    if not _is_event(event):
+        raise damaged(where)
+    return event
+
+
+def _is_event(value: Any) -> bool:
+    """Whether a line tells what happened and when, and what it tells besides can be read, and of a score counted with."""
+    if not isinstance(value, dict) or not isinstance(value.get("event"), str) or type(value.get("time")) not in _NUMBERS:
+        return False
+    if not all(isinstance(value[key], kind) for key, kind in _KINDS.items() if key in value):
+        return False
+    numbers = {type(value["scorecard"].get(key)) for key in CARD} if "scorecard" in value else set()
+    return numbers <= _NUMBERS and set(map(type, value.get("verdicts", {}).values())) <= _NUMBERS | {type(None)}
 
 
 def _beside(home: str, event: Event) -> str:

@@ -10,7 +10,7 @@ from evals.answers import load_answers
 from evals.generation import Decoding
 from evals.guards import Finding
 from evals.scorecard import Measurement, score
-from orchestrator.errors import UserError
+from orchestrator.errors import MachineError, UserError
 from orchestrator.search.budget import JUDGED
 from orchestrator.search.goal import asked
 from orchestrator.search.ledger import Event, answers_of, read_ledger, since_begin
@@ -49,7 +49,7 @@ def replay(directory: Path, settings: Settings) -> Replay:
     decided = [event for event in events if event["event"] == "end" and "checkpoint_number" in event]
     mismatches = [found for event in scored for found in _scorecard(directory, event)]
     if decided:
-        heard = _Heard.of(events, settings)
+        heard = _Heard.of(events, settings, directory)
         mismatches += [found for event in decided for found in _decision(event, heard)]
     return Replay(len(scored), len(decided), tuple(mismatches))
 
@@ -59,7 +59,7 @@ def scores_before(events: Sequence[Event]) -> Iterator[tuple[str, Rung, Scores]]
     earlier = events[: -len(since_begin(events))]
     steps: dict[str, set[int]] = defaultdict(set)
     for event in earlier:
-        if event["event"] == "checkpoint":
+        if event["event"] in {"checkpoint", "score"}:
             steps[event["trial"]].add(event["step"])
     for event in earlier:
         if event["event"] == "score":
@@ -96,24 +96,32 @@ class _Heard:
     scores: Mapping[tuple[str, int], Event]
 
     @staticmethod
-    def of(events: Sequence[Event], settings: Settings) -> "_Heard":
-        """In one pass, since every decision asks for it."""
-        plan = SearchPlan.of(next(event for event in events if event["event"] == "begin"))
+    def of(events: Sequence[Event], settings: Settings, directory: Path) -> "_Heard":
+        """In one pass, since every decision asks for it. Raises MachineError for a ledger without a beginning."""
+        begun = next((event for event in events if event["event"] == "begin"), None)
+        if begun is None:
+            what, cure = "the ledger does not tell how the search began, so its race cannot be replayed", "restore the file"
+            raise MachineError(what, str(directory / "ledger.jsonl"), cure, code="DAA-0702")
+        plan = SearchPlan.of(begun)
         joined = {event["trial"]: event for event in events if event["event"] == "trial"}
         return _Heard(settings, plan, joined, {(event["trial"], event["step"]): event for event in events if event["event"] == "score"})
 
-    def at(self, trial: str, rung: Rung) -> Scores:
-        """A trial's verdicts at a rung, in the order in which they were asked for."""
+    def at(self, trial: str, rung: Rung) -> Scores | None:
+        """A trial's verdicts at a rung, in the order in which they were asked for; None where the ledger does not have them any more."""
+        if trial not in self.joined:
+            return None
         training = self.settings.training.model_copy(update=dict(self.joined[trial]["training"]))
-        step = training.checkpoint_steps(self.plan.pairs)[rung.checkpoint - 1]
-        return list(self.scores[trial, step]["verdicts"].values())[: rung.prompts]
+        score = self.scores.get((trial, training.checkpoint_steps(self.plan.pairs)[rung.checkpoint - 1]))
+        return None if score is None else list(score["verdicts"].values())[: rung.prompts]
 
 
 def _decision(end: Event, heard: _Heard) -> Iterator[Mismatch]:
     """What differs between the reason for which a trial left the race and the one that its verdicts give, against the same leader."""
     rung = Rung(end["checkpoint_number"], end["prompts"])
     own, leader = (heard.at(trial, rung) for trial in (end["trial"], end["against"]))
-    computed = compare(own, end["against"], leader, rung, race_rules(heard.settings, heard.plan)).reason
+    computed = "nothing, for the ledger lacks the verdicts"
+    if own is not None and leader is not None:
+        computed = compare(own, end["against"], leader, rung, race_rules(heard.settings, heard.plan)).reason
     if computed != end["reason"]:
         yield Mismatch(f"end {end['trial']}: reason", end["reason"], computed)
 

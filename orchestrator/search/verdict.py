@@ -117,7 +117,7 @@ def answer(events: Sequence[Event], goal: Goal) -> Answer | None:
     rows = {row.trial: row for row in leaderboard(events, goal) if row.trial != BASE and row.win_rate is not None}
     if not rows:
         return None
-    seeds, scored = _by_seed(events), {(event["trial"], event["step"]) for event in events if event["event"] == "score"}
+    seeds, scored = _by_seed(events, rows), {(event["trial"], event["step"]) for event in events if event["event"] == "score"}
     is_fresh = bool(seeds)
     if not is_fresh:
         seeds = {row.trial: [_readable(_score_of(events, row))] for row in finalists(events, goal, 2)}
@@ -137,11 +137,14 @@ def answer(events: Sequence[Event], goal: Goal) -> Answer | None:
     return Answer(told, differences, is_fresh, math.sqrt(spread.added) if spread.freedom else None)
 
 
-def _by_seed(events: Sequence[Event]) -> dict[str, list[Verdicts]]:
-    """The held-out verdicts of each finalist, one set for each seed; a finalist without a prompt readable under all seeds has none."""
+def _by_seed(events: Sequence[Event], ranked: Mapping[str, Row]) -> dict[str, list[Verdicts]]:
+    """The held-out verdicts of each finalist, one set for each seed; a finalist without a prompt readable under all seeds has none.
+
+    Finalists whose scores in the search were taken out of the ledger are passed over.
+    """
     found: dict[str, dict[int, Verdicts]] = defaultdict(dict)
     for event in events:
-        if event["event"] == "held_out":
+        if event["event"] == "held_out" and event["trial"] in ranked:
             found[event["trial"]][event["seed"]] = _readable(event)
     return {trial: list(seeds.values()) for trial, seeds in found.items() if _mean_over_seeds(list(seeds.values()))}
 

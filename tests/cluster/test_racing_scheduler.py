@@ -15,6 +15,7 @@ from orchestrator.cluster.tuning import RacingScheduler
 from orchestrator.search.board import Status
 from orchestrator.search.ledger import line_of
 from orchestrator.search.racing import Rules, rungs
+from tests.search import events as made
 
 LAID = rungs(2, 100, growth=2)
 
@@ -87,7 +88,7 @@ def test_who_led_in_an_earlier_session_leads_still_though_tune_restores_a_schedu
 ) -> None:
     def scored(number: int, rate: float) -> bytes:
         verdicts = dict(enumerate(result(rate, 1, 50)["verdicts"]))
-        card = {"judged": 50, "unreadable": 0}
+        card = made.scorecard(100 * rate, judged=50, unreadable=0)
         return line_of("score", {"trial": f"{number:03d}-dpo", "step": 10, "verdicts": verdicts, "scorecard": card})
 
     begin, saved = line_of("begin", {}), line_of("checkpoint", {"trial": "001-dpo", "step": 10})

@@ -37,6 +37,25 @@ def test_a_response_without_a_verdict_is_refused_before_anything_is_written(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"response": {"prompt_id": "d", "text": "x", "tokens": 1}}',
+        '{"response": {"prompt_id": "d", "text": "x", "tokens": 1, "of": 2}, "verdict": {"prompt_id": "d", "candidate_score": 1.0}}',
+        '{"response": {"prompt_id": "d"}, "verdict": [1.0]}',
+        "[1]",
+        "null",
+    ],
+)
+def test_a_line_that_is_no_response_with_its_verdict_is_named(line: str, tmp_path: Path) -> None:
+    file = tmp_path / "step.jsonl"
+    save_answers(file, RESPONSES, VERDICTS)
+    file.write_text(file.read_text() + line)
+    with pytest.raises(DataFormatError, match="no response with its verdict") as refusal:
+        load_answers(file)
+    assert (refusal.value.where, refusal.value.cure) == (f"{file}:4", "restore the file")
+
+
 def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
     file = tmp_path / "step.jsonl"
     save_answers(file, RESPONSES, VERDICTS)

@@ -168,6 +168,29 @@ def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
         find_trained(tmp_path, "best")
 
 
+@pytest.mark.parametrize(
+    ("leave_it", "name"),
+    [
+        (left_search, "settings.json"),
+        (left_rounds, "settings.json"),
+        (left_rounds, "rounds.json"),
+        (left_training, f"checkpoints/{BEST.id}/trained.json"),
+    ],
+)
+@pytest.mark.parametrize("content", [None, b"", b'{"model": {', b"\xff\xfe\xff", b"[1]", b"{}"])
+def test_a_file_of_a_run_that_is_damaged_or_gone_is_named(
+    leave_it: Callable[..., Path], name: str, content: bytes | None, tiny_model: Path, tmp_path: Path
+) -> None:
+    file = leave_it(tmp_path / "run", tiny_model, settings_of(tiny_model)) / name
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UserError) as refused:
+        find_trained(tmp_path / "run", "best")
+    is_a_run = content is not None or name == "settings.json"
+    assert (refused.value.where, bool(refused.value.cure)) == (str(file) if is_a_run else str(tmp_path / "run"), True)
+
+
 def test_what_lies_at_the_target_is_never_touched(searched: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("mine")

@@ -11,10 +11,13 @@ from orchestrator.report.page.html import page
 from orchestrator.report.page.learning import MOST_CURVES
 from orchestrator.report.page.run import Run
 from orchestrator.report.telling import answer_ready
+from orchestrator.search.board import Board
 from orchestrator.search.goal import Goal
-from orchestrator.search.leaderboard import leaderboard
-from orchestrator.search.ledger import Event
+from orchestrator.search.leaderboard import leaderboard, winner
+from orchestrator.search.ledger import Event, read_ledger
+from orchestrator.search.progress import progress_in
 from orchestrator.search.trial import Trial
+from tests.report import searched
 from tests.search import events as made
 
 HOSTILE = "</script><script src='http://evil.example/x.js'>alert(1)</script><img src=x onerror=alert(2)>"
@@ -208,6 +211,15 @@ def test_how_far_a_cheaper_measure_ranks_as_the_judge_does_is_told_where_there_i
     words = " ".join(" ".join(Tags(html(events)).words).split())
     assert "validation: Kendall's tau with the judge 1.00 (95 % above" in words
     assert "Cheaper measures" not in " ".join(Tags(html(ledger("001-dpo"))).words)
+
+
+def test_without_any_one_of_its_lines_a_ledger_can_still_be_read_and_the_search_taken_up(tmp_path: Path) -> None:
+    whole = searched.ledger("digest", "words")
+    for number in range(len(whole)):
+        searched.write_ledger(tmp_path, whole[:number] + whole[number + 1 :])
+        rows = write_reports(tmp_path)
+        assert progress_in(tmp_path).best == winner(rows)
+        assert Board.rebuilt([*read_ledger(tmp_path / "ledger.jsonl"), {"event": "begin"}], 3).records
 
 
 def test_of_many_trials_the_page_lists_all_draws_the_best_and_says_so() -> None:

@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from orchestrator.errors import MachineError
 from orchestrator.search.board import Board, Job, Status, TrialRecord
 from orchestrator.search.goal import Goal
 from orchestrator.search.ledger import Event
@@ -290,6 +291,32 @@ def test_a_trial_under_way_is_not_handed_to_another_group_by_a_rebuilt_board() -
 def test_a_trained_trial_whose_scores_came_later_is_complete_on_a_rebuilt_board() -> None:
     events = [made.joined(trial(1)), made.attempted("001"), made.saved("001", 10), made.trained("001"), made.scored("001", 10, 60.0)]
     assert Board.rebuilt(events, MAX_ATTEMPTS).is_complete("001")
+
+
+def test_a_trial_whose_joining_was_taken_out_of_the_ledger_is_not_known_and_begins_anew_when_it_joins_again() -> None:
+    told = [made.attempted("001"), made.saved("001", 10), made.scored("001", 10, 60.0), made.trained("001"), made.ended("001", "completed")]
+    board = Board.rebuilt([made.joined(trial(2)), *told], MAX_ATTEMPTS)
+    assert list(board.records) == ["002"]
+    assert board.submit(trial(1))
+    again = Board.rebuilt([made.joined(trial(2)), *told, made.joined(trial(1))], MAX_ATTEMPTS)
+    assert again.records["001"] == board.records["001"] == TrialRecord(trial(1))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        made.ended("001", "exploded"),
+        {"event": "end", "trial": "001"},
+        {"event": "attempt", "gang": "gang-0"},
+        {"event": "score", "trial": "001", "scorecard": {}},
+        {"event": "trial", "trial": "002"},
+        {"event": "trained", "trial": ["001"], "gang": "gang-0"},
+    ],
+)
+def test_a_line_that_lacks_what_its_event_needs_is_named(event: Event) -> None:
+    with pytest.raises(MachineError, match="the ledger is damaged") as refused:
+        Board.rebuilt([made.joined(trial(1)), event], MAX_ATTEMPTS)
+    assert (refused.value.code, refused.value.where) == ("DAA-0702", "ledger.jsonl:2")
 
 
 def test_every_end_is_an_end_and_nothing_else_is() -> None:

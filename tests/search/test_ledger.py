@@ -83,7 +83,24 @@ def test_a_ledger_that_is_one_torn_line_starts_anew(tmp_path: Path) -> None:
     assert [event["trial"] for event in read_ledger(path)] == ["001"]
 
 
-@pytest.mark.parametrize("damage", [b'{"event": "sco\n', b"\xff\xfe\n", b"\x00\x00\n"])
+NO_EVENTS = [b'{"x": 1}', b"[1]", b"12", b"null", b"[" * 100_000, b'{"event": "end", "time": "now"}', b'{"event": 1, "time": 1.0}']
+NO_VALUES = [
+    b'{"event": "score", "time": 1.0, "trial": 7}',
+    b'{"event": "score", "time": 1.0, "step": "10"}',
+    b'{"event": "trial", "time": 1.0, "hyperparameters": null}',
+    b'{"event": "capability", "time": 1.0, "scores": 7}',
+]
+NO_SCORES = [
+    b'{"event": "score", "time": 1.0, "scorecard": {"judged": 2}}',
+    b'{"event": "score", "time": 1.0, "scorecard": [1]}',
+    b'{"event": "score", "time": 1.0, "verdicts": [1.0]}',
+    b'{"event": "score", "time": 1.0, "verdicts": {"p0": "1"}}',
+]
+
+
+@pytest.mark.parametrize(
+    "damage", [b'{"event": "sco\n', b"\xff\xfe\n", b"\x00\x00\n", *(line + b"\n" for line in NO_EVENTS + NO_VALUES + NO_SCORES)]
+)
 def test_damage_in_the_middle_is_an_error_that_names_the_line(damage: bytes, ledger: Path) -> None:
     first, second = ledger.read_bytes().splitlines(keepends=True)
     ledger.write_bytes(first + damage + second)

@@ -9,10 +9,12 @@ from evals.answers import save_answers
 from evals.generation import Decoding, Response
 from evals.judging import Verdict
 from evals.scorecard import Measurement, score
+from orchestrator.errors import MachineError
 from orchestrator.search.ledger import LedgerWriter, answers_of
 from orchestrator.search.plan import make_plan, race_rules
 from orchestrator.search.racing import Race
-from orchestrator.search.replay import replay
+from orchestrator.search.replay import replay, scores_before
+from tests.search import events as made
 from tests.search.test_plan import PAIRS, PROMPTS, settings
 
 HOW = Measurement("a judge", Decoding(0.0, 1.0, 64, 0), "digest", 1.5)
@@ -51,3 +53,26 @@ def test_a_reason_that_the_verdicts_do_not_give_is_named_with_its_trial(run: Pat
     [mismatch] = replay(run, settings(trials=4)).mismatches
     assert mismatch.what == "end b: reason"
     assert "ahead" in mismatch.written and "behind" in mismatch.computed
+
+
+@pytest.mark.parametrize("lost", ["trial", "score"])
+def test_a_decision_whose_grounds_were_taken_out_of_the_ledger_is_named(run: Path, lost: str) -> None:
+    file = run / "ledger.jsonl"
+    file.write_text("".join(line for line in file.open() if not line.startswith(f'{{"event": "{lost}"') or '"trial": "b"' not in line))
+    [mismatch] = replay(run, settings(trials=4)).mismatches
+    assert mismatch.what == "end b: reason"
+    assert "the ledger lacks the verdicts" in mismatch.computed
+
+
+def test_a_race_without_its_beginning_is_not_replayed(run: Path) -> None:
+    file = run / "ledger.jsonl"
+    file.write_text("".join(line for line in file.open() if '"event": "begin"' not in line))
+    with pytest.raises(MachineError, match="how the search began") as refused:
+        replay(run, settings(trials=4))
+    assert (refused.value.code, refused.value.where) == ("DAA-0702", str(file))
+
+
+def test_a_score_is_heard_at_its_rung_also_where_the_line_of_its_checkpoint_was_taken_out() -> None:
+    earlier = [made.began(), made.saved("a", 10), made.scored("a", 10, 50.0), made.scored("a", 20, 60.0)]
+    heard = [(trial, rung.checkpoint) for trial, rung, _ in scores_before([*earlier, made.began()])]
+    assert heard == [("a", 1), ("a", 2)]

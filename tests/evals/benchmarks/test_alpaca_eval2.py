@@ -4,6 +4,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -152,3 +153,47 @@ def test_without_the_benchmarks_data_it_is_said_what_to_place_where(monkeypatch:
         score_annotations([row])
     assert DATA_VARIABLE in str(refused.value)
     assert "instruction_difficulty.csv" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("preference", value) for value in ("1.5", 99, 0.5, [1], int("9" * 400))),
+        *(("output_2", value) for value in (None, 7, ["c"])),
+        ("output_1", None),
+        ("instruction", ["x"]),
+        ("generator_2", 7),
+    ],
+)
+def test_a_value_that_no_annotation_has_is_refused_by_its_row(key: str, value: object) -> None:
+    row = {"instruction": "x", "output_1": "a", "generator_1": "d", "output_2": "c", "generator_2": "d", "preference": 1.0}
+    assert score_annotations([row])[0].score == 50
+    with pytest.raises(DataFormatError, match=f"row 2: `{key}` is .*, not ") as refused:
+        score_annotations([row, {**row, key: value}])
+    assert refused.value.cure
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("instruction_difficulty.csv", "index,difficulty\n0,1.0\n"),
+        ("instruction_difficulty.csv", "index,instruction_difficulty\n1,1.0\n"),
+        ("instruction_difficulty.csv", "index,instruction_difficulty\n0,hard\n"),
+        ("df_gamed.csv", "std_delta_len,preference\n0,1.0\n"),
+    ],
+)
+def test_benchmark_data_without_a_column_a_row_or_a_number_are_named(
+    name: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    whole = {
+        "instruction_difficulty.csv": "index,instruction_difficulty\n0,1.0\n",
+        "instructions.jsonl": '{"index": 0, "instruction": "x"}',
+        "df_gamed.csv": "std_delta_len,instruction_difficulty,preference\n0,1.0,1.0\n",
+    }
+    (tmp_path / "alpaca_eval2").mkdir()
+    for file, text in {**whole, name: content}.items():
+        (tmp_path / "alpaca_eval2" / file).write_text(text)
+    with pytest.raises(DataFormatError, match="lack a column, a row or a number") as refused:
+        _ = difficulties(), gamed_rows()
+    assert name in refused.value.where

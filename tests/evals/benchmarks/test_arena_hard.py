@@ -193,3 +193,27 @@ def test_an_answer_that_is_missing_is_named() -> None:
         score_judgments([{**row, "category": "mine"} for row in rows], answers)
     named = [{**row, "category": "mine", "baseline": "gpt-4-0314"} for row in rows]
     assert score_judgments(named, answers)[0].details["style_controlled"] > 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("games", games) for games in (["A>B", "B>A"], [{"score": ["A>B"]}], [{"score": 1}], [[]])),
+        *(("uid", value) for value in (["q"], 1, {})),
+        *(("model", value) for value in (7, None, ["m"])),
+        ("category", ["math"]),
+        ("baseline", ["gpt-4-0314"]),
+    ],
+)
+def test_a_value_that_no_judgment_has_is_refused_by_its_row(key: str, value: object) -> None:
+    rows = judged(("B>A", "A>B"), ("A>B", "B>A"))
+    with pytest.raises(DataFormatError, match=f"row 2: `{key}` is .*, not ") as refused:
+        score_judgments([rows[0], {**rows[1], key: value}])
+    assert refused.value.cure
+
+
+def test_games_that_nobody_judged_are_unreadable() -> None:
+    (found,) = score_judgments(
+        [{**judged(("B>A", "A>B"))[0], "games": [None, {"score": "B>A"}]}, {**judged(("B>A", "A>B"))[0], "uid": "1", "games": [{}]}]
+    )
+    assert (found.judged, found.unreadable) == (1, 3)

@@ -224,3 +224,11 @@ def test_without_published_rows_ours_are_ranked_alone() -> None:
 
 def test_a_judge_behind_an_endpoint_is_the_published_one_of_that_name() -> None:
     assert mine(place([ours(70, 50, 90, judge="openai j")], ROWS)).note == ""
+
+
+@pytest.mark.parametrize(("board", "name"), [("mt_bench", "mt_bench/scores.csv"), ("arena_hard_v2.0", "arena_hard/README.md")])
+def test_a_published_file_that_is_not_in_utf_8_is_named(board: str, name: str, folder: Path) -> None:
+    (folder / name).write_bytes(b"model,average\n\xff,1\n")
+    with pytest.raises(DataFormatError, match="cannot be read") as refused:
+        published(board)
+    assert refused.value.where == str(folder / name)

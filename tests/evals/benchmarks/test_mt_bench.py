@@ -3,7 +3,7 @@
 import pytest
 
 from evals.benchmarks.files import read_csv, read_rows
-from evals.benchmarks.mt_bench import parse_rating, score_judgments
+from evals.benchmarks.mt_bench import parse_rating, score_judgments, score_pairs
 from evals.errors import DataFormatError, UnreadableVerdictsError
 from tests.evals.benchmarks.official import DATA, needs_data
 
@@ -64,3 +64,31 @@ def test_ratings_that_are_all_alike_leave_a_doubt_about_the_questions_not_asked(
     (score,) = score_judgments([row(q, turn, 8) for q in range(81, 161) for turn in (1, 2)])
     assert score.score == 8
     assert 7 < score.low < 8 < score.high < 9
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("score", value) for value in ("9", 999, -2, float("nan"), True, [9], int("9" * 400))),
+        *(("question_id", value) for value in ("81", None, [81])),
+        *(("turn", value) for value in (3, "1", [1])),
+        *(("model", value) for value in (7, None, ["m"])),
+    ],
+)
+def test_a_value_that_no_judgment_has_is_refused_by_its_row(key: str, value: object) -> None:
+    with pytest.raises(DataFormatError, match=f"row 2: `{key}` is .*, not ") as refused:
+        score_judgments([row(81, 1, 8), {**row(82, 1, 8), key: value}])
+    assert refused.value.cure
+
+
+@pytest.mark.parametrize(("judge", "name"), [([], ""), (["gpt-4", "single-v1"], "gpt-4"), ("gpt-4", "gpt-4"), (None, "None")])
+def test_a_judge_is_named_as_far_as_its_row_names_it(judge: object, name: str) -> None:
+    assert score_judgments([{**row(81, 1, 8), "judge": judge}])[0].judge == name
+
+
+@pytest.mark.parametrize(("key", "value"), [("g1_winner", "model_3"), ("g2_winner", ["tie"]), ("model_2", 1), ("question_id", "81")])
+def test_a_value_that_no_comparison_has_is_refused_by_its_row(key: str, value: object) -> None:
+    pair = {"question_id": 81, "model_1": "m", "model_2": "b", "g1_winner": "tie", "g2_winner": "model_1", "turn": 1}
+    assert score_pairs([{**pair, "judge": []}])[0].judge == ""
+    with pytest.raises(DataFormatError, match=f"row 1: `{key}` is "):
+        score_pairs([{**pair, key: value}])

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from evals.benchmarks.files import DATA_VARIABLE, benchmark_file, read_rows
-from evals.benchmarks.recompute import as_json, score_files
+from evals.benchmarks.files import DATA_VARIABLE, benchmark_file, read_csv, read_rows
+from evals.benchmarks.recompute import as_json, compare_files, score_files
 from evals.errors import DataFormatError, UserError
 
 GAMES = {"judge": "j", "model": "m", "games": [{"score": "B>A"}, {"score": "A>B"}]}
@@ -37,13 +37,31 @@ def test_json_lines_are_read_whatever_their_texts_hold(name: str, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("content", "where"),
-    [('{"uid": 1}\nhalf a {', "rows.jsonl:2"), ('{"uid": 1}\n[1]', "rows.jsonl:2"), ("[]", "rows.jsonl"), ("[1]", "rows.jsonl")],
+    [
+        ('{"uid": 1}\nhalf a {', "rows.jsonl:2"),
+        ('{"uid": 1}\n[1]', "rows.jsonl:2"),
+        *((nothing, "rows.jsonl") for nothing in ("[]", "[1]", "", "\n \n", "\ufeff")),
+    ],
 )
 def test_what_is_no_row_is_refused_with_its_place(content: str, where: str, tmp_path: Path) -> None:
     with pytest.raises(DataFormatError) as refused:
         read_rows(written(tmp_path / "rows.jsonl", content))
     assert refused.value.where.endswith(where)
     assert refused.value.cure
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz"])
+def test_a_mark_of_the_encoding_is_no_part_of_the_first_row(name: str, tmp_path: Path) -> None:
+    assert read_rows(written(tmp_path / name, "\ufeff" + "\n".join(map(json.dumps, ROWS)))) == ROWS
+    assert read_csv(written(tmp_path / f"{name}.csv", "\ufeffmodel,average\nm,1\n")) == [{"model": "m", "average": "1"}]
+
+
+@pytest.mark.parametrize("content", [b"model,average\n\xff,1\n", b"model,average\n" + b"m" * 200_000])
+def test_a_table_that_cannot_be_read_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "scores.csv").write_bytes(content)
+    with pytest.raises(DataFormatError, match="cannot be read") as refused:
+        read_csv(tmp_path / "scores.csv")
+    assert refused.value.where == str(tmp_path / "scores.csv")
 
 
 def test_a_damaged_archive_and_a_missing_file_are_refused(tmp_path: Path) -> None:
@@ -74,6 +92,19 @@ def test_each_file_has_its_own_rows_and_a_refusal_names_the_file(tmp_path: Path)
     assert str(first) in refused.value.where
     with pytest.raises(UserError, match="no benchmark 'mmlu'"):
         score_files("mmlu", [first])
+
+
+def test_a_second_file_of_several_models_or_judges_is_not_compared(tmp_path: Path) -> None:
+    files = []
+    for name, changes in (("one", [{}]), ("models", [{"model": "a"}, {"model": "b"}]), ("judges", [{"judge": "x"}, {"judge": ""}])):
+        rows = [{**row, **changed} for changed in changes for row in ROWS]
+        files.append(written(tmp_path / f"{name}.jsonl", "\n".join(map(json.dumps, rows))))
+    one, models, judges = files
+    for second, named in ((models, r"a \(judge: j\), b \(judge: j\)"), (judges, r"m \(judge: x\), m \(judge: not named\)")):
+        with pytest.raises(UserError, match=f"more than one model or judge: {named}") as refused:
+            compare_files("arena_hard", one, second)
+        assert (refused.value.where, "one model's judgments" in refused.value.cure) == (str(second), True)
+    assert [(row["model"], row["against"]) for row in compare_files("arena_hard", models, one)] == [("a", "m"), ("b", "m")]
 
 
 def test_what_is_not_a_number_is_null() -> None:
