@@ -248,5 +248,19 @@ def test_a_benchmark_run_that_cannot_be_is_refused_with_its_cure(
     assert cure in told
 
 
+@pytest.mark.parametrize("number", ["0", "-5"])
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        *((["data", "check", "absent.jsonl", "--model", "m"], option) for option in ("--limit", "--context")),
+        *((["data", "select", "a", "--metric", "random", "--out", "b"], option) for option in ("--limit", "--context")),
+        *((["generate", "m", "--prompts", "absent.jsonl"], option) for option in ("--limit", "--max-model-len", "--engines")),
+    ],
+)
+def test_a_count_below_one_is_refused(words: list[str], option: str, number: str) -> None:
+    refused = CliRunner().invoke(cli.app, [*words, option, number])
+    assert refused.exit_code == 2 and f"Invalid value for '{option}'" in refused.output
+
+
 def test_the_demo_finds_its_settings_wherever_it_is_run() -> None:
     assert searching.project_file(searching.DEMO).is_file()

@@ -81,6 +81,20 @@ def test_rows_without_a_pair_are_written_with_place_reason_and_content(data: Pat
     assert all(row["reason"] for row in written)
 
 
+@pytest.mark.parametrize("name", ["rows.jsonl", "linked.jsonl", "sub/../rows.jsonl", "prompts.jsonl"])
+def test_a_quarantine_never_takes_the_place_of_a_file_that_the_check_reads(
+    name: str, data: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data.parent / "sub").mkdir()
+    (data.parent / "linked.jsonl").symlink_to(data)
+    prompts = data.with_name("prompts.jsonl")
+    prompts.write_text('{"prompt": "say fox"}\n')
+    before = (data.read_bytes(), prompts.read_bytes())
+    assert run(data, "--model", tiny_model, "--prompts", prompts, "--quarantine", data.parent / name) == 2
+    assert "is read by this command" in capsys.readouterr().err
+    assert (data.read_bytes(), prompts.read_bytes()) == before
+
+
 def test_machines_get_every_figure(data: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "Say fox!"}\n')
     found = report(capsys, data, "--model", tiny_model, "--context", 32, "--prompts", tmp_path / "prompts.jsonl")

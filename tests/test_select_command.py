@@ -15,9 +15,9 @@ ROWS = [
 ]
 
 
-def select(data: Path, model: Path, *more: object) -> tuple[int, Path]:
+def select(data: Path, model: Path, *more: object, name: str = "chosen.jsonl") -> tuple[int, Path]:
     """The exit code, and the file of selected pairs."""
-    out = data.parent / "chosen.jsonl"
+    out = data.parent / name
     words = [data, "--model", model, "--out", out, "--metric", "reward_margin", "--precision", "fp32", "--cache", data.parent, *more]
     try:
         cli.main(["data", "select", *map(str, words)])
@@ -64,3 +64,36 @@ def test_data_of_which_no_pair_fits_are_refused_with_the_first_reason(
     told = capsys.readouterr().err
     assert code == 2 and not out.exists()
     assert "none of 3 pairs fits" in told and f"{data}:1" in told.replace("\n", "")
+
+
+def test_given_again_a_selection_replaces_all_that_it_wrote(data: Path, tiny_model: Path) -> None:
+    assert select(data, tiny_model, "--context", 100)[0] == 0
+    data.write_text("".join(json.dumps(row) + "\n" for row in (ROWS[0], ROWS[3])))
+    code, out = select(data, tiny_model, "--fraction", 1.0)
+    assert code == 0 and len(out.read_text().splitlines()) == 2
+    assert out.with_suffix(".md").read_text().startswith("# 2 of 2 pairs")
+    assert not out.with_suffix(".quarantine.jsonl").exists()
+
+
+@pytest.mark.parametrize("beside", ["chosen.md", "chosen.quarantine.jsonl"])
+def test_a_file_beside_the_pairs_that_no_selection_wrote_is_kept(
+    beside: str, data: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = data.with_name(beside)
+    own.write_text('{"prompt": "my own"}\n')
+    code, out = select(data, tiny_model)
+    assert (code, out.exists(), own.read_text()) == (2, False, '{"prompt": "my own"}\n')
+    assert "no selection wrote it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("source", "name"), [("rows.jsonl", "rows.jsonl"), (".", "chosen.jsonl"), ("*.jsonl", "chosen.jsonl")])
+def test_nothing_is_written_over_the_data_or_among_them(source: str, name: str, data: Path, tiny_model: Path) -> None:
+    before = data.read_bytes()
+    code, _ = select(data.parent / source, tiny_model, name=str(data.with_name(name)))
+    assert (code, list(data.parent.iterdir()), data.read_bytes()) == (2, [data], before)
+
+
+def test_the_pairs_never_have_the_name_of_their_page(data: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = select(data, tiny_model, name="chosen.md")
+    assert code == 2 and not out.exists()
+    assert "chosen.jsonl" in capsys.readouterr().err

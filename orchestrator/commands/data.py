@@ -37,10 +37,10 @@ def check(  # noqa: PLR0913 (the options of the command)
     files: Annotated[list[str] | None, typer.Argument(help="JSONL, JSON, Parquet, CSV; directories, s3://..., hub data sets.")] = None,
     model: Annotated[str | None, typer.Option(help="Whose tokenizer and chat template count: a directory or a hub identifier.")] = None,
     settings_file: Annotated[Path | None, typer.Option("--settings", help="A run's TOML file, for all that is not given here.")] = None,
-    context: Annotated[int | None, typer.Option(help=f"Prompt and response together, in tokens. Default: {_CONTEXT}.")] = None,
+    context: Annotated[int | None, typer.Option(min=1, help=f"Prompt and response together, in tokens. Default: {_CONTEXT}.")] = None,
     prompts: Annotated[list[Path] | None, typer.Option(help="Evaluation prompts that training must not see; repeatable.")] = None,
     split: Annotated[str, typer.Option(help="Which split of hub data sets.")] = "train",
-    limit: Annotated[int | None, typer.Option(help="Only so many pairs of each source.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many pairs of each source.")] = None,
     refuse: Annotated[list[str] | None, typer.Option(help="CHECK=SHARE, such as identical=0.05: a larger share is refused.")] = None,
     quarantine: Annotated[Path | None, typer.Option(help="Where rows that gave no pair are written, with place and reason.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -52,6 +52,7 @@ def check(  # noqa: PLR0913 (the options of the command)
     bounds = bounds_of(refuse or ())
     given = tuple(MixtureSettings(source=file, split=split, limit=limit) for file in files or ())
     asked = _asked(given, model, context, prompts, load_settings(settings_file) if settings_file else None)
+    _check_quarantine(quarantine, asked, settings_file)
     found, samples, unused = _checked(asked)
     if quarantine is not None:
         from orchestrator.preferences.rows import write_quarantine
@@ -83,9 +84,9 @@ def select(  # noqa: PLR0913 (the options of the command)
     tau: Annotated[float | None, typer.Option(help="RS-DPO's temperature. Default: 1.")] = None,
     eta: Annotated[float | None, typer.Option(help="RS-DPO's bound. Default: 0.8.")] = None,
     seed: Annotated[int | None, typer.Option(help="That of `random`. Default: 0.")] = None,
-    context: Annotated[int, typer.Option(help="Prompt and response together, in tokens.")] = 2048,
+    context: Annotated[int, typer.Option(min=1, help="Prompt and response together, in tokens.")] = 2048,
     precision: Annotated[str, typer.Option(help="bf16 or fp32, as training will have it.")] = "bf16",
-    limit: Annotated[int | None, typer.Option(help="Only the first so many pairs.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many pairs.")] = None,
     cache: Annotated[Path, typer.Option(help="Where scores are kept for a search's trials.")] = Path("~/.cache/daa-orchestrator"),
 ) -> None:
     """Keep the pairs that are worth training on, and tell what was kept.
@@ -141,6 +142,15 @@ def _asked(
     own = (settings.evaluation.prompts, settings.evaluation.held_out) if settings else ()
     files = tuple(prompts) if prompts is not None else tuple(file for file in own if file is not None)
     return _Asked(sources, named, context or (settings.data.context if settings else _CONTEXT), files)
+
+
+def _check_quarantine(file: Path | None, asked: _Asked, settings_file: Path | None) -> None:
+    """Refuse a quarantine that is one of the files that the check reads."""
+    from orchestrator.preferences.sources import check_output
+
+    if file is not None:
+        settings = () if settings_file is None else (settings_file,)
+        check_output(file, (*(part.source for part in asked.sources), *asked.prompts, *settings), "--quarantine")
 
 
 def _checked(asked: _Asked) -> tuple["DataReport", list[Any], list[Any]]:

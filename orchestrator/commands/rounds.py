@@ -39,9 +39,9 @@ def generate(  # noqa: PLR0913 (the options of the command)
     temperature: Annotated[float | None, typer.Option(help="Default: 0.8.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Default: 0.95.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="The longest answer, in tokens. Default: 2048.")] = None,
-    max_model_len: Annotated[int | None, typer.Option(help="Prompt and answer together, in tokens. Default: the model's own.")] = None,
-    engines: Annotated[int | None, typer.Option(help="vLLM engines that share the work. Default: 1.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many prompts.")] = None,
+    max_model_len: Annotated[int | None, typer.Option(min=1, help="Prompt and answer, in tokens. Default: the model's own.")] = None,
+    engines: Annotated[int | None, typer.Option(min=1, help="vLLM engines that share the work. Default: 1.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many prompts.")] = None,
     directory: Directory = None,
 ) -> None:
     """Have a model answer prompts several times each: different answers only, prompts with one answer left out.

@@ -247,6 +247,7 @@ def _histogram(numbers: Sequence[float]) -> Histogram | None:
     if not numbers:
         return None
     # Numbers that differ in their last digits only have no bins between them.
-    differ = np.ptp(numbers) > 1e-9 * np.max(np.abs(numbers))
-    counts, edges = np.histogram(np.asarray(numbers), bins=_BINS if differ else 1)
+    least = 1e-9 * np.max(np.abs(numbers))
+    around = [np.min(numbers) - max(least, 0.5), np.max(numbers) + max(least, 0.5)]
+    counts, edges = np.histogram(np.asarray(numbers), bins=_BINS if np.ptp(numbers) > least else around)
     return Histogram(tuple(map(float, edges)), tuple(map(int, counts)), float(np.mean(numbers)))

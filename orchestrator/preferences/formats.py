@@ -1,6 +1,5 @@
 """The kinds of rows that preference data come in: a format is how it is recognised, and a small function from row to pair."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,8 @@ from orchestrator.preferences.turns import Answer, answer, is_conversation, is_t
 
 SCORED_HELP = 'each row needs "prompt", "responses" (two or more texts) and "rewards" (one number for each)'
 OTHERS_HELP = "docs/data.md has the columns of every format"
+# The difference of two is finite in single precision, in which they are trained on.
+_LARGEST_REWARD = 1e38
 _REWARD_NAMES = (
     ("chosen_reward", "rejected_reward"),
     ("score_chosen", "score_rejected"),
@@ -234,8 +235,8 @@ def _plain(found: Answer) -> str:
 
 
 def _number(value: Any) -> float:
-    if not math.isfinite(float(value)):
-        raise ValueError(f"a reward is {value}")
+    if not abs(float(value)) <= _LARGEST_REWARD:
+        raise ValueError(f"a reward is {value}, no number from -{_LARGEST_REWARD:g} to {_LARGEST_REWARD:g}")
     return float(value)
 
 

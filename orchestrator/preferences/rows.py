@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evals.json_lines import parsed_json
 from evals.whole_files import replacing
 from orchestrator.errors import DataFormatError, UserError
 
 PAIR_HELP = 'each row needs "prompt", "chosen" and "rejected" (text, or lists of {"role", "content"} messages)'
+_TOLD = ("where", "reason", "row")
 
 
 class RowError(ValueError):
@@ -65,7 +67,17 @@ def write_quarantine(file: Path, rows: Iterable[BadRow | SetAside]) -> int:
     count = 0
     with replacing(file) as lines:
         for row in rows:
-            told = {"where": row.origin, "reason": row.reason, "row": row.content}
-            lines.write(json.dumps(told, ensure_ascii=False, default=str) + "\n")
+            told = zip(_TOLD, (row.origin, row.reason, row.content), strict=True)
+            lines.write(json.dumps(dict(told), ensure_ascii=False, default=str) + "\n")
             count += 1
     return count
+
+
+def is_quarantine(file: Path) -> bool:
+    """Whether a file is what `write_quarantine` wrote, as its first line tells; an empty one may be."""
+    with file.open("rb") as lines:
+        first = lines.readline()
+    try:
+        return not first or tuple(parsed_json(first)) == _TOLD
+    except (TypeError, ValueError):
+        return False

@@ -1,45 +1,45 @@
 """Where preference data lie, as rows: files of this machine or of any address that fsspec opens, directories of them, and hub data sets."""
 
-import ast
-import csv
-import io
 import json
 import lzma
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from evals.errors import first_line
-from evals.json_lines import HALF, half_a_letter, parsed_json, text_line
-from orchestrator.errors import DataFormatError, SettingsError
-from orchestrator.preferences.rows import PAIR_HELP, BadRow, Row
+from orchestrator.errors import DataFormatError, SettingsError, UserError
+from orchestrator.preferences.contents import DAMAGED, READERS, numbered
+from orchestrator.preferences.rows import BadRow, Row
 
-_KINDS = (".jsonl", ".json", ".ndjson", ".parquet", ".csv")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
-# No row that people or models write comes near these; what does must not take the machine's memory.
-LONGEST_LINE, LARGEST_JSON = 1 << 24, 1 << 31
-_CHUNK, _SAMPLE = 1 << 18, 1000
-_SPLIT = "one row a line, each with one prompt and its responses"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-_DAMAGED = "copy or download it again"
 _CURE = "give the path of a JSONL, JSON, Parquet or CSV file, of a directory of them, an address such as s3://..., or a hub data set"
 
 
 def check_source(source: str, where: str) -> None:
     """Refuse, without reading anything, a path at which nothing lies. Raises DataFormatError; addresses and hub names pass.
 
-    Raises SettingsError for a hub name where the library that reads the hub's data sets is not installed.
+    Raises SettingsError for a hub name where the library that reads the hub's data sets is not installed, and for a compressed file
+    where that which unpacks it is not.
     """
+    _codec(source)
     if is_hub_name(source) and find_spec("datasets") is None:
         cure = "pip install 'daa-orchestrator[data]', or give a file of the set, hf://datasets/OWNER/NAME/PATH"
         raise SettingsError(f"reading {source} needs a package that is not installed", where, cure)
     if not (_is_address(source) or _is_pattern(source) or os.path.exists(os.path.expanduser(source)) or is_hub_name(source)):
         raise DataFormatError(f"there is no data file {source}", where, f"{_CURE}; paths count from {Path.cwd()}", code="DAA-0201")
+
+
+def check_output(file: Path, sources: Iterable[str | Path], where: str) -> None:
+    """Refuse to write a file that is one of those that are read, or that would be read with them the next time. Raises UserError."""
+    for source in map(str, sources):
+        if _is_read(file, source):
+            raise UserError(f"{file} is read by this command, or would be the next time: {source}", where, "name a file elsewhere")
 
 
 def is_hub_name(source: str) -> bool:
@@ -66,13 +66,14 @@ class DataFile:
     path: str
 
     def rows(self) -> Iterator[Row | BadRow]:
-        """Its rows, one after another. Raises DataFormatError when it is damaged."""
-        reader = _READERS[_kind(self.name) or ".jsonl"]
+        """Its rows, one after another. Raises DataFormatError when it is damaged, SettingsError when no package unpacks it."""
+        reader = READERS[_kind(self.name) or ".jsonl"]
+        codec = _codec(self.name)
         try:
-            with self.system.open(self.path, "rb", compression="infer" if _is_compressed(self.name) else None) as content:
+            with self.system.open(self.path, "rb", compression=codec) as content:
                 yield from reader(content, self.name)
         except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
-            raise DataFormatError(f"the file is damaged: {error}", self.name, _DAMAGED) from error
+            raise DataFormatError(f"the file is damaged: {error}", self.name, DAMAGED) from error
 
     def version(self) -> str:
         """Another one when the file was changed, as far as its file system tells without reading it."""
@@ -109,7 +110,7 @@ def parts_of(source: str | Path, split: str = "train") -> Sequence[DataFile | Hu
 
 def hub_rows(name: str, split: str) -> Iterator[Row | BadRow]:
     """The rows of a data set of the Hugging Face hub, or of a directory that `datasets` loads. Raises DataFormatError."""
-    yield from _numbered(_hub_split(name, split), f"{name} ({split})")
+    yield from numbered(_hub_split(name, split), f"{name} ({split})")
 
 
 def _hub_split(name: str, split: str) -> Iterable[Any]:
@@ -146,115 +147,6 @@ def _files(source: str) -> list[tuple[str, Any, str]]:
     return [(f"{root}{found[len(inside) :]}" if inside and found.startswith(inside) else found, system, found) for found in paths]
 
 
-def _json_lines(content: Any, name: str) -> Iterator[Row | BadRow]:
-    for number, line in enumerate(_lines(content), 1):
-        origin = f"{name}:{number}"
-        if len(line) > LONGEST_LINE:
-            shown = line[:_SAMPLE].decode(errors="replace")
-            yield BadRow(name, origin, f"this line is longer than {LONGEST_LINE >> 20} MiB", _SPLIT, shown)
-        elif line.strip():
-            try:
-                yield _row(text_line(line, origin), name, origin)
-            except DataFormatError as error:
-                yield BadRow(name, origin, error.what, error.cure, line.decode(errors="replace"))
-
-
-def _lines(content: Any) -> Iterator[bytes]:
-    """The lines of a file, of whatever length: of one beyond LONGEST_LINE no more is kept than shows that it is."""
-    rest = b""
-    while chunk := content.read(_CHUNK):
-        if len(rest) > LONGEST_LINE:
-            _, newline, chunk = chunk.partition(b"\n")
-            if not newline:
-                continue
-            yield rest
-            rest = b""
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from whole
-    if rest:
-        yield rest
-
-
-def _json(content: Any, name: str) -> Iterator[Row | BadRow]:
-    """A JSON array, an object whose `data` or `train` is one, or JSON lines under another name."""
-    text = content.read(LARGEST_JSON + 1)
-    if len(text) > LARGEST_JSON:
-        raise DataFormatError(f"a JSON array of more than {LARGEST_JSON >> 20} MiB", name, "write JSON lines, which are read one by one")
-    try:
-        whole = parsed_json(text)
-    except ValueError:
-        whole = None
-    if isinstance(whole, dict):
-        whole = next((whole[key] for key in ("data", "train") if isinstance(whole.get(key), list)), None)
-    if not isinstance(whole, list):
-        yield from _json_lines(io.BytesIO(text), name)
-        return
-    has_escapes = b"\\ud" in text.lower()
-    for row in _numbered(whole, name):
-        if has_escapes and isinstance(row, Row) and half_a_letter(json.dumps(row.values, ensure_ascii=False)):
-            yield BadRow(name, row.origin, f"this row cannot be read: {HALF}", "write the texts in UTF-8")
-        else:
-            yield row
-
-
-def _parquet(content: Any, name: str) -> Iterator[Row | BadRow]:
-    from pyarrow import ArrowException
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        batches = ParquetFile(content).iter_batches(batch_size=1000)
-        yield from _numbered((row for batch in batches for row in batch.to_pylist()), name)
-    except (ArrowException, OSError) as error:
-        raise DataFormatError(f"this is not a readable Parquet file: {error}", name, _DAMAGED) from error
-
-
-def _csv(content: Any, name: str) -> Iterator[Row | BadRow]:
-    """Cells that hold a list, as JSON or as Python writes it, are read as one; empty cells are absent."""
-    csv.field_size_limit(LONGEST_LINE)
-    reader = csv.DictReader(_text_lines(content, name))
-    try:
-        for row in reader:
-            origin = f"{name}:{reader.line_num}"
-            values = {key: _cell(cell) for key, cell in row.items() if key is not None and cell not in (None, "")}
-            if any(half_a_letter(cell) for cell in row.values() if isinstance(cell, str)):
-                yield BadRow(name, origin, f"this row cannot be read: {HALF}", "write the file in UTF-8")
-            else:
-                yield Row(name, origin, values)
-    except csv.Error as error:
-        raise DataFormatError(f"this is no CSV: {error}", f"{name}:{reader.line_num}", "is a quotation mark never closed?") from error
-
-
-def _text_lines(content: Any, name: str) -> Iterator[str]:
-    lines = io.TextIOWrapper(content, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    for number, line in enumerate(iter(lambda: lines.readline(LONGEST_LINE + 1), ""), 1):
-        if len(line) > LONGEST_LINE:
-            raise DataFormatError(f"this line is longer than {LONGEST_LINE >> 20} MiB", f"{name}:{number}", _SPLIT)
-        yield line
-
-
-def _cell(text: str) -> Any:
-    if not text.startswith(("[", "{")):
-        return text
-    for read in (parsed_json, ast.literal_eval):
-        try:
-            found = read(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        return found if isinstance(found, list | dict) else text
-    return text
-
-
-def _numbered(found: Iterable[Any], name: str) -> Iterator[Row | BadRow]:
-    for number, values in enumerate(found, 1):
-        yield _row(values, name, f"{name}, row {number}")
-
-
-def _row(values: Any, name: str, origin: str) -> Row | BadRow:
-    if isinstance(values, Mapping):
-        return Row(name, origin, values)
-    return BadRow(name, origin, "this line is not a JSON object", PAIR_HELP, values)
-
-
 def _is_address(source: str) -> bool:
     return "://" in source or "::" in source
 
@@ -263,8 +155,25 @@ def _is_pattern(source: str) -> bool:
     return any(mark in source for mark in "*?[") and not os.path.exists(source) and "http" not in source
 
 
-def _is_compressed(name: str) -> bool:
-    return name.lower().endswith(_COMPRESSED)
+def _is_read(file: Path, source: str) -> bool:
+    local = Path(source.removeprefix("file://")).expanduser()
+    if local.is_dir():
+        return _kind(file.name) is not None and file.resolve().is_relative_to(local.resolve())
+    if _is_pattern(source):
+        return Path(os.path.abspath(file)).match(os.path.abspath(local))
+    return local.exists() and file.exists() and file.samefile(local)
+
+
+def _codec(name: str) -> str | None:
+    """What a file's name says that it is compressed with. Raises SettingsError where the package for it is not installed."""
+    from fsspec.utils import infer_compression
+
+    plain = name.lower().partition("?")[0]
+    codec = infer_compression(plain) if plain.endswith(_COMPRESSED) else None
+    if codec is None and plain.endswith(_COMPRESSED):
+        cure = "pip install zstandard for .zst, on every node, or unpack the file"
+        raise SettingsError(f"unpacking {Path(plain).suffix} needs a package that is not installed", name, cure)
+    return codec
 
 
 def _kind(name: str) -> str | None:
@@ -272,13 +181,4 @@ def _kind(name: str) -> str | None:
     plain = name.lower().partition("?")[0]
     for ending in _COMPRESSED:
         plain = plain.removesuffix(ending)
-    return next((kind for kind in _KINDS if plain.endswith(kind)), None)
-
-
-_READERS: Mapping[str, Callable[[Any, str], Iterator[Row | BadRow]]] = {
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
-    ".json": _json,
-    ".parquet": _parquet,
-    ".csv": _csv,
-}
+    return next((kind for kind in READERS if plain.endswith(kind)), None)

@@ -4,13 +4,14 @@ import gzip
 import io
 import json
 import tracemalloc
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from evals.prompts import load_prompts
 from orchestrator.errors import DataFormatError
-from orchestrator.preferences import sources
+from orchestrator.preferences import contents
 from orchestrator.preferences.reading import Reading, load_pairs, read_pairs
 from orchestrator.preferences.rows import write_quarantine
 
@@ -34,7 +35,7 @@ def read(tmp_path: Path, content: bytes, name: str = "pairs.jsonl") -> Reading:
     return reading
 
 
-def parquet(columns: dict[str, list[object]]) -> bytes:
+def parquet(columns: Mapping[str, object]) -> bytes:
     """A Parquet file in memory."""
     import pyarrow
     import pyarrow.parquet
@@ -46,6 +47,7 @@ def parquet(columns: dict[str, list[object]]) -> bytes:
 
 BROKEN_ROWS = {
     "malformed UTF-8": b'{"prompt": "\xff\xfe", "chosen": "a", "rejected": "b"}\n',
+    "half of a surrogate pair as bytes": GOOD.replace(b"fox", b"\xed\xa0\x80"),
     "half of a surrogate pair": row(prompt="\ud800"),
     "100k open brackets": b"[" * 100_000 + b"\n",
     "100k brackets, closed": b'{"prompt": ' + b"[" * 100_000 + b"]" * 100_000 + b', "chosen": "a", "rejected": "b"}\n',
@@ -58,6 +60,8 @@ BROKEN_ROWS = {
     "another schema": b'{"question": "a", "answer": "b"}\n',
     "NaN as a reward": row(chosen_reward=float("nan"), rejected_reward=1.0),
     "Infinity as a reward": row(chosen_reward=1.0, rejected_reward=float("inf")),
+    "a reward that single precision does not hold": row(chosen_reward=1e39, rejected_reward=1.0),
+    "rewards whose difference it does not hold": row(chosen_reward=3e38, rejected_reward=-3e38),
     "a reward of 400 digits": row(chosen_reward=10**400, rejected_reward=1),
     "a reward of 5000 digits": GOOD.replace(b"}", b', "chosen_reward": ' + b"9" * 5000 + b"}"),
     **{f"{json.dumps(value)} as {key}": row(**{key: value}) for key in ROW for value in (1, None, {}, [], [1], [[]], [{"role": 1}], "")},
@@ -114,6 +118,8 @@ REFUSED = {
     "schema.parquet": parquet({"a": [1, 2]}),
     "bytes.parquet": parquet({**PAIR_TABLE, "chosen": [b"\xff"]}),
     "latin.csv": b"prompt,chosen,rejected\n\xff,\xfe,r\n",
+    "utf16.csv": "prompt,chosen,rejected\np,c,r\n".encode("utf-16"),
+    "utf16_unmarked.csv": "prompt,chosen,rejected\np,c,r\n".encode("utf-16-le"),
     "unclosed.csv": b'prompt,chosen,rejected\n"p,c,r\np,c,r\n',
 }
 
@@ -125,9 +131,79 @@ def test_a_file_without_a_row_to_train_on_is_refused_with_its_place(name: str, t
     assert refused.value.code == "DAA-0200" and name in refused.value.where and refused.value.cure
 
 
-def test_a_broken_row_of_a_json_array_is_set_aside(tmp_path: Path) -> None:
-    reading = read(tmp_path, b"[" + GOOD + b"," + row(chosen="\ud83d") + b", 5]", "pairs.json")
-    assert (len(reading.pairs), [bad.origin.rpartition(" ")[2] for bad in reading.bad]) == (1, ["2", "3"])
+BROKEN_VALUES = {
+    "half of a surrogate pair": row(chosen="\ud83d"),
+    "a text that is half of one": b'"\\ud83d"',
+    "malformed UTF-8": b'{"prompt": "\xed\xa0\x80", "chosen": "c", "rejected": "\xff"}',
+    "200 levels in a column that nobody reads": row(note=json.loads("[" * 200 + "]" * 200)),
+    "a number": b"5",
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN_VALUES.values(), ids=BROKEN_VALUES)
+@pytest.mark.parametrize("form", [b"[%s]", b' {"data": [%s]}', b"\xef\xbb\xbf\n[%s]"])
+def test_a_broken_row_of_a_json_array_is_set_aside(broken: bytes, form: bytes, tmp_path: Path) -> None:
+    reading = read(tmp_path, form % b",".join((GOOD, broken, GOOD)), "pairs.json")
+    assert (len(reading.pairs), [bad.origin.rpartition(" ")[2] for bad in reading.bad]) == (2, ["2"])
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [(b"[\n" + GOOD + b",\n" + GOOD + b",\n]", ":6"), (b"[" + GOOD + b",\n" + GOOD, ":4"), (b"[" + GOOD + b"," + b"[" * 100_000, "")],
+    ids=["a comma after the last row", "cut off", "nested without end"],
+)
+def test_an_array_that_is_broken_itself_is_refused_as_one_with_its_line(content: bytes, line: str, tmp_path: Path) -> None:
+    with pytest.raises(DataFormatError, match="this JSON array cannot be read") as refused:
+        read(tmp_path, content, "pairs.json")
+    assert refused.value.where == f"{tmp_path / 'pairs.json'}{line}"
+    assert "close the array" in refused.value.cure
+
+
+@pytest.mark.parametrize("broken", ["p,none,I like cats, dogs and birds.", "p,c,r,"])
+def test_a_row_with_more_cells_than_the_header_is_set_aside_and_no_text_is_cut(broken: str, tmp_path: Path) -> None:
+    reading = read(tmp_path, f"prompt,chosen,rejected\np,c,r\n{broken}\np,c,r\n".encode(), "pairs.csv")
+    assert [pair.rejected for pair in reading.pairs] == ["r", "r"]
+    assert [(bad.origin.rpartition(":")[2], bad.reason) for bad in reading.bad] == [("3", "this row has more cells than the header")]
+    assert "quotation marks" in reading.bad[0].cure
+
+
+@pytest.mark.parametrize("later", ["p,c,r", 'p,c,"r, s"'])
+def test_a_quotation_mark_that_is_never_closed_swallows_no_rows_and_is_named_by_the_line_of_its_row(later: str, tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text(f'prompt,chosen,rejected\np,"c\nc",r\np,c,"open\n{later}\n{later}\n')
+    with pytest.raises(DataFormatError, match="this is no CSV") as refused:
+        read_pairs(tmp_path / "pairs.csv")
+    assert refused.value.where == f"{tmp_path / 'pairs.csv'}:4" and "quotation mark" in refused.value.cure
+
+
+@pytest.mark.parametrize("cell", [b'"[""\\ud800""]"', b"\"['\\ud800']\"", b'"{""role"": ""\\udfff""}"', b"\xff", b"p,\xff"])
+def test_a_row_of_a_table_whose_texts_are_none_is_set_aside(cell: bytes, tmp_path: Path) -> None:
+    reading = read(tmp_path, b"prompt,chosen,rejected\n%s,c,r\np,c,r\n" % cell, "pairs.csv")
+    assert (len(reading.pairs), [bad.origin.rpartition(":")[2] for bad in reading.bad]) == (1, ["2"])
+    assert "UTF-8" in reading.bad[0].cure
+
+
+def test_what_no_json_holds_stays_the_text_of_its_cell(tmp_path: Path) -> None:
+    (pair,) = read(tmp_path, b'prompt,chosen,rejected\np,"{(1, 2): 3}","[{1}]"\n', "pairs.csv").pairs
+    assert (pair.chosen, pair.rejected) == ("{(1, 2): 3}", "[{1}]")
+
+
+def test_a_table_in_utf_16_is_told_to_be_saved_in_utf_8(tmp_path: Path) -> None:
+    for name in ("utf16.csv", "utf16_unmarked.csv"):
+        with pytest.raises(DataFormatError, match="UTF-16") as refused:
+            read(tmp_path, REFUSED[name], name)
+        assert "UTF-8" in refused.value.cure
+
+
+def test_a_parquet_row_whose_text_is_none_is_set_aside_and_times_that_nobody_reads_do_no_harm(tmp_path: Path) -> None:
+    import pyarrow
+
+    texts = pyarrow.array([b"fox", b"\xff", b"ox"]).view(pyarrow.string())
+    late = pyarrow.array([1 << 60] * 3, pyarrow.int64()).view(pyarrow.timestamp("ms"))
+    columns = {"chosen": texts, "prompt": ["p"] * 3, "rejected": ["r"] * 3, "written": late}
+    reading = read(tmp_path, parquet(columns), "pairs.parquet")
+    assert [pair.chosen for pair in reading.pairs] == ["fox", "ox"]
+    assert [bad.origin.rpartition(" ")[2] for bad in reading.bad] == ["2"]
+    assert "`chosen`" in reading.bad[0].reason and "UTF-8" in reading.bad[0].cure
 
 
 def test_a_cell_of_a_table_that_is_nested_without_end_is_a_text(tmp_path: Path) -> None:
@@ -136,7 +212,7 @@ def test_a_cell_of_a_table_that_is_nested_without_end_is_a_text(tmp_path: Path) 
 
 
 def test_a_line_of_a_hundred_megabytes_is_set_aside_within_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "LONGEST_LINE", MIB)
+    monkeypatch.setattr(contents, "LONGEST_LINE", MIB)
     content = GOOD + b'{"prompt": "' + b"x" * (100 * MIB) + b'"}\n' + GOOD
     reading, most = measured(tmp_path, content, "long.jsonl")
     assert (len(reading.pairs), [bad.origin.rpartition(":")[2] for bad in reading.bad]) == (2, ["2"])
@@ -144,14 +220,14 @@ def test_a_line_of_a_hundred_megabytes_is_set_aside_within_bounded_memory(tmp_pa
 
 
 def test_a_bomb_of_gzip_is_set_aside_within_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "LONGEST_LINE", MIB)
+    monkeypatch.setattr(contents, "LONGEST_LINE", MIB)
     reading, most = measured(tmp_path, gzip.compress(GOOD + b" " * (100 * MIB), 1), "bomb.jsonl.gz")
     assert (len(reading.pairs), len(reading.bad)) == (1, 1)
     assert most < 10 * MIB
 
 
 def test_a_json_array_beyond_all_measure_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "LARGEST_JSON", MIB)
+    monkeypatch.setattr(contents, "LARGEST_JSON", MIB)
     (tmp_path / "bomb.json.gz").write_bytes(gzip.compress(b"[" + b" " * (50 * MIB), 1))
     with pytest.raises(DataFormatError, match="a JSON array of more than 1 MiB"):
         read_pairs(tmp_path / "bomb.json.gz")
@@ -160,7 +236,7 @@ def test_a_json_array_beyond_all_measure_is_refused_before_it_is_read(tmp_path: 
 def test_a_table_whose_quotation_mark_never_closes_is_refused_within_bounded_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "LONGEST_LINE", MIB)
+    monkeypatch.setattr(contents, "LONGEST_LINE", MIB)
     (tmp_path / "pairs.csv").write_bytes(b'prompt,chosen,rejected\n"' + b"line\n" * MIB)
     with pytest.raises(DataFormatError, match="this is no CSV"):
         read_pairs(tmp_path / "pairs.csv")
@@ -169,7 +245,15 @@ def test_a_table_whose_quotation_mark_never_closes_is_refused_within_bounded_mem
 def test_evaluation_prompts_that_are_broken_are_refused_with_their_line(tmp_path: Path) -> None:
     file = tmp_path / "prompts.jsonl"
     broken = (
-        *(b"[" * 100_000, b"1", b'{"prompt": "\xff"}', b'{"prompt": "\\ud800"}', b'{"prompt": [1]}', b'{"prompt": 1}'),
+        *(
+            b"[" * 100_000,
+            b"1",
+            b'{"prompt": "\xff"}',
+            b'{"prompt": "\xed\xa0\x80"}',
+            b'{"prompt": "\\ud800"}',
+            b'{"prompt": [1]}',
+            b'{"prompt": 1}',
+        ),
         *(b'{"messages": {"role": 1}}', b'{"prompt": null}', b'{"prompt": []}', b'{"prompt": "a", "answer": [5]}', b'{"prompt": {}}'),
     )
     for content in broken:

@@ -128,6 +128,13 @@ def test_margins_and_lengths_are_those_of_the_pairs(tokenizer: Any) -> None:
     assert checked(tokenizer, [pair()]).margins is None
 
 
+@pytest.mark.parametrize("margin", [0.0, 2.5, 1e17, -1e38])
+def test_equal_margins_of_any_size_are_one_bar(tokenizer: Any, margin: float) -> None:
+    found = checked(tokenizer, [pair(prompt=f"say {n}", rewards=(margin, 0.0)) for n in range(3)])
+    assert found.margins is not None
+    assert found.margins.counts == (3,) and found.margins.edges[0] < margin < found.margins.edges[1]
+
+
 def test_rows_without_a_pair_count_among_the_rows_under_their_kind(tokenizer: Any) -> None:
     unused = [BadRow("", "a:1", "?", "", kind="prompt_mismatch"), BadRow("", "a:2", "?", ""), SetAside("", "a:3", "a tie")]
     found = report(observe(tokenizer, [pair()], Lengths(64)), unused, 64)

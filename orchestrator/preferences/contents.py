@@ -1,0 +1,192 @@
+"""What a data file holds, as rows: JSON Lines, JSON, Parquet and CSV."""
+
+import ast
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from evals.errors import first_line
+from evals.json_lines import HALF, IN_UTF8, TOO_DEEP, half_a_letter, is_deep, loaded_json, parsed_json, text_line
+from orchestrator.errors import DataFormatError
+from orchestrator.preferences.rows import PAIR_HELP, BadRow, Row, RowError
+
+# No row that people or models write comes near these; what does must not take the machine's memory.
+LONGEST_LINE, LARGEST_JSON = 1 << 24, 1 << 31
+_CHUNK, _SAMPLE = 1 << 18, 1000
+_SPLIT = "one row a line, each with one prompt and its responses"
+_SURPLUS = "cells beyond the header"
+_QUOTED = 'close the quotation mark that this row opens; within a quoted text write each one twice, as ""'
+# Its byte order marks, as `surrogateescape` reads them.
+_UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")
+_ARRAY = "write a comma between two rows and none after the last, and close the array; or write one row a line, as JSON Lines"
+DAMAGED = "copy or download it again"
+
+
+def _json_lines(content: Any, name: str) -> Iterator[Row | BadRow]:
+    for number, line in enumerate(_lines(content), 1):
+        origin = f"{name}:{number}"
+        if len(line) > LONGEST_LINE:
+            shown = line[:_SAMPLE].decode(errors="replace")
+            yield BadRow(name, origin, f"this line is longer than {LONGEST_LINE >> 20} MiB", _SPLIT, shown)
+        elif line.strip():
+            try:
+                yield _row(text_line(line, origin), name, origin)
+            except DataFormatError as error:
+                yield BadRow(name, origin, error.what, error.cure, line.decode(errors="replace"))
+
+
+def _lines(content: Any) -> Iterator[bytes]:
+    """The lines of a file, of whatever length: of one beyond LONGEST_LINE no more is kept than shows that it is."""
+    rest = b""
+    while chunk := content.read(_CHUNK):
+        if len(rest) > LONGEST_LINE:
+            _, newline, chunk = chunk.partition(b"\n")
+            if not newline:
+                continue
+            yield rest
+            rest = b""
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest
+
+
+def _json(content: Any, name: str) -> Iterator[Row | BadRow]:
+    """A JSON array, an object whose `data` or `train` is one, or JSON lines under another name."""
+    text = content.read(LARGEST_JSON + 1)
+    if len(text) > LARGEST_JSON:
+        raise DataFormatError(f"a JSON array of more than {LARGEST_JSON >> 20} MiB", name, "write JSON lines, which are read one by one")
+    letters = text.decode("utf-8-sig", errors="surrogateescape")
+    try:
+        whole = loaded_json(letters)
+    except ValueError as error:
+        if letters.lstrip().startswith("["):
+            where = f"{name}:{error.lineno}" if isinstance(error, json.JSONDecodeError) else name
+            raise DataFormatError(f"this JSON array cannot be read: {error}", where, _ARRAY) from error
+        whole = None
+    if isinstance(whole, dict):
+        whole = next((whole[key] for key in ("data", "train") if isinstance(whole.get(key), list)), None)
+    if not isinstance(whole, list):
+        yield from _json_lines(io.BytesIO(text), name)
+        return
+    may_have_halves = b"\\ud" in text.lower() or half_a_letter(letters)
+    for number, values in enumerate(whole, 1):
+        yield _array_row(values, name, f"{name}, row {number}", may_have_halves)
+
+
+def _array_row(values: Any, name: str, origin: str, may_have_halves: bool) -> Row | BadRow:
+    if is_deep(values):
+        return BadRow(name, origin, f"this row cannot be read: {TOO_DEEP}", PAIR_HELP)
+    if may_have_halves and half_a_letter(json.dumps(values, ensure_ascii=False)):
+        return BadRow(name, origin, f"this row cannot be read: {HALF}", IN_UTF8)
+    return _row(values, name, origin)
+
+
+def _parquet(content: Any, name: str) -> Iterator[Row | BadRow]:
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        batches = ParquetFile(content).iter_batches(batch_size=1000)
+        yield from numbered((row for batch in batches for row in _batch_rows(batch)), name)
+    except (ArrowException, OSError) as error:
+        raise DataFormatError(f"this is not a readable Parquet file: {error}", name, DAMAGED) from error
+
+
+def _batch_rows(batch: Any) -> Iterable[Mapping[str, Any] | RowError]:
+    """The rows of a batch, with the reason in place of one that Python cannot hold."""
+    try:
+        return batch.to_pylist()
+    except (ValueError, OverflowError):
+        return (_batch_row(batch, place) for place in range(len(batch)))
+
+
+def _batch_row(batch: Any, place: int) -> Mapping[str, Any] | RowError:
+    """One row of a batch, without times that Python cannot hold, which no format asks for."""
+    from pyarrow.types import is_temporal
+
+    values = {}
+    for column, cells in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            values[column] = cells[place].as_py()
+        except (ValueError, OverflowError) as error:
+            if not is_temporal(cells.type):
+                return RowError("unreadable", f"this row cannot be read: `{column}`: {first_line(error)}")
+    return values
+
+
+def _csv(content: Any, name: str) -> Iterator[Row | BadRow]:
+    """Cells that hold a list, as JSON or as Python writes it, are read as one; empty cells are absent.
+
+    A quotation mark that is never closed leaves open where rows end: DataFormatError names the line that its row begins on.
+    """
+    csv.field_size_limit(LONGEST_LINE)
+    reader = csv.DictReader(_text_lines(content, name), restkey=_SURPLUS, strict=True)
+    end = 0
+    try:
+        end = reader.line_num if reader.fieldnames else 0
+        for row in reader:
+            end = reader.line_num
+            yield _table_row(row, name, f"{name}:{end}")
+    except csv.Error as error:
+        raise DataFormatError(f"this is no CSV from here on: {error}", f"{name}:{end + 1}", _QUOTED) from error
+
+
+def _table_row(row: Mapping[Any, Any], name: str, origin: str) -> Row | BadRow:
+    values = {key: _cell(cell) if isinstance(cell, str) else cell for key, cell in row.items() if cell not in (None, "")}
+    if half_a_letter(json.dumps(values, ensure_ascii=False)):
+        return BadRow(name, origin, f"this row cannot be read: {HALF}", IN_UTF8)
+    if _SURPLUS in row:
+        return BadRow(name, origin, "this row has more cells than the header", "put texts that hold commas in quotation marks", values)
+    return Row(name, origin, values)
+
+
+def _text_lines(content: Any, name: str) -> Iterator[str]:
+    lines = io.TextIOWrapper(content, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    for number, line in enumerate(iter(lambda: lines.readline(LONGEST_LINE + 1), ""), 1):
+        if number == 1 and (line.startswith(_UTF_16) or "\0" in line):
+            raise DataFormatError("this is a table in UTF-16, or no text", f"{name}:1", "save it as CSV in UTF-8")
+        if len(line) > LONGEST_LINE:
+            raise DataFormatError(f"this line is longer than {LONGEST_LINE >> 20} MiB", f"{name}:{number}", _SPLIT)
+        yield line
+
+
+def _cell(text: str) -> Any:
+    if not text.startswith(("[", "{")):
+        return text
+    for read in (parsed_json, _python_literal):
+        try:
+            found = read(text)
+        except (TypeError, ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return found if isinstance(found, list | dict) else text
+    return text
+
+
+def _python_literal(text: str) -> Any:
+    """What Python writes of what JSON can hold. Raises TypeError or ValueError for anything else."""
+    return parsed_json(json.dumps(ast.literal_eval(text)))
+
+
+def numbered(found: Iterable[Any], name: str) -> Iterator[Row | BadRow]:
+    for number, values in enumerate(found, 1):
+        yield _row(values, name, f"{name}, row {number}")
+
+
+def _row(values: Any, name: str, origin: str) -> Row | BadRow:
+    if isinstance(values, Mapping):
+        return Row(name, origin, values)
+    if isinstance(values, RowError):
+        return BadRow(name, origin, str(values), IN_UTF8, kind=values.kind)
+    return BadRow(name, origin, "this line is not a JSON object", PAIR_HELP, values)
+
+
+READERS: Mapping[str, Callable[[Any, str], Iterator[Row | BadRow]]] = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json,
+    ".parquet": _parquet,
+    ".csv": _csv,
+}
