@@ -71,8 +71,8 @@ async def written(events: int, together: int, directory: Path) -> dict[str, floa
     """Growth of the hub's way to its ledger: events of many coroutines at once, each with news that somebody waits for."""
     writer, meter, bell, background = LedgerWriter(directory / "journal.jsonl"), Meter(), Bell(), Background()
 
-    async def write(lines: list[bytes]) -> None:
-        writer.append_lines(lines)
+    async def write(lines: list[bytes], after: int | None) -> int:
+        return writer.append_lines(lines, after)
 
     ledger = SharedWriter(write)
 

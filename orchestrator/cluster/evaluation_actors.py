@@ -115,6 +115,6 @@ class LedgerActor:
     def __init__(self, path: str) -> None:
         self._writer = LedgerWriter(Path(path))
 
-    def append(self, lines: Sequence[bytes]) -> None:
-        """Write some events, all of them or none; returns when they are on the disk."""
-        self._writer.append_lines(lines)
+    def append(self, lines: Sequence[bytes], after: int | None) -> int:
+        """Write some events, all of them or none; returns when they are on the disk, which they are once, as `append_lines` says."""
+        return self._writer.append_lines(lines, after)

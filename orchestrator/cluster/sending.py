@@ -5,6 +5,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ray._private.ray_constants import RAY_RUNTIME_ENV_IGNORE_GITIGNORE, get_runtime_env_default_excludes
@@ -20,13 +21,19 @@ LARGEST = 500 * MEBIBYTE
 LARGEST_ARCHIVE = 100 * MEBIBYTE
 _BIGGEST_SHOWN = 5
 # Beside Ray's own list, .gitignore and .rayignore: at the top, where data, models and runs lie by custom (below it, they may be packages);
-# anywhere, what tools leave, and secrets.
+# anywhere, what tools leave.
 _LEFT_OUT_AT_THE_TOP = {"runs", "data", "datasets", "eval-data", "models", "checkpoints", "wandb", "mlruns", "build", "dist"}
 _LEFT_OUT = {
     *(".cache", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".hypothesis", ".ipynb_checkpoints", ".tox", "node_modules"),
-    *(".hg", ".svn", ".DS_Store", ".env"),
+    *(".hg", ".svn", ".DS_Store"),
 }
+# Names of files and directories that hold passwords and private keys: these are never sent.
+_SECRETS = (
+    *(".env*", ".netrc", "_netrc", ".pypirc", ".git", ".git-credentials", ".ssh", ".gnupg", ".aws", ".kube"),
+    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*.pem", "*.key"),
+)
 _LOG = logging.getLogger(__name__)
+_KEYS_CURE = "name another file; keys belong on the nodes, and `daa submit --env NAME` sends one of this machine's environment"
 _CURE = "copy it into the working directory, or name it by an absolute path on a file system that all nodes share, or by an address"
 
 
@@ -76,13 +83,15 @@ class Sent:
 
 
 def to_send(directory: Path, named: Mapping[str, str]) -> Sent:
-    """The files of `directory` that a job needs: what no list leaves out, and what its settings name, left out or not.
+    """The files of `directory` that a job needs: what no list leaves out, and what its settings name, left out or not, save secrets.
 
     `named` are the paths that settings and command line name, by the place that names them. Raises UserError for a path that leaves the
-    directory, and when the files are too large together.
+    directory or holds secrets, and when the files are too large together.
     """
     directory = directory.resolve()
-    chosen = set(_walk(directory, [_by_default(directory)], {directory}))
+    walked = set(_walk(directory, [_by_default(directory)], frozenset({directory})))
+    # A link is sent where its target is.
+    chosen = {file for file in walked if file.resolve() in walked}
     on_the_cluster: dict[str, str] = {}
     for place, name in named.items():
         if Path(name).is_absolute() or name.startswith("~"):
@@ -95,8 +104,8 @@ def to_send(directory: Path, named: Mapping[str, str]) -> Sent:
     return sent
 
 
-def _walk(directory: Path, ignored: Sequence[Ignored], seen: set[Path]) -> Iterator[Path]:
-    """The files below a directory that are not ignored, in order; `seen` are the directories that were walked, for links that lead back."""
+def _walk(directory: Path, ignored: Sequence[Ignored], around: frozenset[Path]) -> Iterator[Path]:
+    """The files below a directory that are not ignored, in order; `around` are those that it lies in, for links that lead back."""
     of_git = os.environ.get(RAY_RUNTIME_ENV_IGNORE_GITIGNORE, "0") != "1"
     ignored = [*ignored, *get_excludes_from_ignore_files(directory, include_gitignore=of_git, logger=_LOG)]
     for path in sorted(directory.iterdir()):
@@ -104,9 +113,8 @@ def _walk(directory: Path, ignored: Sequence[Ignored], seen: set[Path]) -> Itera
             continue
         if path.is_file():
             yield path
-        elif path.is_dir() and (real := path.resolve()) not in seen and not _is_environment(path):
-            seen.add(real)
-            yield from _walk(path, ignored, seen)
+        elif path.is_dir() and (real := path.resolve()) not in around and not _is_environment(path):
+            yield from _walk(path, ignored, around | {real})
 
 
 def _by_default(directory: Path) -> Ignored:
@@ -114,9 +122,14 @@ def _by_default(directory: Path) -> Ignored:
 
     def is_left_out(path: Path) -> bool:
         at_the_top = path.parent == directory and path.is_dir() and path.name in _LEFT_OUT_AT_THE_TOP
-        return at_the_top or path.name in names or path.name.endswith(".egg-info") or _leaves(path, directory)
+        by_name = path.name in names or path.name.endswith(".egg-info") or _is_secret(Path(path.name))
+        return at_the_top or by_name or _leaves(path, directory)
 
     return is_left_out
+
+
+def _is_secret(path: Path) -> bool:
+    return any(fnmatchcase(part.lower(), secret) for part in path.parts for secret in _SECRETS)
 
 
 def _leaves(path: Path, directory: Path) -> bool:
@@ -130,19 +143,25 @@ def _is_environment(directory: Path) -> bool:
 
 def _named(directory: Path, place: str, name: str) -> Iterator[Path]:
     """The files at a relative path that something names; none where there is no such path, as for the name of a model on the hub."""
-    for file in _at(directory, place, Path(os.path.normpath(directory / name)), name):
-        if not file.resolve().is_relative_to(directory):
-            where = file.relative_to(directory)
+    for path in _at(directory, place, Path(os.path.normpath(directory / name)), name):
+        where, real = path.relative_to(directory), path.resolve()
+        if not real.is_relative_to(directory):
             raise UserError(f"{where} is a link that leads out of the working directory, which is all that is sent", place, _CURE)
-        yield file
+        if _is_secret(where) or _is_secret(real.relative_to(directory)):
+            what = f"{where} is" if path == real else f"{where} leads to {real.relative_to(directory)}, which is"
+            raise UserError(f"{what} named like what holds passwords or keys, which is never sent", place, _KEYS_CURE)
+        if path.is_file():
+            yield path
 
 
 def _at(directory: Path, place: str, inside: Path, name: str) -> Iterator[Path]:
+    """The files there. A directory that is named comes itself before its files, of which those that hold secrets are left out."""
     if not inside.is_relative_to(directory):
         raise UserError(f"{name} lies outside the working directory, which is all that is sent", place, _CURE)
     if inside.is_file():
         yield inside
     elif inside.is_dir() and inside != directory:
-        yield from (file for file in sorted(inside.rglob("*")) if file.is_file())
+        yield inside
+        yield from (file for file in sorted(inside.rglob("*")) if file.is_file() and not _is_secret(file.relative_to(inside)))
     elif any(mark in name for mark in "*?[") and Path(name).suffix and not any(map(str.isspace, name)):
         yield from (file for file in sorted(directory.glob(os.path.normpath(name))) if file.is_file())

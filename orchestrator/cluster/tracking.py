@@ -153,11 +153,11 @@ class _Trackio(LoggerCallback):
 
 
 def _wandb(project: str, directory: Path) -> LoggerCallback:
-    from ray.air.integrations.wandb import WandbLoggerCallback
+    from orchestrator.cluster.wandb_runs import WandbRuns
 
     # A run that was interrupted goes on under its name. Workers of a cluster do not have the environment of this process.
     options = {"group": directory.name, "resume": "allow", "dir": str(directory), "mode": os.environ.get("WANDB_MODE")}
-    return WandbLoggerCallback(project=os.environ.get("WANDB_PROJECT", project), upload_timeout=_UPLOAD_S, **options)
+    return WandbRuns(project=os.environ.get("WANDB_PROJECT", project), upload_timeout=_UPLOAD_S, **options)
 
 
 def _mlflow(project: str, directory: Path) -> LoggerCallback:

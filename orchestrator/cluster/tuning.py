@@ -18,6 +18,7 @@ from orchestrator.cluster.placement import HEAD_MARK, waiting_places
 from orchestrator.cluster.searchers import make_searcher
 from orchestrator.cluster.session import find_actor
 from orchestrator.cluster.tracking import label, make_trackers
+from orchestrator.cluster.tune_state import can_restore, name_in_order
 from orchestrator.cluster.whole_storage import whole_storage
 from orchestrator.errors import DaaError, MachineError
 from orchestrator.report.narration import narrator
@@ -189,10 +190,11 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
     # Tune writes all of its trials each time: where they are many, no more than a share of its own time goes into it.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "2" if settings.search.trials <= _FEW_TRIALS else "auto")
     _hand_on_no_keys()
+    name_in_order()
     how = Following(hub, plan.rungs[-1].checkpoint, settings.search.pauses, uuid.uuid4().hex)
     trainable = tune.with_resources(tune.with_parameters(_following(how)), _places(settings))
     state = str(directory / _STATE)
-    if tune.Tuner.can_restore(state):
+    if can_restore(Path(state)):
         tuner = tune.Tuner.restore(state, trainable, resume_unfinished=True, restart_errored=True, storage_filesystem=whole_storage())
     else:
         tuner = _new_tuner(trainable, settings, plan, hub, directory)

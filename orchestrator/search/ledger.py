@@ -39,18 +39,22 @@ class LedgerWriter:
             with path.open("r+b") as file:
                 file.truncate(_end_of_lines(file))
         self._path = path
-        self._file = path.open("ab", buffering=0)
+        self._file = path.open("a+b", buffering=0)
 
     def append(self, event: str, **values: Any) -> None:
         """Write one event and wait until it is on the disk. Raises MachineError when it cannot be written, and leaves no part of it."""
         self.append_lines([line_of(event, values)])
 
-    def append_lines(self, lines: Sequence[bytes]) -> None:
-        """Write several events, all of them or none, and wait for the disk once; otherwise as `append`."""
+    def append_lines(self, lines: Sequence[bytes], after: int | None = None) -> int:
+        """Write several events, all of them or none, and wait for the disk once; otherwise as `append`. Returns where the ledger ends.
+
+        `after` is where it ended before: what lies there of these same events, left by a process that was killed, is not written again.
+        """
         whole = b"".join(lines)
-        before = os.fstat(self._file.fileno()).st_size
+        there = 0 if after is None else self._length_there(whole, after)
+        before, rest = os.fstat(self._file.fileno()).st_size - there, whole[there:]
         try:
-            if self._file.write(whole) != len(whole):
+            if self._file.write(rest) != len(rest):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -59,14 +63,21 @@ class LedgerWriter:
             raise MachineError(
                 f"the ledger cannot be written: {error}", str(self._path), "free some disk space, then resume", code="DAA-0701"
             ) from error
+        return before + len(whole)
+
+    def _length_there(self, whole: bytes, after: int) -> int:
+        """How many bytes of these lines are all that lies `after` there."""
+        there = os.pread(self._file.fileno(), len(whole) + 1, after)
+        return len(there) if whole.startswith(there) else 0
 
 
 class SharedWriter:
     """Lets many coroutines of one process write to one ledger: what arrives while the disk is waited for shares the next wait."""
 
-    def __init__(self, write: Callable[[list[bytes]], Awaitable[None]]) -> None:
-        """`write` returns when some lines are on the disk, and raises when none of them is."""
+    def __init__(self, write: Callable[[list[bytes], int | None], Awaitable[int]]) -> None:
+        """`write` is a LedgerWriter's `append_lines`, or asks for it, again if need be: what it did already it does not do twice."""
         self._write = write
+        self._end: int | None = None
         self._arrived: list[tuple[bytes, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
 
@@ -81,7 +92,7 @@ class SharedWriter:
     async def _write_what_arrives(self) -> None:
         while self._arrived:
             together, self._arrived = self._arrived, []
-            [error] = await asyncio.gather(self._write([line for line, _ in together]), return_exceptions=True)
+            [error] = await asyncio.gather(self._write_once([line for line, _ in together]), return_exceptions=True)
             for _, is_written in together:
                 if is_written.cancelled():
                     continue
@@ -89,6 +100,11 @@ class SharedWriter:
                     is_written.set_result(None)
                 else:
                     is_written.set_exception(error)
+
+    async def _write_once(self, lines: list[bytes]) -> None:
+        if self._end is None:
+            self._end = await self._write([], None)
+        self._end = await self._write(lines, self._end)
 
 
 def line_of(event: str, values: Event) -> bytes:

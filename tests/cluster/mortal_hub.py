@@ -118,7 +118,7 @@ class MortalLedger:
         self._writer, self._left, self._is_written, self._died = LedgerWriter(file), last, is_written, died
         self.append = Method(self._append)
 
-    async def _append(self, lines: Sequence[bytes]) -> None:
+    async def _append(self, lines: Sequence[bytes], _: int | None) -> int:
         for line in lines:
             if self._left == 0 and not self._is_written:
                 await self._die()
@@ -126,6 +126,7 @@ class MortalLedger:
             if self._left == 0:
                 await self._die()
             self._left -= 1
+        return self._writer.append_lines([])
 
     async def _die(self) -> None:
         self._died.set()

@@ -38,9 +38,10 @@ class Ledger:
         self.events: list[dict[str, Any]] = []
         self.append = self
 
-    async def remote(self, lines: Sequence[bytes]) -> None:
+    async def remote(self, lines: Sequence[bytes], after: int | None) -> int:
         """Some events."""
         self.events += map(json.loads, lines)
+        return len(self.events)
 
     def named(self, event: str) -> list[dict[str, Any]]:
         """All events of a name."""

@@ -65,6 +65,7 @@ def test_links_that_lead_out_or_back_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "project" / "link").symlink_to(tmp_path / "outside")
     (tmp_path / "project" / "key").symlink_to(tmp_path / "outside" / "huge.bin")
     (tmp_path / "project" / "sub" / "back").symlink_to(tmp_path / "project")
+    (tmp_path / "project" / "sub" / "loop").symlink_to(tmp_path / "project" / "sub")
     (tmp_path / "project" / "b.py").symlink_to(tmp_path / "project" / "sub" / "a.py")
     assert names(tmp_path / "project") == {"sub/a.py", "b.py"}
 
@@ -79,6 +80,37 @@ def test_a_named_path_that_a_link_leads_out_of_the_directory_is_refused(tmp_path
         to_send(tmp_path / "project", {"data.train": named})
     assert refusal.value.where == "data.train"
     assert "file system that all nodes share" in refusal.value.cure
+
+
+SECRETS = (".env", ".env.local", ".envrc", ".netrc", ".git/config", ".ssh/id_rsa", "id_ed25519", "sub/.aws/credentials", "tls/Server.PEM")
+
+
+def test_what_is_named_like_what_holds_keys_is_never_sent_nor_what_links_to_it_or_to_anything_left_out(tmp_path: Path) -> None:
+    filled(tmp_path, "a.toml", *SECRETS, "data/rows.jsonl", "other/kept/token.txt", "sub/b.py", "zoo/c.py")
+    (tmp_path / "other" / ".gitignore").write_text("kept/\n")
+    (tmp_path / "evil").mkdir()
+    for number, target in enumerate((*SECRETS, "data/rows.jsonl", "other/kept/token.txt")):
+        (tmp_path / "evil" / f"{number}.jsonl").symlink_to(tmp_path / target)
+    for number, target in enumerate((".ssh", ".git", "data", "other/kept", "sub/.aws")):
+        (tmp_path / "evil" / f"directory-{number}").symlink_to(tmp_path / target)
+    (tmp_path / "at").symlink_to(tmp_path / "zoo")
+    assert names(tmp_path) == {"a.toml", "other/.gitignore", "sub/b.py", "zoo/c.py", "at/c.py"}
+
+
+@pytest.mark.parametrize("named", [*SECRETS, ".git", ".ssh", "link.jsonl", "*.jsonl", "mixed", ".env*.local"])
+def test_what_is_named_like_what_holds_keys_is_refused_where_the_settings_name_it_or_a_link_to_it(tmp_path: Path, named: str) -> None:
+    filled(tmp_path, *SECRETS, "mixed/own.jsonl")
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / ".env")
+    (tmp_path / "mixed" / "rows.jsonl").symlink_to(tmp_path / ".git" / "config")
+    with pytest.raises(UserError, match="named like what holds passwords or keys") as refusal:
+        to_send(tmp_path, {"data.train": named})
+    assert refusal.value.where == "data.train"
+    assert "keys belong on the nodes" in refusal.value.cure
+
+
+def test_a_model_that_was_cloned_is_sent_without_its_repository(tmp_path: Path) -> None:
+    filled(tmp_path, "models/mine/config.json", "models/mine/.git/config", "models/mine/.env")
+    assert names(tmp_path, **{"model.base": "models/mine"}) == {"models/mine/config.json"}
 
 
 @pytest.fixture

@@ -2,9 +2,12 @@
 
 import json
 import os
+import pickle
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -166,6 +169,54 @@ def test_wandb_writes_its_runs_offline_beside_the_search(running: None, tmp_path
     pytest.importorskip("wandb")
     search(tmp_path, make_trackers(settings_with("wandb"), tmp_path))
     assert len(list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))) == 2
+
+
+class Shown:
+    """What Ray keeps and shows of actors: options and arguments. Objects are fetched from whom they belong to."""
+
+    def __init__(self) -> None:
+        self.started: list[Any] = []
+        self._objects: list[Any] = []
+
+    def remote(self, **options: Any) -> Any:
+        """As ray.remote: the actor's constructor runs here, without the environment of this process."""
+
+        def start(plain: type, arguments: dict[str, Any]) -> Any:
+            self.started.append(pickle.dumps((options, arguments)))
+            del os.environ["WANDB_API_KEY"]
+            plain(**arguments)
+            return SimpleNamespace(run=SimpleNamespace(remote=lambda: "running"))
+
+        return lambda plain: SimpleNamespace(remote=lambda **arguments: start(plain, arguments))
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def put(self, value: Any) -> int:
+        self._objects.append(value)
+        return len(self._objects) - 1
+
+    def get(self, references: list[int]) -> list[Any]:
+        return [self._objects[reference] for reference in references]
+
+
+def test_wandbs_key_reaches_what_sends_scores_and_nothing_that_ray_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = Shown()
+    for module in map(import_module, ("ray.air.integrations.wandb", "orchestrator.cluster.wandb_runs")):
+        monkeypatch.setattr(module, "ray", shown)
+        monkeypatch.setattr(module, "_force_on_current_node", dict)
+    monkeypatch.setattr("ray.air.integrations.wandb.wandb", SimpleNamespace())
+    monkeypatch.setattr("ray.air.integrations.wandb.Queue", lambda **_: "queue")
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace())
+    monkeypatch.setenv("WANDB_API_KEY", "canary")
+    monkeypatch.chdir(tmp_path)
+    tracker: Any = make_trackers(settings_with("wandb"), tmp_path)._trackers["wandb"]
+    trial: Any = Followed(SAMPLES[0])
+    trial.local_path = str(tmp_path)
+    tracker._start_logging_actor(trial, [], id="1")
+    assert len(shown.started) == 1
+    assert b"canary" not in shown.started[0]
+    assert os.environ["WANDB_API_KEY"] == "canary"
 
 
 def test_trackio_has_a_run_for_each_trial_by_training_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

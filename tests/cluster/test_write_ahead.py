@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.exceptions import RayActorError
 
+from orchestrator.cluster import asking
+from orchestrator.cluster.evaluation_actors import LedgerActor
+from orchestrator.cluster.journal import Bell, Journal
 from orchestrator.search.board import Board
-from orchestrator.search.ledger import answers_of
+from orchestrator.search.ledger import answers_of, read_ledger
 from orchestrator.training.tidying import step_directory
 from tests.cluster.mortal_hub import STEPS, Outside, Session
 
@@ -126,3 +130,51 @@ def test_a_search_that_dies_again_and_again_comes_to_the_same_end(
     assert lives > 5
     assert essence(outside) == essence(calm)
     assert not outside.asked_for_known
+
+
+class KilledError(BaseException):
+    """SIGKILL: no handler runs."""
+
+
+class KilledInFsync:
+    """The ledger's actor, whose process is killed in every second wait for the disk, and starts again; the last `lost` bytes are gone."""
+
+    def __init__(self, file: Path, lost: int, survives: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        plain: Any = LedgerActor
+        self._file, self._lost, self._start = file, lost, plain.__ray_metadata__.modified_class
+        self._actor, self.append, self._waits, self._on_disk = self._start(str(file)), self, survives, file.stat().st_size
+        monkeypatch.setattr(os, "fsync", self._fsync)
+
+    def _fsync(self, file: int) -> None:
+        self._waits, written = self._waits + 1, os.fstat(file).st_size
+        if self._waits % 2:
+            os.truncate(self._file, max(self._on_disk, written - self._lost))
+            raise KilledError
+        self._on_disk = written
+
+    async def remote(self, *arguments: Any) -> Any:
+        await asyncio.sleep(0)
+        try:
+            return self._actor.append(*arguments)
+        except KilledError:
+            self._actor = self._start(str(self._file))
+            raise RayActorError from None
+
+
+@pytest.mark.parametrize("survives", [0, 1])
+@pytest.mark.parametrize("lost", [0, 1, 80, 200, 10**4])
+def test_a_ledger_writer_that_is_killed_while_it_waits_for_the_disk_writes_each_event_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: int, survives: int
+) -> None:
+    monkeypatch.setattr(asking, "_PAUSE_S", 0.0)
+    file = tmp_path / "ledger.jsonl"
+
+    async def session(first: int) -> None:
+        journal = Journal(KilledInFsync(file, lost, survives, monkeypatch), Bell())
+        await journal.write("trial", trial=first)
+        await asyncio.gather(*(journal.write("trial", trial=first + number) for number in range(1, 9)))
+        await journal.write("trial", trial=first + 9)
+
+    for first in (0, 10):
+        asyncio.run(session(first))
+    assert [event["trial"] for event in read_ledger(file)] == list(range(20))

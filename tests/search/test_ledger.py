@@ -157,8 +157,8 @@ def shared(path: Path) -> SharedWriter:
     """A writer for coroutines, which go on while a thread waits for the disk."""
     writer = LedgerWriter(path)
 
-    async def write(lines: list[bytes]) -> None:
-        await asyncio.to_thread(writer.append_lines, lines)
+    async def write(lines: list[bytes], after: int | None) -> int:
+        return await asyncio.to_thread(writer.append_lines, lines, after)
 
     return SharedWriter(write)
 
