@@ -10,6 +10,7 @@ from typing import Any
 from ray import tune
 from ray.tune.logger import LoggerCallback
 
+from evals.secrets import redacted
 from orchestrator.cluster.following import trial_in
 from orchestrator.errors import SettingsError
 from orchestrator.report.narration import narrator
@@ -82,7 +83,7 @@ class Tracking(tune.Callback):
             # Their clients raise whatever their networks and files do.
             except Exception as error:
                 del self._trackers[name]
-                narrator().say_path(f"[yellow]{name} is told nothing more[/yellow]; the ledger has everything:", repr(error)[:300])
+                narrator().say_path(f"[yellow]{name} is told nothing more[/yellow]; the ledger has everything:", redacted(repr(error))[:300])
 
 
 def figures(result: Mapping[str, Any]) -> dict[str, Any]:
