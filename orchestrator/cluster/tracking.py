@@ -83,7 +83,8 @@ class Tracking(tune.Callback):
             # Their clients raise whatever their networks and files do.
             except Exception as error:
                 del self._trackers[name]
-                narrator().say_path(f"[yellow]{name} is told nothing more[/yellow]; the ledger has everything:", redacted(repr(error))[:300])
+                why = redacted(repr(error))[:300]
+                narrator().say_path(f"[yellow]{name} is told nothing more[/yellow]; the ledger has everything:", why)
 
 
 def figures(result: Mapping[str, Any]) -> dict[str, Any]:

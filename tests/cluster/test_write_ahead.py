@@ -171,10 +171,10 @@ def test_a_ledger_writer_that_is_killed_while_it_waits_for_the_disk_writes_each_
 
     async def session(first: int) -> None:
         journal = Journal(KilledInFsync(file, lost, survives, monkeypatch), Bell())
-        await journal.write("trial", trial=first)
-        await asyncio.gather(*(journal.write("trial", trial=first + number) for number in range(1, 9)))
-        await journal.write("trial", trial=first + 9)
+        await journal.write("trial", trial=str(first))
+        await asyncio.gather(*(journal.write("trial", trial=str(first + number)) for number in range(1, 9)))
+        await journal.write("trial", trial=str(first + 9))
 
     for first in (0, 10):
         asyncio.run(session(first))
-    assert [event["trial"] for event in read_ledger(file)] == list(range(20))
+    assert [event["trial"] for event in read_ledger(file)] == [str(number) for number in range(20)]
