@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evals.errors import DataFormatError
+from evals.errors import DataFormatError, shortened
 from evals.json_lines import text_line
 
 # What a turn may have besides its role and its text, for the chat template to show.
@@ -64,9 +65,9 @@ class PromptSet:
 
 def check_prompt_file(file: Path, where: str = "") -> None:
     """Raise DataFormatError for a file of prompts that is not there; `where` is what names it."""
-    if not file.is_file():
+    if not os.path.isfile(file):
         cure = f"give the path of a JSONL file, one prompt a line, counted from {Path.cwd()}"
-        raise DataFormatError(f"there is no prompt file {file}", where, cure, code="DAA-0220")
+        raise DataFormatError(f"there is no prompt file {shortened(str(file))}", where, cure, code="DAA-0220")
 
 
 def load_prompts(path: str | Path) -> PromptSet:

@@ -12,8 +12,10 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from evals.errors import shortened
+from evals.judges.reference import check_reference
+from evals.judges.verifier import check_verifiable
 from evals.model_files import check_model
-from evals.prompts import check_prompt_file
+from evals.prompts import check_prompt_file, load_prompts
 from orchestrator.errors import SettingsError
 from orchestrator.nearest import nearest
 from orchestrator.settings import RangeSettings, Settings
@@ -59,10 +61,15 @@ def read_toml(file: Path) -> tuple[dict[str, Any], str]:
         if len(text) > _LARGEST_FILE:
             cure = "give a settings file: lists of data go to files of their own"
             raise SettingsError(f"this file is larger than settings are ({_LARGEST_FILE >> 10} KiB)", str(file), cure, code="DAA-0102")
-        return (json.loads(text) if is_json else tomllib.loads(text)), text
+        values = json.loads(text) if is_json else tomllib.loads(text)
     except (OSError, RecursionError, ValueError) as error:
         kind = "JSON" if is_json else "TOML"
         raise SettingsError(f"this is not {kind}: {shortened(str(error))}", str(file), "correct the line", code="DAA-0102") from error
+    if not isinstance(values, dict):
+        raise SettingsError(
+            "this is no table of settings", str(file), "give a settings file, or the settings.json of a run", code="DAA-0102"
+        )
+    return values, text
 
 
 def check_settings(values: Mapping[str, Any], where: str, text: str = "") -> Settings:
@@ -140,6 +147,21 @@ def prompt_files(settings: Any) -> Iterator[tuple[str, Path]]:
         path = getattr(getattr(settings, section, None), key, None)
         if path is not None:
             yield f"{section}.{key}", path
+
+
+def check_prompts(settings: Settings) -> None:
+    """Read the prompts, and refuse those without what their judge, or a scorer of rounds, compares answers with.
+
+    Raises UserError naming the file and the prompt.
+    """
+    evaluation, rounds = settings.evaluation, settings.rounds
+    read = [(evaluation.prompts, settings.judge), (evaluation.held_out, settings.finals.judge or settings.judge)]
+    read += [(rounds.prompts, scorer) for scorer in rounds.scorers] if rounds is not None else []
+    needed = {"verifier": check_verifiable, "reference": check_reference}
+    for file, compares in read:
+        for prompt in load_prompts(file).prompts if file is not None else ():
+            if compares.kind in needed:
+                needed[compares.kind](prompt, f"{file}, prompt {prompt.id}")
 
 
 def check_files(settings: Settings) -> None:

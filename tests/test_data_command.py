@@ -106,6 +106,13 @@ def test_machines_get_every_figure(data: Path, tiny_model: Path, tmp_path: Path,
     assert found["notes"] == []
 
 
+@pytest.mark.parametrize("words", [["https://me:canary@host/p.jsonl"], ["p.jsonl", "--limit", "0"]])
+def test_words_that_no_settings_may_hold_are_refused_and_not_repeated(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*words) == 2
+    said = capsys.readouterr().err
+    assert "DAA-0103" in said and "the command line" in said and "canary" not in said
+
+
 def test_that_no_evaluation_prompts_were_looked_for_is_said(data: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "name their files with --prompts FILE" in report(capsys, data, "--model", tiny_model, "--context", 32)["notes"][0]
 

@@ -1,21 +1,24 @@
 """Settings that cannot be used are refused with path, line and cure; settings that can are the same after a round trip."""
 
 import json
+import math
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.commands.benchmarks import benchmark_settings, is_of_a_search
 from orchestrator.distributions import Choice, LogUniform, Uniform
-from orchestrator.errors import DataFormatError, SettingsError
+from orchestrator.errors import DataFormatError, SettingsError, UserError
 from orchestrator.objectives import METHODS
 from orchestrator.policy.scores import Needs
 from orchestrator.settings import RangeSettings, SearchSettings, Settings, TrainingSettings, VllmJudgeSettings
 from orchestrator.settings.reward import RewardSettings
-from orchestrator.settings_file import check_files, check_settings, line_of, load_reward_settings, load_settings, validated
+from orchestrator.settings_file import check_files, check_prompts, check_settings, line_of, load_reward_settings, load_settings, validated
 from orchestrator.worlds.recipes import World
 from tests.processor_time import is_quick
 
@@ -111,6 +114,51 @@ def test_an_unknown_key_is_named_with_its_path_its_line_and_the_nearest_right_on
 )
 def test_a_value_of_the_wrong_kind_is_named_with_its_path_and_line(text: str, place: str, file: Path) -> None:
     assert f"{place}: " in refusal(file, text).what
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("training.learning_rate", value) for value in (True, math.inf, math.nan)),
+        *(("training.batch_size", value) for value in (True, 10**400)),
+        *(("training.weight_decay", value) for value in (True, math.inf)),
+        *(("training.adam_betas", value) for value in ([5.0, 0.9], [0.9, math.nan], [True, 0.9], [-0.1, 0.9])),
+        ("training.epochs", math.inf),
+        ("training.zero_stage", True),
+        ("training.steps", True),
+        ("search.trials", True),
+        ("search.doubt", math.nan),
+        ("search.space", {"dpo": {"beta": {"options": []}}}),
+        ("search.space", {"dpo": {"beta": {"options": [10**400]}}}),
+        ("search.space", {"dpo": {"beta": {"low": True, "high": 2}}}),
+        ("search.space", {"training": {"learning_rate": {"options": [True]}}}),
+        ("data.mixture", [{"source": "pairs.jsonl", "weight": math.inf}]),
+        ("model.reference", {"a": math.nan}),
+        ("model.reference", {"a": True}),
+        ("cluster.cpus_per_worker", math.inf),
+        ("hyperparameters", {"beta": 10**400}),
+        ("world", {"kind": "tasks", "temperature": math.inf}),
+        ("world", {"kind": "tasks", "steps": 10**400}),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_no_number_is_infinite_unknown_a_truth_value_or_larger_than_libraries_count(key: str, value: object) -> None:
+    values: dict[str, Any] = {"method": "dpo", **tomllib.loads(PLAIN)}
+    section, _, name = key.rpartition(".")
+    (values.setdefault(section, {}) if section else values)[name] = value
+    if name == "mixture":
+        del values["data"]["train"]
+    if name == "world":
+        values = {"judge": {"kind": "verifier"}, "world": value}
+    with pytest.raises(SettingsError) as refused:
+        check_settings(values, "run.toml")
+    assert refused.value.code == "DAA-0103" and key in refused.value.what
+
+
+def test_what_is_documented_as_infinite_or_as_a_truth_value_is_taken() -> None:
+    values = {**tomllib.loads(PLAIN), "search": {"doubt": math.inf}, "training": {"compile": True}}
+    settings = check_settings(values | {"method": "simpo", "hyperparameters": {"beta": 2}}, "run.toml")
+    assert (settings.search.doubt, settings.training.compile) == (math.inf, True)
 
 
 def test_every_problem_is_told_at_once_up_to_eight(file: Path) -> None:
@@ -326,6 +374,7 @@ def test_settings_with_their_world_made_load_again_as_the_same(tmp_path: Path) -
     [
         ("", "evaluation.prompts"),
         ('held_out = "absent.jsonl"\n', "evaluation.held_out"),
+        (f'held_out = "{"a" * 300}.jsonl"\n', "evaluation.held_out"),
         ('[rounds]\nprompts = "absent.jsonl"\n[[rounds.scorers]]\nkind = "verifier"\n', "rounds.prompts"),
     ],
 )
@@ -337,9 +386,26 @@ def test_a_file_of_prompts_that_is_not_there_is_named_with_its_key(
     if more:
         (file.parent / "prompts.jsonl").touch()
     file.write_text(OWN_INPUTS + more + VERIFIER)
-    with pytest.raises(DataFormatError, match=r"no prompt file \w+\.jsonl") as refused:
+    with pytest.raises(DataFormatError, match=r"no prompt file [\w .]+\.jsonl") as refused:
         check_files(load_settings(file))
     assert (refused.value.code, refused.value.where) == ("DAA-0220", place)
+
+
+@pytest.mark.parametrize(
+    ("row", "scorer", "what"),
+    [
+        ('{"prompt": "Hi", "pattern": "("}', "verifier", "no regular expression"),
+        ('{"prompt": "Hi", "pattern": "a{99999999999}"}', "verifier", "no regular expression"),
+        ('{"prompt": "Hi", "answer": "x"}', "reference", "no `reference`"),
+    ],
+)
+def test_a_prompt_that_a_scorer_of_rounds_cannot_use_is_refused_by_its_file(row: str, scorer: str, what: str, file: Path) -> None:
+    prompts = file.parent / "practice.jsonl"
+    prompts.write_text('{"prompt": "Hi", "answer": "x", "reference": "x"}\n' + row)
+    file.write_text(WORLD + f"[rounds]\nprompts = {str(prompts)!r}\n[[rounds.scorers]]\nkind = {scorer!r}\n")
+    with pytest.raises(UserError, match=what) as refused:
+        check_prompts(load_settings(file))
+    assert refused.value.where == f"{prompts}, prompt 1"
 
 
 def test_ranges_become_the_distributions_that_objectives_declare() -> None:

@@ -37,11 +37,16 @@ class ReferenceJudge:
         return 0.5 if abs(difference) <= self.tie_margin else float(difference > 0)
 
 
+def check_reference(prompt: EvaluationPrompt, where: str = "") -> None:
+    """Raise UserError for a prompt without a reference."""
+    if prompt.reference is None:
+        raise UserError("the prompt has no `reference`", where or f"prompt {prompt.id}", "add one, or choose another judge")
+
+
 def chrf(prompt: EvaluationPrompt, text: str) -> float:
     """How close a text is to the prompt's reference, 0 to 100. Raises UserError for a prompt without one."""
-    if prompt.reference is None:
-        raise UserError("the prompt has no `reference`", f"prompt {prompt.id}", "add one, or choose another judge")
-    return _metric().sentence_score(text, [prompt.reference]).score
+    check_reference(prompt)
+    return _metric().sentence_score(text, [str(prompt.reference)]).score
 
 
 def metric_name(further: str = "") -> str:

@@ -21,19 +21,26 @@ class VerifierJudge:
         return [Verdict(match.prompt.id, _score(match)) for match in matches]
 
 
+def check_verifiable(prompt: EvaluationPrompt, where: str = "") -> None:
+    """Raise UserError for a prompt with neither `answer` nor `pattern`, or with a pattern that is no regular expression."""
+    where = where or f"prompt {prompt.id}"
+    if prompt.answer is None and prompt.pattern is None:
+        raise UserError("the prompt has neither `answer` nor `pattern`", where, "add one, or choose another judge")
+    try:
+        re.compile(prompt.pattern or "")
+    except (re.error, OverflowError, RecursionError) as error:
+        raise UserError(f"the pattern is no regular expression: {error}", where, "correct `pattern`") from error
+
+
 def is_right(prompt: EvaluationPrompt, text: str) -> bool:
     """Tell whether the response is the prompt's `answer` (up to white space) and all of it matches `pattern`, where given.
 
-    Raises UserError when the prompt has neither, or when the pattern is no regular expression.
+    Raises UserError for a prompt that cannot be verified.
     """
-    if prompt.answer is None and prompt.pattern is None:
-        raise UserError("the prompt has neither `answer` nor `pattern`", f"prompt {prompt.id}", "add one, or choose another judge")
+    check_verifiable(prompt)
     if prompt.answer is not None and text.split() != prompt.answer.split():
         return False
-    try:
-        return prompt.pattern is None or re.fullmatch(prompt.pattern, text.strip()) is not None
-    except re.error as error:
-        raise UserError(f"the pattern is no regular expression: {error}", f"prompt {prompt.id}", "correct `pattern`") from error
+    return prompt.pattern is None or re.fullmatch(prompt.pattern, text.strip()) is not None
 
 
 def _score(match: Match) -> float:

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.settings import OpenAISettings
+
 KINDS = ("search", "train", "rounds", "reward", "generate", "evaluate")
 # These name their settings by an option; what they answer or score comes first.
 _BY_OPTION = {"generate", "evaluate"}
@@ -12,13 +14,14 @@ _BY_OPTION = {"generate", "evaluate"}
 
 @dataclass(frozen=True)
 class Order:
-    """A module of `jobs`, its arguments, where it writes, and variables of its environment."""
+    """A module of `jobs`, its arguments, where it writes, variables of its environment, and in words which keys are sent where."""
 
     kind: str
     name: str
     arguments: Sequence[str]
     directory: str
     environment: Mapping[str, str]
+    keys: Sequence[str] = ()
 
     @property
     def command(self) -> str:
@@ -33,6 +36,21 @@ def arguments_of(kind: str, file: str | None, given: Sequence[str], directory: s
     if kind in _BY_OPTION:
         return [*given, "--settings", str(file), "--dir", directory]
     return [str(file), *given, "--dir", directory]
+
+
+def keys_sent(values: Any, place: str = "") -> Iterator[str]:
+    """A line for each model of settings that is asked over the network: which variable's value goes where."""
+    if isinstance(values, Mapping) and values.get("kind") == "openai":
+        from evals.chat_models.openai_model import OPENAI_URL
+
+        key = values.get("api_key_env") or OpenAISettings.model_fields["api_key_env"].default
+        yield f"the value of ${key} goes to {values.get('base_url') or OPENAI_URL} ({place})"
+    elif isinstance(values, Mapping):
+        for name, value in values.items():
+            yield from keys_sent(value, f"{place}.{name}" if place else str(name))
+    elif isinstance(values, Sequence) and not isinstance(values, str):
+        for number, value in enumerate(values):
+            yield from keys_sent(value, f"{place}[{number}]")
 
 
 def named_paths(values: Any, place: str = "") -> Iterator[tuple[str, str]]:

@@ -11,28 +11,31 @@ from orchestrator.objectives import method_named
 from orchestrator.report.narration import Narrator
 from orchestrator.search.trial import searched_selections
 from orchestrator.settings import Settings
+from orchestrator.settings_file import check_prompts
 from orchestrator.worlds import in_world
 
 
-def prepared(settings: Settings, story: Narrator, directory: Path) -> tuple[Settings, Any]:
-    """Make the settings' world, if they name one, and load the inputs as the workers will; rows without a pair go to `directory`."""
+def prepared(settings: Settings, story: Narrator, directory: Path, is_judged: bool = True) -> tuple[Settings, Any]:
+    """Make the settings' world, if they name one, and load the inputs as the workers will; rows without a pair go to `directory`.
+
+    What is not judged needs no prompts that its judge can use.
+    """
     settings = in_world(settings, story.say)
     if settings.data.streaming:
         with story.waiting("streaming the pairs into the cache"):
             stream_inputs(settings, directory, lambda line: story.say(escape(line)))
-    inputs = checked_inputs(settings, directory)
+    inputs = checked_inputs(settings, directory, is_judged)
     story.data_read(inputs.kinds, inputs.unused, directory)
     return settings, inputs
 
 
-def checked_inputs(settings: Settings, directory: Path) -> Any:
+def checked_inputs(settings: Settings, directory: Path, is_judged: bool = True) -> Any:
     """Load, tokenise and check the data, so that bad input is refused here and not by a worker."""
-    from evals.prompts import load_prompts
     from orchestrator.training.inputs import check_needs
 
     assert settings.model.base is not None and settings.data.sources and settings.evaluation.prompts is not None
-    for prompts in filter(None, (settings.evaluation.prompts, settings.evaluation.held_out)):
-        load_prompts(prompts)
+    if is_judged:
+        check_prompts(settings)
     inputs = inputs_of(settings, directory)
     needs = {name: method_named(name)().needs for name in settings.search.arms}
     check_needs(needs, inputs, settings.data.named, len(settings.model.references))

@@ -22,6 +22,7 @@ from orchestrator.nearest import nearest
 from orchestrator.objectives import make_objective, method_named
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings, TrainingSettings
+from orchestrator.settings_file import validated
 from orchestrator.training.records import TRAINED
 from orchestrator.versions import installed_versions
 
@@ -36,18 +37,21 @@ def chosen_trial(settings: Settings, words: Sequence[str]) -> Trial:
     if method is None:
         raise SettingsError("no method is named", "daa train", "daa train FILE METHOD, or set `method` in the file")
     given = settings.hyperparameters if method == settings.method else {}
-    return parse_trial(method, words[1:] if named else words, settings.training, given)
+    trial = parse_trial(method, words[1:] if named else words, settings.training, given)
+    trial.training_settings(settings.training).check_workers(settings.cluster.workers)
+    return trial
 
 
 def parse_trial(method: str, assignments: Sequence[str], training: TrainingSettings, given: Mapping[str, Any] | None = None) -> Trial:
     """A trial from `name=value` words on top of `given` hyperparameters.
 
-    Raises SettingsError for a name that neither the method nor the training settings have.
+    Raises SettingsError for a name that neither the method nor the training settings have, and for a value that it may not have.
     """
     own = method_named(method)().hyperparameters()
     known = [*own, *type(training).model_fields]
     hyperparameters: dict[str, Any] = dict(given or {})
     settings: dict[str, Any] = {}
+    words: list[str] = []
     for word in assignments:
         name, equals, value = word.partition("=")
         if not equals or name not in known:
@@ -55,7 +59,12 @@ def parse_trial(method: str, assignments: Sequence[str], training: TrainingSetti
                 f"{word!r} is no hyperparameter of {method}", "the command line", f"{nearest(name, known)}; write name=value"
             )
         (hyperparameters if name in own else settings)[name] = _value(value)
-    make_objective(method, hyperparameters)
+        words += [] if name in own else [word]
+    try:
+        make_objective(method, hyperparameters)
+    except OverflowError as error:
+        raise SettingsError("a number is larger than what is computed with", "the command line", "give a smaller one") from error
+    validated(TrainingSettings, training.model_dump() | settings, f"the command line, {' '.join(words)}")
     sample = {"method": method} | {f"{method}.{key}": value for key, value in hyperparameters.items()}
     return Trial.from_sample(1, sample | {f"training.{key}": value for key, value in settings.items()})
 
@@ -71,7 +80,7 @@ def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
         from orchestrator.training.records import read_records, told
 
         story.say_path(f"training {trial.method}; everything goes to", directory)
-        settings, inputs = prepared(replace_methods(settings, trial), story, directory)
+        settings, inputs = prepared(replace_methods(settings, trial), story, directory, is_judged=False)
         write_down(settings, trial, directory, inputs_told(settings, inputs.pairs, inputs.validation))
         model = train_model(settings, trial, directory)
         run = training_run(settings, trial, directory)
@@ -166,5 +175,5 @@ def _work(config: dict[str, Any]) -> None:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         return text

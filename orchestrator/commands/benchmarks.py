@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import UserError
+from orchestrator.errors import SettingsError, UserError
 from orchestrator.nearest import nearest
 from orchestrator.settings import BenchmarkSettings
-from orchestrator.settings_file import read_toml, validated
+from orchestrator.settings_file import line_of, read_toml, validated
 
+# The sections that the command line adds to.
+_TABLES = ("answering", "capability", "judge")
 _KINDS = ("openai", "vllm", "reward_model", "replay")
 
 
@@ -23,7 +25,7 @@ def benchmark_settings(file: Path | None, given: Mapping[str, Any]) -> Benchmark
 
     Raises SettingsError for values that cannot be, UserError without a judge.
     """
-    values, text = read_toml(file) if file is not None else ({}, "")
+    values, text = _of_file(file) if file is not None else ({}, "")
     answering = {key: given.get(key) for key in ("temperature", "max_tokens", "max_model_len")}
     told = {key: value for key, value in given.items() if value not in (None, [], ()) and key not in (*answering, "capability")}
     merged: dict[str, Any] = {**values, **told}
@@ -39,6 +41,19 @@ def benchmark_settings(file: Path | None, given: Mapping[str, Any]) -> Benchmark
         named, of_file = judge_values(merged["judge"]), values.get("judge", {})
         merged["judge"] = {**(of_file if of_file.get("kind") == named["kind"] else {}), **named}
     return validated(BenchmarkSettings, merged, str(file or "the command line"), text)
+
+
+def _of_file(file: Path) -> tuple[dict[str, Any], str]:
+    """The values of a file and its text, without what is null in the JSON of a run. Raises SettingsError for a section that is no table."""
+    values, text = read_toml(file)
+    for name in _TABLES:
+        if values.get(name) is None:
+            values.pop(name, None)
+        elif not isinstance(values[name], dict):
+            line = line_of(text, [name])
+            place = f"{file}{f':{line}' if line else ''}, {name}"
+            raise SettingsError(f"{name} is no table", place, f"write [{name}], and its keys below", code="DAA-0103")
+    return values, text
 
 
 def judge_values(word: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import typer
 from orchestrator.errors import UserError
 from orchestrator.nearest import nearest
 from orchestrator.settings import MixtureSettings, Settings
-from orchestrator.settings_file import check_files, load_settings
+from orchestrator.settings_file import check_files, load_settings, validated
 
 if TYPE_CHECKING:
     from orchestrator.preferences.checks import DataReport
@@ -50,7 +50,8 @@ def check(  # noqa: PLR0913 (the options of the command)
     Example: daa data check pairs.jsonl --model path/or/hub-id --prompts prompts.jsonl --refuse identical=0.05
     """
     bounds = bounds_of(refuse or ())
-    given = tuple(MixtureSettings(source=file, split=split, limit=limit) for file in files or ())
+    named = [{"source": file, "split": split, "limit": limit} for file in files or ()]
+    given = tuple(validated(MixtureSettings, each, "the command line") for each in named)
     asked = _asked(given, model, context, prompts, load_settings(settings_file) if settings_file else None)
     _check_quarantine(quarantine, asked, settings_file)
     found, samples, unused = _checked(asked)

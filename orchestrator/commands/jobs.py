@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -63,7 +64,7 @@ def submit(  # noqa: PLR0913 (the options of the command)
 
     sent = to_send(Path.cwd(), named)
     order = replace(order, environment=submission.environment_named(env or []))
-    _tell(sent)
+    _tell(sent, order.keys)
     client = connected(address)
     name = submission.submit(client, order, sent)
     _say(f"job {name}: {order.command}")
@@ -209,12 +210,16 @@ def _show_progress(found: Any, as_json: bool) -> None:
         print(line)
 
 
-def _tell(sent: Any) -> None:
-    """Say what goes to the cluster, and what must be there."""
+def _tell(sent: Any, keys: Sequence[str]) -> None:
+    """Say what goes to the cluster, what must be there, and which keys it will send on."""
+    from orchestrator.report.plain_text import visible
+
     large = ", ".join(f"{file} ({size / 1024**2:.1f} MiB)" for file, size in sent.biggest if size > _LARGE)
     _say(f"sends {sent.told()} of {sent.directory}" + (f", with {large}" if large else ""))
     for place, path in sent.on_the_cluster.items():
         _say(f"read on the cluster: {path} ({place})")
+    for line in keys:
+        _say(visible(line))
 
 
 def _say(text: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cluster.order import KINDS, Order, arguments_of, named_paths
+from orchestrator.cluster.order import KINDS, Order, arguments_of, keys_sent, named_paths
 from orchestrator.errors import UserError
 from orchestrator.nearest import nearest
 
@@ -27,7 +27,8 @@ def order_of(kind: str, file: Path | None, arguments: Sequence[str], places: tup
     if path is not None:
         named["FILE"] = path
     name = getattr(settings, "name", None) or values.get("name", kind)
-    return Order(kind, str(name), arguments_of(kind, path, arguments, directory, is_resumed), directory, {}), named
+    words = arguments_of(kind, path, arguments, directory, is_resumed)
+    return Order(kind, str(name), words, directory, {}, tuple(keys_sent(values))), named
 
 
 def _directory(directory: str | None, resume: str | None) -> tuple[str, bool]:

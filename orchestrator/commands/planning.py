@@ -3,14 +3,19 @@
 import json
 import os
 import shutil
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.commands.places import SettingsFile
+
+if TYPE_CHECKING:
+    from orchestrator.estimates.estimate import Work
+    from orchestrator.settings import Settings
 
 
 def plan(
@@ -24,25 +29,22 @@ def plan(
 
     Example: daa plan jobs/examples/llama3_8b.toml --gpu H100
     """
-    from orchestrator.settings_file import check_files, load_settings
+    from orchestrator.settings_file import check_files, check_prompts, load_settings
 
     settings = load_settings(settings_file)
     check_files(settings)
-    from orchestrator.cluster.planning import planned
-    from orchestrator.cluster.surveying import gpu_of_cluster
+    check_prompts(settings)
+    from orchestrator.cluster.order import keys_sent
     from orchestrator.errors import SettingsError
     from orchestrator.estimates.estimate import estimated
     from orchestrator.estimates.obstacles import obstacles
-    from orchestrator.output import screen_kept_from
     from orchestrator.report import plans
+    from orchestrator.report.plain_text import visible
     from orchestrator.report.terminal import show
-    from orchestrator.worlds import in_world
 
-    with tempfile.TemporaryDirectory(prefix="daa-plan-") as scratch:
-        # Libraries have much to say while a world is made; its own lines go beside the figures.
-        with os.fdopen(os.dup(2), "w", buffering=1) as beside, screen_kept_from(Path(scratch) / "world.log"):
-            settings = in_world(settings, partial(print, file=beside))
-        work = planned(settings, gpu or gpu_of_cluster(), Path(scratch) if measure else None)
+    for line in keys_sent(settings.json_ready()):
+        print(visible(line), file=sys.stderr)
+    work = _planned(settings, gpu, measure)
     found = estimated(work)
     # Without --dir nobody knows the disk: a plan is often made elsewhere than the run.
     against = obstacles(work, found, _free_gib(directory) if directory is not None else None)
@@ -53,6 +55,20 @@ def plan(
     if impossible := [each for each in against if each.is_certain]:
         first = impossible[0]
         raise SettingsError(first.what, first.where, first.cure)
+
+
+def _planned(settings: "Settings", gpu: str | None, measure: bool) -> "Work":
+    """What is known of the search, in its world."""
+    from orchestrator.cluster.planning import planned
+    from orchestrator.cluster.surveying import gpu_of_cluster
+    from orchestrator.output import screen_kept_from
+    from orchestrator.worlds import in_world
+
+    with tempfile.TemporaryDirectory(prefix="daa-plan-") as scratch:
+        # Libraries have much to say while a world is made; its own lines go beside the figures.
+        with os.fdopen(os.dup(2), "w", buffering=1) as beside, screen_kept_from(Path(scratch) / "world.log"):
+            settings = in_world(settings, partial(print, file=beside))
+        return planned(settings, gpu or gpu_of_cluster(), Path(scratch) if measure else None)
 
 
 def _free_gib(directory: Path) -> float:

@@ -20,10 +20,11 @@ def rounds(
 
     Example: daa rounds jobs/examples/iterative_dpo.toml --dir runs/rounds
     """
-    from orchestrator.settings_file import check_files, load_settings
+    from orchestrator.settings_file import check_files, check_prompts, load_settings
 
     settings = load_settings(settings_file)
     check_files(settings)
+    check_prompts(settings)
     from orchestrator.cluster.rounds import play_rounds
     from orchestrator.cluster.single_runs import chosen_trial
 

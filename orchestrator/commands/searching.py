@@ -44,10 +44,11 @@ def search(
         resume_search(resume)
         return
     assert settings_file is not None
-    from orchestrator.settings_file import check_files, load_settings
+    from orchestrator.settings_file import check_files, check_prompts, load_settings
 
     settings = load_settings(settings_file)
     check_files(settings)
+    check_prompts(settings)
     from orchestrator.cluster.search import search
 
     search(settings, directory or fresh_directory(settings.name))

@@ -98,6 +98,7 @@ class Trained:
         own = {
             "method": trial.method,
             "hyperparameters": dict(trial.hyperparameters),
+            "data": settings.data.published(),
             "training": trial.training_settings(settings.training),
             "selection": trial.selection_settings(settings.selection),
             "rounds": trial.rounds_settings(settings.rounds),
@@ -184,7 +185,7 @@ def _data(trained: Trained) -> list[str]:
     """The sources of the pairs, in words."""
     settings = trained.settings
     sources = [
-        part.source + (f", weight {part.weight:g}" if part.weight != 1 else "") + (f", the first {part.limit}" if part.limit else "")
+        part.named + (f", weight {part.weight:g}" if part.weight != 1 else "") + (f", the first {part.limit}" if part.limit else "")
         for part in settings.data.sources
     ]
     own = ["the model's own answers, made in rounds"] if settings.rounds else []

@@ -23,7 +23,7 @@ from orchestrator.settings.evaluation import (
 from orchestrator.settings.ladder import LadderSettings
 from orchestrator.settings.rounds import EvolutionSettings, GenerationSettings, RevisionSettings, RoundsSettings
 from orchestrator.settings.search import BudgetSettings, FinalsSettings, RangeSettings, SearchSettings
-from orchestrator.settings.section import ModelName, Section
+from orchestrator.settings.section import Address, AnyValue, ModelName, Section
 from orchestrator.settings.selection import SelectionSettings
 from orchestrator.settings.training import LoraSettings, TrainingSettings
 from orchestrator.worlds.recipes import TasksRecipe, TextRecipe, World
@@ -100,7 +100,7 @@ class Settings(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")] = "search"
     world: Annotated[TasksRecipe | TextRecipe, Field(discriminator="kind")] | None = None
     method: str | None = None
-    hyperparameters: dict[str, float | int | str | bool] = {}
+    hyperparameters: dict[str, AnyValue] = {}
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()
@@ -114,7 +114,7 @@ class Settings(Section):
     rounds: RoundsSettings | None = None
     cluster: ClusterSettings = ClusterSettings()
     cache: Path = Path("~/.cache/daa-orchestrator")
-    reference_cache: str | None = None
+    reference_cache: Address | None = None
 
     @property
     def made_by_world(self) -> dict[str, object]:

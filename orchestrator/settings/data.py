@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from orchestrator.settings.section import Section
+from orchestrator.settings.section import Address, Section
 
 
 class MixtureSettings(Section):
@@ -15,10 +16,15 @@ class MixtureSettings(Section):
     `source` is a file, a directory, an address that fsspec opens or a hub data set, of which `split` is read.
     """
 
-    source: str
+    source: Address
     weight: PositiveFloat = 1.0
     split: str = "train"
     limit: PositiveInt | None = None
+
+    @property
+    def named(self) -> str:
+        """The source without the query of a web address, which may be a signature that opens it to everybody."""
+        return re.sub(r"(https?://[^?#]*)[?#].*?(?=::|$)", r"\1", self.source, flags=re.IGNORECASE)
 
 
 class DataSettings(Section):
@@ -31,7 +37,7 @@ class DataSettings(Section):
     by Ray Data into files of the cache and read from there batch by batch, so that they need not fit in memory.
     """
 
-    train: str | None = None
+    train: Address | None = None
     split: str = "train"
     context: PositiveInt = 2048
     limit: PositiveInt | None = None
@@ -56,4 +62,9 @@ class DataSettings(Section):
     @property
     def named(self) -> str:
         """The sources in words."""
-        return " + ".join(part.source for part in self.sources)
+        return " + ".join(part.named for part in self.sources)
+
+    def published(self) -> DataSettings:
+        """The same data, named for everybody to read."""
+        mixture = tuple(part.model_copy(update={"source": part.named}) for part in self.mixture)
+        return self.model_copy(update={"train": self.named if self.train else None, "mixture": mixture})

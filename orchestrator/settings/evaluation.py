@@ -13,6 +13,14 @@ from orchestrator.settings.section import ModelName, Section
 GuardName = Literal["empty", "constant", "repetition", "length", "template", "addresses_judge"]
 
 
+# Variables whose values are for other services. Azure serves OpenAI's models, too.
+_OF_OTHERS = re.compile(
+    r"(AWS|AZURE(?!_OPENAI)|AZCOPY|GOOGLE_APPLICATION|GCP|GCS|S3|MINIO|RAY|HF|HUGGING\w*|WANDB|MLFLOW|TRACKIO|GITHUB|GH|GITLAB|CI"
+    r"|KUBE\w*|SSH\w*|DOCKER|PIP|PYPI|TWINE|NPM|DATABASE|PG\w*|REDIS|VAULT|SLACK)(_|$)",
+    re.IGNORECASE,
+)
+
+
 class EvaluationSettings(Section):
     """Which prompts score a checkpoint, and how they are answered. `held_out` prompts are used once, for the winner.
 
@@ -64,7 +72,7 @@ class AskedJudge(Section):
 
 
 class OpenAISettings(AskedJudge):
-    """A model behind an OpenAI-compatible endpoint. The key is read from the environment variable `api_key_env`.
+    """A model behind an OpenAI-compatible endpoint. The key is read from the environment variable `api_key_env`, which is the judge's own.
 
     `max_requests` and `max_cost` bound what one run may ask and spend; prices are per million tokens. A reasoning model is told its
     `reasoning_effort` in place of a temperature, has room for `reasoning_tokens` before its answer, and judges by `protocol` "text".
@@ -89,6 +97,9 @@ class OpenAISettings(AskedJudge):
     def _without_secrets(self) -> OpenAISettings:
         if not re.fullmatch(r"[A-Za-z_]\w{0,60}", self.api_key_env):
             raise ValueError("api_key_env is the name of an environment variable, not a key: settings are written to files and shown")
+        if _OF_OTHERS.match(self.api_key_env):
+            what = f"${self.api_key_env} is another service's, and its value would be sent to the judge's server"
+            raise ValueError(f"{what}: give the judge's key a variable of its own, such as JUDGE_API_KEY, and name it in api_key_env")
         if "@" in (self.base_url or ""):
             raise ValueError("base_url holds no name or password: give the key in the environment variable that api_key_env names")
         return self

@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from orchestrator.distributions import Choice, Distribution, LogUniform, Uniform
 from orchestrator.settings.benchmarks import CapabilitySettings
 from orchestrator.settings.evaluation import JudgeSettings
-from orchestrator.settings.section import Section
+from orchestrator.settings.section import AnyValue, Section
 
 CONTROL = "dpo"
 POPULATIONS = {"pbt", "pb2"}
@@ -21,7 +21,7 @@ class RangeSettings(Section):
     low: float | None = None
     high: float | None = None
     log: bool = False
-    options: tuple[float | int | str | bool, ...] | None = None
+    options: Annotated[tuple[AnyValue, ...], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> RangeSettings:
@@ -80,7 +80,7 @@ class SearchSettings(Section):
     scheduler: Literal["racing", "asha", "hyperband", "median", "pbt", "pb2", "none"] = "racing"
     error_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     margin: NonNegativeFloat = 0.0
-    doubt: PositiveFloat = 2.0
+    doubt: Annotated[float, Field(gt=0, allow_inf_nan=True)] = 2.0
     prompt_growth: Annotated[float, Field(ge=1)] = 2.0
     reduction_factor: Annotated[float, Field(gt=1)] = 3.0
     censor: tuple[Literal["diverging", "drifting", "falling", "length"], ...] = ("diverging",)

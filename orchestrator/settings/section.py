@@ -1,14 +1,76 @@
 """What every part of the settings is."""
 
-from typing import Annotated
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 # A Hugging Face directory or hub identifier, or a name that an endpoint knows.
 ModelName = Annotated[str, Field(min_length=1)]
+# Storage may have an account before an @, and no password; of a web address, what stands there is a token.
+_PASSWORD = re.compile(r"://[^/?#]*:[^/?#]*@|https?://[^/?#]*@", re.IGNORECASE)
+
+
+def _without_password(address: str) -> str:
+    """The address as it is. Raises ValueError for one with a name and password, or a token."""
+    if _PASSWORD.search(address):
+        cure = "leave them out: fsspec reads credentials from its own configuration and environment"
+        raise ValueError(f"an address holds no name or password, since settings are written to files and shown; {cure}")
+    return address
+
+
+# A path, or an address that fsspec opens.
+Address = Annotated[str, AfterValidator(_without_password)]
+# A hyperparameter's value: what it may be, the method knows.
+AnyValue = Annotated[float, Field(allow_inf_nan=True)] | int | str | bool
+
+# What libraries count and draw with has 64 bits.
+_LARGEST = 2**63 - 1
 
 
 class Section(BaseModel):
-    """A part of the settings: immutable, and no key without a meaning."""
+    """A part of the settings: immutable, no key without a meaning, and no number that is infinite, unknown or a truth value."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers(cls, values: Any) -> Any:
+        """Refuse true and false in the place of a number, which pydantic takes for 1 and 0, and integers that no library takes."""
+        known = {key: field.annotation for key, field in cls.model_fields.items()}
+        given = values.items() if isinstance(values, Mapping) else ()
+        problems = [
+            InitErrorDetails(type=PydanticCustomError("number", "{problem}", {"problem": problem}), loc=path, input=value)
+            for key, value in given
+            if key in known
+            for path, problem in _problems(known[key], (key,), value)
+        ]
+        if problems:
+            raise ValidationError.from_exception_data(cls.__name__, problems)
+        return values
+
+
+def _problems(annotation: Any, path: tuple[str | int, ...], value: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is not the number that a field wants, the field's value or a part of it, by its path. Sections look at their own fields."""
+    kinds = list(_kinds(annotation))
+    if any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds):
+        return
+    is_number = bool not in kinds and any(kind in (int, float) or isinstance(kind, int) for kind in kinds)
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else [(None, value)]
+    for name, part in parts:
+        place = path if name is None else (*path, name)
+        if isinstance(part, bool) and is_number:
+            yield place, f"{str(part).lower()} is no number: write digits"
+        elif isinstance(part, int) and abs(part) > _LARGEST:
+            yield place, "the number takes more than 64 bits: give a smaller one"
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The classes, and the literal values, that an annotation is made of."""
+    parts = get_args(annotation)
+    if not parts:
+        yield annotation
+    for part in parts:
+        yield from _kinds(part)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import torch
 
 
+# The share that a running mean keeps at each step.
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
 class LoraSettings(Section):
     """Low-rank adapters instead of all weights (LoRA, arXiv:2106.09685): of every linear layer but the last, or of the `targets` by name.
 
@@ -52,7 +56,7 @@ class TrainingSettings(Section):
     compile: bool = False
     lora: LoraSettings | None = None
     weight_decay: NonNegativeFloat = 0.0
-    adam_betas: tuple[float, float] = (0.9, 0.95)
+    adam_betas: tuple[Decay, Decay] = (0.9, 0.95)
     seed: NonNegativeInt = 0
 
     @model_validator(mode="after")

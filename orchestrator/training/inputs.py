@@ -81,6 +81,9 @@ def read_sources(data: DataSettings) -> Reading:
     """The pairs of all sources, as often as their weights say. Raises as `load_inputs` does."""
     readings = [read_pairs(part.source, part.limit, part.split, data.bad_rows == "refuse") for part in data.sources]
     pairs = mixed([(reading.pairs, part.weight) for reading, part in zip(readings, data.sources, strict=True)], data.mixture_seed)
+    if not pairs and any(reading.pairs for reading in readings):
+        cure = "give at least one source a larger weight"
+        raise DataFormatError("the weights are so small that they take no pair", "data.mixture", cure, code="DAA-0210")
     each: list[tuple[Any, ...]] = [(reading.kinds, reading.bad, reading.set_aside) for reading in readings]
     kinds, bad, set_aside = (tuple(item for part in parts for item in part) for parts in zip(*each, strict=True))
     return Reading(tuple(pairs), kinds, bad, set_aside)

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from evals.errors import SettingsError
 
-FORBID_UNKNOWN_KEYS: dict[str, str] = {"extra": "forbid"}
+FINITE_AND_KNOWN: dict[str, str | bool] = {"extra": "forbid", "allow_inf_nan": False}
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class TasksRecipe:
     `temperature` samples the pairs; evaluate at the same one, or the base model's share of right answers is another.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = FORBID_UNKNOWN_KEYS
+    __pydantic_config__: ClassVar[dict[str, str | bool]] = FINITE_AND_KNOWN
 
     kind: Literal["tasks"] = "tasks"
     seed: int = 0
@@ -45,7 +45,7 @@ class TasksRecipe:
 class TextRecipe:
     """Real judged answers: `pairs` and `references` are .jsonl.gz files with the columns of AlpacaEval 2."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = FORBID_UNKNOWN_KEYS
+    __pydantic_config__: ClassVar[dict[str, str | bool]] = FINITE_AND_KNOWN
 
     pairs: str
     references: str

@@ -21,7 +21,7 @@ from orchestrator.cluster.scorecards import Scorecards, asked_of_benchmark, chec
 from orchestrator.commands.benchmarks import benchmark_settings, judge_values
 from orchestrator.errors import DaaError, SettingsError, UserError
 from orchestrator.report.narration import Narrator
-from orchestrator.settings import BenchmarkSettings, OpenAISettings, Settings, VllmJudgeSettings
+from orchestrator.settings import BenchmarkSettings, CapabilitySettings, OpenAISettings, Settings, VllmJudgeSettings
 from tests.evals.fake_server import FakeServer, completion
 from tests.evals.test_capability import TASK
 from tests.evals.tiny_model import make_adapter
@@ -50,6 +50,21 @@ def test_the_command_line_overrules_the_file_and_a_judge_of_another_kind_keeps_n
     with pytest.raises(SettingsError, match="limits"):
         file.write_text(file.read_text().replace("limit", "limits"))
         benchmark_settings(file, {})
+
+
+@pytest.mark.parametrize(("table", "value"), [("answering", "5"), ("judge", '"openai:x"'), ("capability", '["gsm8k"]')])
+def test_a_section_that_is_no_table_is_refused_by_its_line(table: str, value: str, tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(f'benchmarks = ["mt_bench"]\n{table} = {value}\n')
+    with pytest.raises(SettingsError, match=f"{table} is no table") as refused:
+        benchmark_settings(file, {"judge": "openai:x", "capability": ["gsm8k"], "limit": 3})
+    assert refused.value.where == f"{file}:2, {table}"
+
+
+def test_what_a_run_wrote_of_sections_that_it_has_not_is_taken_as_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps(BenchmarkSettings(capability=CapabilitySettings()).model_dump(mode="json")))
+    assert benchmark_settings(file, {"judge": "openai:x", "benchmarks": ["mt_bench"]}).capability == CapabilitySettings()
 
 
 @pytest.mark.parametrize(

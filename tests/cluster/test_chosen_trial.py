@@ -44,9 +44,20 @@ def test_a_combination_is_a_method() -> None:
         (["simpo", "betta=2"], "did you mean 'beta'"),
         (["simpo", "beta=-2"], "above 0"),
         (["simpo", "beta"], "write name=value"),
+        (["simpo", f"beta={'1' * 400}"], "larger than what is computed with"),
+        (["simpo", f"beta={'1' * 5000}"], "above 0"),
+        (["simpo", "sequence_parallel=2"], "1 workers cannot share sequences by 2"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_with_the_cure(words: list[str], text: str) -> None:
     with pytest.raises(SettingsError) as refused:
         chosen_trial(settings(), words)
     assert text in str(refused.value)
+
+
+@pytest.mark.parametrize("word", ["learning_rate=-1", "learning_rate=true", "batch_size=0", f"batch_size={'1' * 400}", "precision=fp64"])
+def test_a_training_setting_that_cannot_be_is_refused_by_its_word(word: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        chosen_trial(settings(), ["simpo", "beta=2.5", word])
+    assert (refused.value.code, refused.value.where) == ("DAA-0103", f"the command line, {word}")
+    assert f"{word.partition('=')[0]}: " in refused.value.what

@@ -1,10 +1,12 @@
 """What a cluster is asked to run is checked before anything is sent."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from orchestrator.cluster.order import KINDS, named_paths
+from orchestrator.cluster.order import KINDS, keys_sent, named_paths
+from orchestrator.commands import planning
 from orchestrator.commands.orders import order_of
 from orchestrator.errors import DaaError, UserError
 
@@ -98,6 +100,35 @@ def test_an_absolute_path_is_left_to_the_cluster(project: Path) -> None:
     _, named = order_of("search", Path("run.toml"), (), ("/shared/run", None))
     assert named["data.train"] == "/shared/pairs.jsonl"
     assert named["FILE"] == "run.toml"
+
+
+def test_a_job_tells_which_keys_it_sends_where(project: Path) -> None:
+    judge = 'kind = "openai"\nmodel = "m"\n'
+    own = judge + 'base_url = "http://judge/v1"\napi_key_env = "MY_KEY"\n[finals.judge]\n' + judge
+    (project / "run.toml").write_text(SETTINGS.replace('kind = "verifier"\n', own))
+    order, _ = order_of("search", Path("run.toml"), (), ("/shared/run", None))
+    of_finals = "the value of $OPENAI_API_KEY goes to https://api.openai.com/v1 (finals.judge)"
+    assert order.keys == ("the value of $MY_KEY goes to http://judge/v1 (judge)", of_finals)
+
+
+def test_a_plan_tells_which_keys_are_sent_where_and_reads_the_prompts(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = RuntimeError("the plan is made")
+    monkeypatch.setattr(planning, "_planned", Mock(side_effect=begun))
+    (project / "prompts.jsonl").write_text('{"prompt": "Hi"}\n')
+    with pytest.raises(UserError, match="neither `answer` nor `pattern`"):
+        planning.plan(Path("run.toml"))
+    (project / "run.toml").write_text(SETTINGS.replace('kind = "verifier"', 'kind = "openai"\nmodel = "m"'))
+    with pytest.raises(RuntimeError, match=str(begun)):
+        planning.plan(Path("run.toml"))
+    assert capsys.readouterr().err == "the value of $OPENAI_API_KEY goes to https://api.openai.com/v1 (judge)\n"
+
+
+def test_keys_are_found_at_any_depth_and_judges_that_need_none_send_none() -> None:
+    scorer = {"kind": "judge", "model": {"kind": "openai", "base_url": "http://h/v1"}}
+    told = keys_sent({"judge": {"kind": "verifier"}, "rounds": {"scorers": [{"kind": "length"}, scorer]}})
+    assert list(told) == ["the value of $OPENAI_API_KEY goes to http://h/v1 (rounds.scorers[1].model)"]
 
 
 def test_paths_are_found_at_any_depth_and_addresses_and_texts_are_none() -> None:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from evals.benchmarks.files import DATA_VARIABLE, read_rows
 from evals.secrets import redacted
 from orchestrator.errors import SettingsError
+from orchestrator.settings import DataSettings, MixtureSettings
 from orchestrator.settings_file import check_settings
 from tests.evals.benchmarks.official import DATA, needs_data
 from tests.evals.fake_server import Answer, FakeServer, completion
@@ -107,6 +110,57 @@ def test_settings_hold_no_key_and_the_refusal_does_not_repeat_it(judge: dict[str
     with pytest.raises(SettingsError) as refused:
         check_settings({"world": {"kind": "tasks"}, "judge": {"kind": "openai", "model": "judge", **judge}}, "run.toml")
     assert not any(value in str(refused.value) for value in judge.values())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["RAY_AUTH_TOKEN", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "HUGGINGFACE_TOKEN", "WANDB_API_KEY", "GH_TOKEN", "KUBECONFIG"],
+)
+@pytest.mark.parametrize("place", ["judge", "scorer"])
+def test_a_judge_is_not_sent_another_services_key(name: str, place: str) -> None:
+    judge = {"kind": "openai", "model": "judge", "base_url": "http://judge/v1", "api_key_env": name}
+    values: dict[str, object] = {"world": {"kind": "tasks"}, "judge": judge}
+    if place == "scorer":
+        values |= {"judge": {"kind": "verifier"}, "rounds": {"scorers": [{"kind": "judge", "model": judge}]}}
+    with pytest.raises(SettingsError, match="another service's") as refused:
+        check_settings(values, "run.toml")
+    assert "JUDGE_API_KEY" in refused.value.what
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "JUDGE_API_KEY", "MY_KEY", "CIRCLE_KEY", "GHOST_KEY"])
+def test_a_judges_own_key_has_any_other_name(name: str) -> None:
+    judge = {"kind": "openai", "model": "judge", "api_key_env": name}
+    check_settings({"world": {"kind": "tasks"}, "judge": judge}, "run.toml")
+
+
+@pytest.mark.parametrize(
+    "address", ["https://me:canary@host/p.jsonl", "https://canary@host/p.jsonl", "zip://a::ftp://me:canary@host/p.zip"]
+)
+@pytest.mark.parametrize("place", ["data.train", "data.mixture.0.source", "reference_cache"])
+def test_no_address_holds_a_password_and_the_refusal_does_not_repeat_it(address: str, place: str) -> None:
+    data = {"mixture": [{"source": address}]} if "mixture" in place else {"train": address if "train" in place else "p.jsonl"}
+    values = {"model": {"base": "m"}, "evaluation": {"prompts": "p"}, "judge": {"kind": "verifier"}, "data": data}
+    values |= {"reference_cache": address} if place == "reference_cache" else {}
+    with pytest.raises(SettingsError, match=re.escape(f"{place}: an address holds no name or password")) as refused:
+        check_settings(values, "run.toml")
+    assert "canary" not in "".join(traceback.format_exception(refused.value)) and "fsspec" in refused.value.what
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("https://host/p.jsonl?X-Amz-Signature=canary", "https://host/p.jsonl"),
+        ("zip://a.csv::https://host/p.zip?sig=canary", "zip://a.csv::https://host/p.zip"),
+        ("s3://bucket/part-?.parquet", "s3://bucket/part-?.parquet"),
+        ("abfs://box@account.dfs.core.windows.net/p.jsonl", "abfs://box@account.dfs.core.windows.net/p.jsonl"),
+        ("owner/pairs", "owner/pairs"),
+    ],
+)
+def test_data_are_named_without_the_signature_of_an_address(source: str, named: str) -> None:
+    alone, mixture = DataSettings(train=source), DataSettings(mixture=(MixtureSettings(source=source),))
+    assert (alone.named, mixture.named) == (named, named)
+    assert (alone.published().train, mixture.published().mixture[0].source) == (named, named)
+    assert (alone.published().mixture, mixture.published().train) == ((), None)
 
 
 def test_what_is_short_or_no_secret_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

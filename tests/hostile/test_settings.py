@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.commands.benchmarks import is_of_a_search
+from orchestrator.commands.orders import order_of
+from orchestrator.doctor.subject import subject_of
 from orchestrator.errors import DaaError, SettingsError
 from orchestrator.settings import BenchmarkSettings
 from orchestrator.settings.reward import RewardSettings
@@ -97,6 +99,16 @@ def test_a_file_that_is_no_settings_is_refused_by_its_place(content: bytes, code
     with pytest.raises(SettingsError) as refused:
         load_settings(file)
     assert (refused.value.code, refused.value.where.startswith(str(file)), bool(refused.value.cure)) == (code, True, True)
+
+
+@pytest.mark.parametrize("content", ["[1]", "5", "null"])
+def test_a_json_file_that_is_no_table_is_refused_by_whatever_reads_settings(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text(content)
+    for read in (load_settings, is_of_a_search, subject_of, lambda file: order_of("search", None, [], (None, str(file.parent)))):
+        with pytest.raises(SettingsError, match="no table") as refused:
+            read(file)
+        assert (refused.value.code, refused.value.where) == ("DAA-0102", str(file))
 
 
 @pytest.mark.parametrize("path", [HUGE, "a\0b", "/", "/proc/self/mem"], ids=["long", "NUL", "directory", "unreadable"])

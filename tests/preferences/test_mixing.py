@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from orchestrator.errors import DataFormatError
 from orchestrator.preferences.mixing import mixed
 from orchestrator.settings import DataSettings, MixtureSettings
-from orchestrator.training.inputs import load_inputs
+from orchestrator.training.inputs import load_inputs, read_sources
 from tests.conftest import make_pairs
 from tests.preferences.files import write_lines
 from tests.training.test_validation import distinct_pairs
@@ -55,6 +56,13 @@ def test_training_reads_the_mixture_with_all_pairs_of_a_prompt_on_one_side(tiny_
     assert (len(inputs.pairs), len(inputs.validation)) == (86, 4)
     assert not {pair.prompt for pair in inputs.pairs} & {pair.prompt for pair in inputs.validation}
     assert [line.partition(":")[0] for line in inputs.kinds] == ["a.jsonl", "b.jsonl"]
+
+
+def test_weights_that_take_no_pair_are_refused(tmp_path: Path) -> None:
+    write_lines(tmp_path / "a.jsonl", [{"prompt": "say fox", "chosen": "fox", "rejected": "dog"}])
+    with pytest.raises(DataFormatError, match="take no pair") as refused:
+        read_sources(DataSettings(mixture=(MixtureSettings(source=str(tmp_path / "a.jsonl"), weight=0.01),)))
+    assert (refused.value.code, refused.value.where) == ("DAA-0210", "data.mixture")
 
 
 def test_bad_rows_are_left_out_of_training_and_named_when_they_are_quarantined(tiny_model: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A card says what the ledger says, to the hub and to people, and no text of a run can change its form."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +25,14 @@ def find(tmp_path: Path) -> Find:
     (tmp_path / "model").mkdir()
     run = left_search(tmp_path / "run", tmp_path / "model", settings_of("someone/base"))
     return lambda name: find_trained(run, name)
+
+
+def test_neither_the_card_nor_the_settings_beside_it_hold_the_signature_of_an_address(find: Find) -> None:
+    trained = find("best")
+    data = trained.settings.data.model_copy(update={"train": "https://host/pairs.jsonl?sig=canary"})
+    signed = replace(trained, settings=trained.settings.model_copy(update={"data": data}))
+    assert "https://host/pairs.jsonl" in text_of(signed).replace("\\", "")
+    assert "canary" not in text_of(signed) + json.dumps(signed.reproduction().json_ready())
 
 
 def text_of(trained: Trained, **how: str) -> str:
