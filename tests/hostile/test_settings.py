@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from orchestrator.commands.benchmarks import is_of_a_search
-from orchestrator.commands.orders import order_of
 from orchestrator.doctor.subject import subject_of
 from orchestrator.errors import DaaError, SettingsError
 from orchestrator.settings import BenchmarkSettings
@@ -105,7 +104,7 @@ def test_a_file_that_is_no_settings_is_refused_by_its_place(content: bytes, code
 def test_a_json_file_that_is_no_table_is_refused_by_whatever_reads_settings(content: str, tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
     file.write_text(content)
-    for read in (load_settings, is_of_a_search, subject_of, lambda file: order_of("search", None, [], (None, str(file.parent)))):
+    for read in (load_settings, is_of_a_search, subject_of):
         with pytest.raises(SettingsError, match="no table") as refused:
             read(file)
         assert (refused.value.code, refused.value.where) == ("DAA-0102", str(file))
