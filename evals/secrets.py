@@ -3,9 +3,9 @@
 import os
 import re
 
-_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|AUTH(?!OR)|CREDENTIAL", re.IGNORECASE)
-# A name and a password in an address.
-_USER = re.compile(r"(?<=://)[^/\s@]+:[^/\s@]*(?=@)")
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|(?:^|_)(?:PASS|PASSWD|PASSPHRASE|AUTH)$", re.IGNORECASE)
+# A name and a password in an address, or a token in a web address.
+_USER = re.compile(r"(?<=://)[^/\s?#]*:[^/\s?#]*(?=@)|(?<=https://)[^/\s?#]+(?=@)|(?<=http://)[^/\s?#]+(?=@)")
 # Shorter values are words such as "true", which stand in texts for other reasons.
 _SHORTEST = 8
 

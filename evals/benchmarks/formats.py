@@ -1,6 +1,5 @@
 """Rows of official files as the benchmarks' own tools write them, and anybody's outputs read whatever their format."""
 
-import gzip
 import hashlib
 import json
 import math
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals.benchmarks.files import read_rows
+from evals.benchmarks.files import read_rows, read_text
 from evals.benchmarks.score import BenchmarkScore
 from evals.errors import DataFormatError, UserError
 from evals.prompts import Message
@@ -258,8 +257,7 @@ def _place(file: Path, number: int) -> str:
 
 def _line(file: Path, number: int) -> int:
     """The line, counted from 1, on which a row begins: of a JSON list as of JSON lines."""
-    with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
-        text = lines.read()
+    text = read_text(file)
     decoder = json.JSONDecoder()
     position = _after(text, 0)
     for _ in range(number):

@@ -30,7 +30,7 @@ _LEFT_OUT = {
 # Names of files and directories that hold passwords and private keys: these are never sent.
 _SECRETS = (
     *(".env*", ".netrc", "_netrc", ".pypirc", ".git", ".git-credentials", ".ssh", ".gnupg", ".aws", ".kube"),
-    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*.pem", "*.key"),
+    *("id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.pem", "*.key"),
 )
 _LOG = logging.getLogger(__name__)
 _KEYS_CURE = "name another file; keys belong on the nodes, and `daa submit --env NAME` sends one of this machine's environment"
@@ -39,11 +39,15 @@ _CURE = "copy it into the working directory, or name it by an absolute path on a
 
 @dataclass(frozen=True)
 class Sent:
-    """The files, by their paths in the working directory, and their sizes in bytes; and the paths that the cluster must have itself."""
+    """The files, by their paths in the working directory, and their sizes in bytes; and the paths that the cluster must have itself.
+
+    `withheld` is left out for being named like what holds keys.
+    """
 
     directory: Path
     sizes: Mapping[Path, int]
     on_the_cluster: Mapping[str, str]
+    withheld: Sequence[Path] = ()
 
     @property
     def size(self) -> int:
@@ -89,7 +93,8 @@ def to_send(directory: Path, named: Mapping[str, str]) -> Sent:
     directory or holds secrets, and when the files are too large together.
     """
     directory = directory.resolve()
-    walked = set(_walk(directory, [_by_default(directory)], frozenset({directory})))
+    withheld: list[Path] = []
+    walked = set(_walk(directory, [_by_default(directory, withheld)], frozenset({directory})))
     # A link is sent where its target is.
     chosen = {file for file in walked if file.resolve() in walked}
     on_the_cluster: dict[str, str] = {}
@@ -98,7 +103,7 @@ def to_send(directory: Path, named: Mapping[str, str]) -> Sent:
             on_the_cluster[place] = name
         else:
             chosen.update(_named(directory, place, name))
-    sent = Sent(directory, {file.relative_to(directory): file.stat().st_size for file in sorted(chosen)}, on_the_cluster)
+    sent = Sent(directory, {file.relative_to(directory): file.stat().st_size for file in sorted(chosen)}, on_the_cluster, withheld)
     if sent.size > LARGEST:
         raise sent.refusal(f"{sent.told()}, and Ray takes {LARGEST // MEBIBYTE} MiB")
     return sent
@@ -117,13 +122,17 @@ def _walk(directory: Path, ignored: Sequence[Ignored], around: frozenset[Path]) 
             yield from _walk(path, ignored, around | {real})
 
 
-def _by_default(directory: Path) -> Ignored:
+def _by_default(directory: Path, withheld: list[Path]) -> Ignored:
+    """What no list of the user's needs to name; the paths that hold secrets are put into `withheld`."""
     names = _LEFT_OUT | set(get_runtime_env_default_excludes())
 
     def is_left_out(path: Path) -> bool:
         at_the_top = path.parent == directory and path.is_dir() and path.name in _LEFT_OUT_AT_THE_TOP
-        by_name = path.name in names or path.name.endswith(".egg-info") or _is_secret(Path(path.name))
-        return at_the_top or by_name or _leaves(path, directory)
+        if at_the_top or path.name in names or path.name.endswith(".egg-info") or _leaves(path, directory):
+            return True
+        if is_secret := _is_secret(Path(path.name)):
+            withheld.append(path.relative_to(directory))
+        return is_secret
 
     return is_left_out
 

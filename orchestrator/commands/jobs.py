@@ -218,6 +218,8 @@ def _tell(sent: Any, keys: Sequence[str]) -> None:
     _say(f"sends {sent.told()} of {sent.directory}" + (f", with {large}" if large else ""))
     for place, path in sent.on_the_cluster.items():
         _say(f"read on the cluster: {path} ({place})")
+    if sent.withheld:
+        _say(visible(f"not sent, for its name is like that of what holds keys: {', '.join(map(str, sent.withheld))}"))
     for line in keys:
         _say(visible(line))
 

@@ -66,12 +66,13 @@ def _json(content: Any, name: str) -> Iterator[Row | BadRow]:
             where = f"{name}:{error.lineno}" if isinstance(error, json.JSONDecodeError) else name
             raise DataFormatError(f"this JSON array cannot be read: {error}", where, _ARRAY) from error
         whole = None
+    may_have_halves = b"\\ud" in text.lower() or half_a_letter(letters)
+    del letters
     if isinstance(whole, dict):
         whole = next((whole[key] for key in ("data", "train") if isinstance(whole.get(key), list)), None)
     if not isinstance(whole, list):
         yield from _json_lines(io.BytesIO(text), name)
         return
-    may_have_halves = b"\\ud" in text.lower() or half_a_letter(letters)
     for number, values in enumerate(whole, 1):
         yield _array_row(values, name, f"{name}, row {number}", may_have_halves)
 
@@ -124,17 +125,30 @@ def _csv(content: Any, name: str) -> Iterator[Row | BadRow]:
     """
     csv.field_size_limit(LONGEST_LINE)
     reader = csv.DictReader(_text_lines(content, name), restkey=_SURPLUS, strict=True)
-    end = 0
     try:
-        end = reader.line_num if reader.fieldnames else 0
-        for row in reader:
-            end = reader.line_num
-            yield _table_row(row, name, f"{name}:{end}")
+        is_empty = reader.fieldnames is None
     except csv.Error as error:
-        raise DataFormatError(f"this is no CSV from here on: {error}", f"{name}:{end + 1}", _QUOTED) from error
+        raise _no_csv(error, f"{name}:1") from error
+    while not is_empty:
+        begins = reader.reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            if reader.reader.line_num > begins or "end of data" in str(error):
+                raise _no_csv(error, f"{name}:{begins}") from error
+            yield BadRow(name, f"{name}:{begins}", f"this row cannot be read: {error}", "put a comma after a closing quotation mark")
+            continue
+        if row is None:
+            return
+        yield _table_row(row, name, f"{name}:{reader.line_num}")
+
+
+def _no_csv(error: csv.Error, where: str) -> DataFormatError:
+    return DataFormatError(f"this is no CSV from here on: {error}", where, _QUOTED)
 
 
 def _table_row(row: Mapping[Any, Any], name: str, origin: str) -> Row | BadRow:
+    row = row if any(row.get(_SURPLUS, ())) else {key: cell for key, cell in row.items() if key != _SURPLUS}
     values = {key: _cell(cell) if isinstance(cell, str) else cell for key, cell in row.items() if cell not in (None, "")}
     if half_a_letter(json.dumps(values, ensure_ascii=False)):
         return BadRow(name, origin, f"this row cannot be read: {HALF}", IN_UTF8)

@@ -24,10 +24,8 @@ _CURE = "give the path of a JSONL, JSON, Parquet or CSV file, of a directory of 
 def check_source(source: str, where: str) -> None:
     """Refuse, without reading anything, a path at which nothing lies. Raises DataFormatError; addresses and hub names pass.
 
-    Raises SettingsError for a hub name where the library that reads the hub's data sets is not installed, and for a compressed file
-    where that which unpacks it is not.
+    Raises SettingsError for a hub name where the library that reads the hub's data sets is not installed.
     """
-    _codec(source)
     if is_hub_name(source) and find_spec("datasets") is None:
         cure = "pip install 'daa-orchestrator[data]', or give a file of the set, hf://datasets/OWNER/NAME/PATH"
         raise SettingsError(f"reading {source} needs a package that is not installed", where, cure)

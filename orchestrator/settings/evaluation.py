@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -13,12 +14,12 @@ from orchestrator.settings.section import ModelName, Section
 GuardName = Literal["empty", "constant", "repetition", "length", "template", "addresses_judge"]
 
 
-# Variables whose values are for other services. Azure serves OpenAI's models, too.
-_OF_OTHERS = re.compile(
-    r"(AWS|AZURE(?!_OPENAI)|AZCOPY|GOOGLE_APPLICATION|GCP|GCS|S3|MINIO|RAY|HF|HUGGING\w*|WANDB|MLFLOW|TRACKIO|GITHUB|GH|GITLAB|CI"
-    r"|KUBE\w*|SSH\w*|DOCKER|PIP|PYPI|TWINE|NPM|DATABASE|PG\w*|REDIS|VAULT|SLACK)(_|$)",
-    re.IGNORECASE,
-)
+# How the variables of other services begin, and which hosts are theirs, some of which serve models themselves.
+_OF_OTHERS = {
+    **{"AWS_": "amazonaws.com", "AZURE_": "azure.com", "GITHUB_": "github.ai", "GH_": "github.ai", "GOOGLE_": "googleapis.com"},
+    **{"HF_": "huggingface.co", "HUGGING": "huggingface.co", "WANDB_": "wandb.ai"},
+    **dict.fromkeys(("GITLAB_", "KUBE", "MLFLOW_", "RAY_", "SSH_"), None),
+}
 
 
 class EvaluationSettings(Section):
@@ -97,12 +98,19 @@ class OpenAISettings(AskedJudge):
     def _without_secrets(self) -> OpenAISettings:
         if not re.fullmatch(r"[A-Za-z_]\w{0,60}", self.api_key_env):
             raise ValueError("api_key_env is the name of an environment variable, not a key: settings are written to files and shown")
-        if _OF_OTHERS.match(self.api_key_env):
+        if self._is_of_others():
             what = f"${self.api_key_env} is another service's, and its value would be sent to the judge's server"
             raise ValueError(f"{what}: give the judge's key a variable of its own, such as JUDGE_API_KEY, and name it in api_key_env")
         if "@" in (self.base_url or ""):
             raise ValueError("base_url holds no name or password: give the key in the environment variable that api_key_env names")
         return self
+
+    def _is_of_others(self) -> bool:
+        """Whether the key is a service's, and the server is not that service's."""
+        server = (urlsplit(self.base_url).hostname if self.base_url else None) or ""
+        name = self.api_key_env.upper()
+        services = [home for begin, home in _OF_OTHERS.items() if name.startswith(begin) and "OPENAI" not in name]
+        return bool(services) and not any(home and f".{server}".endswith(f".{home}") for home in services)
 
     @model_validator(mode="after")
     def _priced(self) -> OpenAISettings:

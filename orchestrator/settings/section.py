@@ -9,8 +9,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 # A Hugging Face directory or hub identifier, or a name that an endpoint knows.
 ModelName = Annotated[str, Field(min_length=1)]
-# Storage may have an account before an @, and no password; of a web address, what stands there is a token.
-_PASSWORD = re.compile(r"://[^/?#]*:[^/?#]*@|https?://[^/?#]*@", re.IGNORECASE)
+# Storage may have an account before an @, and no password; a web address, a token. Git's part a repository and a branch like that.
+_PASSWORD = re.compile(r"(?<!github)(?<!git)://[^/?#]*:[^/?#]*@|https?://[^/?#]*@", re.IGNORECASE)
 
 
 def _without_password(address: str) -> str:

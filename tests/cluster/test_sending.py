@@ -95,6 +95,8 @@ def test_what_is_named_like_what_holds_keys_is_never_sent_nor_what_links_to_it_o
         (tmp_path / "evil" / f"directory-{number}").symlink_to(tmp_path / target)
     (tmp_path / "at").symlink_to(tmp_path / "zoo")
     assert names(tmp_path) == {"a.toml", "other/.gitignore", "sub/b.py", "zoo/c.py", "at/c.py"}
+    withheld = {".env", ".env.local", ".envrc", ".netrc", ".ssh", "id_ed25519", "sub/.aws", "tls/Server.PEM"}
+    assert set(map(str, to_send(tmp_path, {}).withheld)) >= withheld, "a user is told"
 
 
 @pytest.mark.parametrize("named", [*SECRETS, ".git", ".ssh", "link.jsonl", "*.jsonl", "mixed", ".env*.local"])

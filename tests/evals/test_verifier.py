@@ -1,7 +1,5 @@
 """The verifier: exact answers."""
 
-import time
-
 import pytest
 
 from evals.errors import UserError
@@ -30,12 +28,6 @@ def test_white_space_does_not_make_an_answer_wrong_and_all_else_does(text: str, 
 @pytest.mark.parametrize(("text", "right"), [(" 42 \n", True), ("42 apples", False), ("x42", False)])
 def test_a_pattern_must_match_the_whole_response(text: str, right: bool) -> None:
     assert is_right(prompt(pattern=r"\d+"), text) is right
-
-
-def test_a_pattern_that_takes_for_ever_on_an_answer_does_not_match_it() -> None:
-    began = time.monotonic()
-    assert not is_right(prompt(pattern=r"(.{1,9}){1,60}(?<=!)"), "a" * 80)
-    assert 0.9 < time.monotonic() - began < 20
 
 
 def test_with_answer_and_pattern_both_must_hold() -> None:

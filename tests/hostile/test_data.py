@@ -159,12 +159,22 @@ def test_an_array_that_is_broken_itself_is_refused_as_one_with_its_line(content:
     assert "close the array" in refused.value.cure
 
 
-@pytest.mark.parametrize("broken", ["p,none,I like cats, dogs and birds.", "p,c,r,"])
+@pytest.mark.parametrize("broken", ["p,none,I like cats, dogs and birds.", "p,c,r,,1"])
 def test_a_row_with_more_cells_than_the_header_is_set_aside_and_no_text_is_cut(broken: str, tmp_path: Path) -> None:
     reading = read(tmp_path, f"prompt,chosen,rejected\np,c,r\n{broken}\np,c,r\n".encode(), "pairs.csv")
     assert [pair.rejected for pair in reading.pairs] == ["r", "r"]
     assert [(bad.origin.rpartition(":")[2], bad.reason) for bad in reading.bad] == [("3", "this row has more cells than the header")]
     assert "quotation marks" in reading.bad[0].cure
+
+
+def test_empty_cells_beyond_the_header_are_nothing_and_letters_after_a_quotation_spoil_one_row(tmp_path: Path) -> None:
+    reading = read(tmp_path, b'prompt,chosen,rejected\np,c,r,\np,"c" ,r\np,c,r\n', "pairs.csv")
+    assert [pair.rejected for pair in reading.pairs] == ["r", "r"]
+    assert [(bad.origin.rpartition(":")[2], "comma" in bad.cure) for bad in reading.bad] == [("3", True)]
+    (tmp_path / "pairs.csv").write_text('prompt,"chosen" ,rejected\np,c,r\n')
+    with pytest.raises(DataFormatError, match="this is no CSV") as refused:
+        read_pairs(tmp_path / "pairs.csv")
+    assert refused.value.where == f"{tmp_path / 'pairs.csv'}:1"
 
 
 @pytest.mark.parametrize("later", ["p,c,r", 'p,c,"r, s"'])

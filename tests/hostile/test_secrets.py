@@ -8,6 +8,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -127,10 +128,41 @@ def test_a_judge_is_not_sent_another_services_key(name: str, place: str) -> None
     assert "JUDGE_API_KEY" in refused.value.what
 
 
-@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "JUDGE_API_KEY", "MY_KEY", "CIRCLE_KEY", "GHOST_KEY"])
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "JUDGE_API_KEY", "MY_KEY", "CI_JUDGE_KEY", "GHOST_KEY"])
 def test_a_judges_own_key_has_any_other_name(name: str) -> None:
     judge = {"kind": "openai", "model": "judge", "api_key_env": name}
     check_settings({"world": {"kind": "tasks"}, "judge": judge}, "run.toml")
+
+
+@pytest.mark.parametrize(
+    ("host", "is_sent"),
+    [("router.huggingface.co", True), ("huggingface.co", True), ("huggingface.co.evil", False), ("evilhuggingface.co", False)],
+)
+def test_a_services_key_is_sent_to_that_service(host: str, is_sent: bool) -> None:
+    judge = {"kind": "openai", "model": "judge", "api_key_env": "HF_TOKEN", "base_url": f"https://{host}/v1"}
+    with nullcontext() if is_sent else pytest.raises(SettingsError, match="another service's"):
+        check_settings({"world": {"kind": "tasks"}, "judge": judge}, "run.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("redis://:secretpw@host/0", "redis://...@host/0"),
+        ("https://TOKEN@host/x", "https://...@host/x"),
+        ("http://u:p@ss@h/x", "http://...@h/x"),
+        ("s3://bucket/a@b, abfs://box@account/x", "s3://bucket/a@b, abfs://box@account/x"),
+        ("https://host/x?mail=a@b", "https://host/x?mail=a@b"),
+    ],
+)
+def test_no_password_of_an_address_is_shown(text: str, shown: str) -> None:
+    assert redacted(text) == shown
+
+
+def test_words_that_are_no_secrets_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("COMPASS_HOME", "/somewhere")
+    monkeypatch.setenv("JUDGE_AUTH", "canary-word")
+    assert redacted("disabled in /somewhere: canary-word") == "disabled in /somewhere: $JUDGE_AUTH"
 
 
 @pytest.mark.parametrize(
@@ -153,6 +185,7 @@ def test_no_address_holds_a_password_and_the_refusal_does_not_repeat_it(address:
         ("zip://a.csv::https://host/p.zip?sig=canary", "zip://a.csv::https://host/p.zip"),
         ("s3://bucket/part-?.parquet", "s3://bucket/part-?.parquet"),
         ("abfs://box@account.dfs.core.windows.net/p.jsonl", "abfs://box@account.dfs.core.windows.net/p.jsonl"),
+        ("github://owner:pairs@main/p.jsonl", "github://owner:pairs@main/p.jsonl"),
         ("owner/pairs", "owner/pairs"),
     ],
 )

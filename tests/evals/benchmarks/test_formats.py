@@ -139,7 +139,7 @@ def test_the_official_mt_bench_answers_are_read_model_by_model(tmp_path: Path) -
 
 def test_two_answers_to_one_prompt_are_refused_with_both_lines(tmp_path: Path) -> None:
     lines = [json.dumps(row) for row in [*alpaca_rows(), alpaca_rows()[0]]]
-    (tmp_path / "rows.jsonl").write_text("\n\n".join(lines))
+    (tmp_path / "rows.jsonl").write_text("\ufeff" + "\n\n".join(lines))
     with pytest.raises(DataFormatError, match="answered twice, on lines 1 and 5") as refused:
         read_outputs(tmp_path / "rows.jsonl")
     assert refused.value.where == f"{tmp_path / 'rows.jsonl'}:5"
