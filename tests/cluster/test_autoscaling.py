@@ -36,6 +36,7 @@ CONFIG = {
 # In a process of its own: Ray asks once in a process whether there are tokens.
 DRIVER = """
 import sys
+import time
 import ray
 from orchestrator.cluster import placement
 from orchestrator.cluster.placement import bundles, nodes_of_cluster, require, wait_for
@@ -44,7 +45,15 @@ from orchestrator.settings import ClusterSettings
 
 # The beginning of a node's id tells nodes apart, but not those of this provider.
 placement.name_of = lambda node: node["NodeID"]
-ray.init(address=sys.argv[1], log_to_driver=False)
+# A head listens before it knows of its own node.
+for seconds_left in range(60, -1, -1):
+    try:
+        ray.init(address=sys.argv[1], log_to_driver=False)
+        break
+    except ConnectionError:
+        if not seconds_left:
+            raise
+        time.sleep(1)
 cluster = ClusterSettings(workers=2, cpus_per_worker=1)
 try:
     wait_for(lambda: require(cluster, nodes_of_cluster()), bundles(cluster), 0)
