@@ -158,10 +158,11 @@ def check_prompts(settings: Settings) -> None:
     read = [(evaluation.prompts, settings.judge), (evaluation.held_out, settings.finals.judge or settings.judge)]
     read += [(rounds.prompts, scorer) for scorer in rounds.scorers] if rounds is not None else []
     needed = {"verifier": check_verifiable, "reference": check_reference}
-    for file, compares in read:
-        for prompt in load_prompts(file).prompts if file is not None else ():
-            if compares.kind in needed:
-                needed[compares.kind](prompt, f"{file}, prompt {prompt.id}")
+    named = [(file, compares.kind) for file, compares in read if file is not None]
+    prompts = {file: load_prompts(file).prompts for file in dict(named)}
+    for file, kind in named:
+        for prompt in prompts[file] if kind in needed else ():
+            needed[kind](prompt, f"{file}, prompt {prompt.id}")
 
 
 def check_files(settings: Settings) -> None:

@@ -38,28 +38,29 @@ def arguments_of(kind: str, file: str | None, given: Sequence[str], directory: s
     return [str(file), *given, "--dir", directory]
 
 
-def keys_sent(values: Any, place: str = "") -> Iterator[str]:
+def keys_sent(values: Any) -> Iterator[str]:
     """A line for each model of settings that is asked over the network: which variable's value goes where."""
-    if isinstance(values, Mapping) and values.get("kind") == "openai":
-        from evals.chat_models.openai_model import OPENAI_URL
+    from evals.chat_models.openai_model import OPENAI_URL
 
-        key = values.get("api_key_env") or OpenAISettings.model_fields["api_key_env"].default
-        yield f"the value of ${key} goes to {values.get('base_url') or OPENAI_URL} ({place})"
-    elif isinstance(values, Mapping):
-        for name, value in values.items():
-            yield from keys_sent(value, f"{place}.{name}" if place else str(name))
-    elif isinstance(values, Sequence) and not isinstance(values, str):
-        for number, value in enumerate(values):
-            yield from keys_sent(value, f"{place}[{number}]")
+    for place, value in _parts(values):
+        if isinstance(value, Mapping) and value.get("kind") == "openai":
+            key = value.get("api_key_env") or OpenAISettings.model_fields["api_key_env"].default
+            yield f"the value of ${key} goes to {value.get('base_url') or OPENAI_URL} ({place})"
 
 
-def named_paths(values: Any, place: str = "") -> Iterator[tuple[str, str]]:
+def named_paths(values: Any) -> Iterator[tuple[str, str]]:
     """The strings of settings that may be local paths, each with the key that has it."""
+    for place, value in _parts(values):
+        if isinstance(value, str) and value and "\n" not in value and "://" not in value and "::" not in value:
+            yield place, value
+
+
+def _parts(values: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """All values of settings with the keys that lead to them, tables and lists before what is in them."""
+    yield place, values
     if isinstance(values, Mapping):
         for key, value in values.items():
-            yield from named_paths(value, f"{place}.{key}" if place else str(key))
+            yield from _parts(value, f"{place}.{key}" if place else str(key))
     elif isinstance(values, Sequence) and not isinstance(values, str):
         for number, value in enumerate(values):
-            yield from named_paths(value, f"{place}[{number}]")
-    elif isinstance(values, str) and values and "\n" not in values and "://" not in values and "::" not in values:
-        yield place, values
+            yield from _parts(value, f"{place}[{number}]")

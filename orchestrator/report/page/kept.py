@@ -17,5 +17,5 @@ def kept_answers(run: Run, event: Event) -> Sequence[tuple[Response, Verdict]]:
         return ()
     try:
         return list(zip(*load_answers(file), strict=True))
-    except (DataFormatError, OSError, KeyError, TypeError):
+    except (DataFormatError, OSError):
         return ()
