@@ -95,3 +95,10 @@ class FakeServer:
                     self.close_connection = True
 
         return Handler
+
+
+def wait_until(true: Callable[[], bool], timeout_s: float = 60) -> None:
+    end = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +22,7 @@ from evals.judges.pairwise import TEXT_TOKENS, PairwiseJudge
 from evals.judges.pairwise_prompt import candidate_is_first
 from evals.judging import Match
 from evals.prompts import EvaluationPrompt, Message
-from tests.evals.fake_server import Answer, FakeServer, completion, failure
+from tests.evals.fake_server import Answer, FakeServer, completion, failure, wait_until
 
 
 def settings(server: FakeServer, **changes: Any) -> OpenAIModelSettings:
@@ -99,12 +100,12 @@ HTML = Answer(b"<html>starting</html>", headers={"content-type": "text/html"})
         Answer(b"{cut off"),
         Answer(b'{"choices": []}'),
         HTML,
-        replace(failure(500), delay_s=0.5),
+        replace(failure(500), delay_s=4),
     ],
 )
 def test_a_failure_that_passes_is_retried(server: FakeServer, bad: Answer) -> None:
     server.answer = lambda body, number: fair_tokens(body, number) if number else bad
-    (verdict,) = judge_at(server, timeout_s=0.4).judge(matches(1))
+    (verdict,) = judge_at(server, timeout_s=2).judge(matches(1))
     assert verdict.candidate_score == pytest.approx(0.9)
     assert len(server.asked) == 2
 
@@ -134,7 +135,7 @@ def test_a_server_that_is_down_is_an_unavailable_judge(server: FakeServer) -> No
         with pytest.raises(JudgeUnavailableError) as gone:
             judge_at(server, base_url=url).judge(matches(40))
     assert gone.value.where == url
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15
 
 
 @pytest.mark.parametrize(("status", "cure"), [(400, "protocol"), (401, "OPENAI_API_KEY"), (403, "access"), (404, "model name")])
@@ -168,22 +169,35 @@ def test_half_of_a_letter_in_an_answer_is_kept_as_a_sign(server: FakeServer, tmp
 
 
 def test_when_a_reply_cannot_be_kept_nothing_more_is_asked_and_those_on_their_way_are_kept(server: FakeServer) -> None:
-    server.answer = lambda body, number: replace(completion("fine"), delay_s=0.05 * (number % 4))
+    failed = threading.Event()
     kept: list[int] = []
 
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        if body["messages"][0]["content"] != "0":
+            failed.wait(20)
+        wait_until(lambda: len(server.asked) == 4)
+        return completion("fine")
+
     def keep(number: int, reply: Reply) -> None:
-        if not kept and number == 0:
+        if number == 0:
+            failed.set()
             raise OSError(28, "No space left on device")
         kept.append(number)
 
+    server.answer = answer
     questions = [Question(str(n), (Message("user", f"{n}"),), Decoding()) for n in range(40)]
     with pytest.raises(OSError, match="No space"):
         OpenAIModel(settings(server, max_concurrency=4)).ask(questions, keep)
-    assert len(kept) == len(server.asked) - 1 < 8
+    assert sorted(kept) == [1, 2, 3]
+    assert len(server.asked) == 4
 
 
 def test_no_more_requests_are_under_way_than_allowed(server: FakeServer) -> None:
-    server.answer = lambda body, number: replace(fair_tokens(body, number), delay_s=0.03)
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        wait_until(lambda: len(server.asked) >= 3)
+        return replace(fair_tokens(body, number), delay_s=0.03)
+
+    server.answer = answer
     judge_at(server, max_concurrency=3).judge(matches(15))
     assert server.busiest == 3
 

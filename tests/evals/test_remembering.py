@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +21,7 @@ from evals.chat_models.reply_file import ReplyFile
 from evals.errors import JudgeUnavailableError, UserError
 from evals.generation import Decoding
 from evals.prompts import Message
-from tests.evals.fake_server import Answer, FakeServer, completion, failure
+from tests.evals.fake_server import Answer, FakeServer, completion, failure, wait_until
 
 QUESTIONS = [Question(f"p{n}", (Message("user", f"question {n}"),)) for n in range(30)]
 ASK = """
@@ -214,10 +213,3 @@ def test_a_refusal_is_asked_again_and_one_that_stays_is_a_failure_of_that_questi
     assert [reply.text for reply in replies] == ["fine", "", "fine"]
     assert "I may not" in replies[1].failure
     assert len(server.asked) == 2 + 3 + 1
-
-
-def wait_until(true: Any, timeout_s: float = 60) -> None:
-    end = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
