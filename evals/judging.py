@@ -1,6 +1,7 @@
 """What it means to judge: two responses to one prompt, told from the candidate's side."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -9,11 +10,16 @@ from evals.prompts import EvaluationPrompt
 
 @dataclass(frozen=True)
 class Match:
-    """The candidate's response beside the baseline's, to the same prompt."""
+    """The candidate's response beside the baseline's, to the same prompt.
+
+    `draw` is the prompt's place, from 0, when its set draws lots: a judge that looks closer at some prompts takes the first ones. None
+    where the matches of one call are the whole set.
+    """
 
     prompt: EvaluationPrompt
     candidate: str
     baseline: str
+    draw: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,11 @@ class Judge(Protocol):
     def judge(self, matches: Sequence[Match]) -> list[Verdict]:
         """One verdict per match, in order."""
         ...
+
+
+def lots(ids: Iterable[str]) -> dict[str, int]:
+    """Each prompt's place among these when their hashes are put in order: the same for every model."""
+    return {name: place for place, name in enumerate(sorted(ids, key=lambda name: hashlib.sha256(name.encode()).hexdigest()))}
 
 
 def swap_consistency(pairs: Sequence[tuple[float, float]]) -> float | None:

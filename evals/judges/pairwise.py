@@ -1,6 +1,5 @@
 """A language model as the judge of pairs: the order it sees them in, the question, and how its reply is read."""
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from evals.judges.pairwise_prompt import (
     score_from_text,
     score_from_tokens,
 )
-from evals.judging import Match, Verdict
+from evals.judging import Match, Verdict, lots
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +30,8 @@ class PairwiseJudge:
     """Asks about every match in an order drawn from its prompt. Equal texts tie and are not asked about.
 
     `protocol` "logprobs" compares the probabilities of two labels, "text" reads a verdict after a short reason. The `swap_sample` prompts
-    whose ids hash lowest (None: all of them) are asked about in the other order too, which shows how far the order decides; where both
-    orders can be read, the score is their mean.
+    that the matches' lots put first (None: all of them) are asked about in the other order too, which shows how far the order decides;
+    where both orders can be read, the score is their mean.
     """
 
     model: ChatModel
@@ -52,7 +51,7 @@ class PairwiseJudge:
     def judge(self, matches: Sequence[Match]) -> list[Verdict]:
         """One verdict per match. Raises what the model raises."""
         asked = [match for match in matches if match.candidate != match.baseline]
-        swapped = sampled([match.prompt.id for match in asked], self.swap_sample)
+        swapped = _in_both_orders(asked, self.swap_sample)
         orders = [(match, candidate_is_first(match.prompt, self.seed)) for match in asked]
         orders += [(match, not first) for match, first in orders if match.prompt.id in swapped]
         replies = self.model.ask([self._question(match, first) for match, first in orders])
@@ -78,8 +77,13 @@ class PairwiseJudge:
 
 
 def sampled(ids: Sequence[str], count: int | None) -> set[str]:
-    """The `count` ids that hash lowest (None: all): the same ones for every model, and a larger sample holds the smaller one."""
-    return set(ids) if count is None else set(sorted(ids, key=lambda name: hashlib.sha256(name.encode()).hexdigest())[:count])
+    """The `count` ids that come first by lot (None: all): the same ones for every model, and a larger sample holds the smaller one."""
+    return {name for name, place in lots(ids).items() if count is None or place < count}
+
+
+def _in_both_orders(matches: Sequence[Match], count: int | None) -> set[str]:
+    drawn = {match.prompt.id for match in matches if match.draw is not None and (count is None or match.draw < count)}
+    return drawn | sampled([match.prompt.id for match in matches if match.draw is None], count)
 
 
 def _verdict(match: Match, first: bool, reply: Reply, score: float | None, again: Mapping[str, tuple[Reply, float | None]]) -> Verdict:

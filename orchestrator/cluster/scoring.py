@@ -15,7 +15,7 @@ from ray.exceptions import RayActorError
 from evals.answers import load_answers, save_answers
 from evals.generation import Decoding, Response
 from evals.guards import GROSS, Finding, inspect_responses
-from evals.judging import Match, Verdict
+from evals.judging import Match, Verdict, lots
 from evals.model_files import fingerprint
 from evals.prompts import EvaluationPrompt, PromptSet
 from evals.scorecard import Measurement, Scorecard, score
@@ -90,9 +90,9 @@ class Scorer:
     async def answer(self, model: str, prompts: PromptSet, known: Scored | None = None, count: int | None = None) -> Answered:
         """Answer the first `count` prompts, all by default, beyond those that are `known`."""
         asked = prompts.prompts[len(known.verdicts) if known else 0 : count]
-        baseline = await self._baseline(prompts)
+        baseline, draws = await self._baseline(prompts), lots(prompt.id for prompt in prompts.prompts)
         responses, seconds = await self._respond(model, asked, self._decoding(seed=self._settings.seed + 1))
-        matches = [Match(p, r.text, baseline[p.id]) for p, r in zip(asked, responses, strict=True)]
+        matches = [Match(p, r.text, baseline[p.id], draws[p.id]) for p, r in zip(asked, responses, strict=True)]
         return Answered(prompts.sha256, matches, responses, seconds)
 
     async def judge(self, answered: Answered, known: Scored | None = None, judge: Any = None) -> Scored:

@@ -58,7 +58,7 @@ class ReferenceSettings(Section):
 class AskedJudge(Section):
     """How a language model is asked about pairs.
 
-    `swap_sample` pairs are asked about in both orders, to see how far the order decides; `order` "both" asks about all of them so.
+    `swap_sample` prompts of the set are asked about in both orders, to see how far the order decides; `order` "both" asks about all so.
     """
 
     protocol: Literal["logprobs", "text"] = "logprobs"

@@ -2,7 +2,9 @@
 
 import asyncio
 import shutil
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +12,9 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
+from evals.asking import Keep, Question, Reply, forget
 from evals.generation import Response
+from evals.judges.pairwise import PairwiseJudge
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt, Message, PromptSet
 from orchestrator.cluster import scoring
@@ -42,16 +46,54 @@ def test_few_broken_answers_flag_a_score_and_many_are_gross(tmp_path: Path, empt
     assert set(gross) <= set(EvaluationSettings().veto)
 
 
-def engine(is_away: bool, asked: list[bool]) -> Any:
-    """An engine's actor that answers, or is gone."""
+def engine(is_away: bool, asked: list[bool], text: str = "an answer") -> Any:
+    """An engine's actor that answers with a text, `{}` in it for the model's name, or is gone."""
 
     async def respond(model: str, prompts: Sequence[EvaluationPrompt], decoding: Any) -> tuple[list[Response], float]:
         asked.append(is_away)
         if is_away:
             raise RayActorError
-        return [Response(prompt.id, "an answer", 2) for prompt in prompts], 0.1
+        return [Response(prompt.id, text.format(model), 2) for prompt in prompts], 0.1
 
     return SimpleNamespace(respond=SimpleNamespace(remote=respond))
+
+
+@dataclass
+class Favours:
+    """A model that always names the first answer, and remembers whom it was asked about."""
+
+    asked: list[str]
+    identity = name = "first"
+    repeats_itself = True
+
+    def ask(self, questions: Sequence[Question], keep: Keep = forget) -> list[Reply]:
+        self.asked += [question.id for question in questions]
+        return [Reply(logprobs={"m": -0.1, "M": -3.0}) for _ in questions]
+
+
+def test_the_same_prompts_are_asked_about_in_both_orders_however_a_checkpoint_climbs(tmp_path: Path) -> None:
+    def twice(*rungs: int) -> set[str]:
+        model = Favours([])
+        pairwise = PairwiseJudge(model, swap_sample=8)
+
+        async def verdicts(matches: Sequence[Match]) -> tuple[list[Verdict], float]:
+            return pairwise.judge(matches), 0.1
+
+        actor = SimpleNamespace(judge=SimpleNamespace(remote=verdicts), name=judge().name)
+        prompts = PromptSet(tuple(EvaluationPrompt(f"p{n}", (Message("user", f"{n}?"),)) for n in range(60)), "sha")
+
+        async def climb() -> None:
+            scorer = Scorer("base", EvaluationSettings(), tmp_path / str(rungs))
+            scorer.use([engine(False, [], "an answer of {}")], actor)
+            known = None
+            for rung in rungs:
+                known = await scorer.judge(await scorer.answer("model", prompts, known, rung), known)
+
+        asyncio.run(climb())
+        assert len(model.asked) == 60 + 8
+        return {name for name, count in Counter(model.asked).items() if count == 2}
+
+    assert twice(10, 20, 60) == twice(60) == twice(30, 60)
 
 
 PROMPT = PromptSet((EvaluationPrompt("0", (Message("user", "?"),)),), "sha")

@@ -19,6 +19,7 @@ from orchestrator.report.page.run import Run
 from orchestrator.report.page.samples import MOST_LETTERS, cut
 from orchestrator.report.page.sections import SECTIONS, told
 from orchestrator.search.ledger import Event
+from orchestrator.search.trial import Trial
 from tests.report.searched import BEST, FALLEN, HOSTILE, OTHER, searched, write_ledger
 from tests.report.test_files import Tags
 from tests.search import events as made
@@ -100,6 +101,15 @@ def test_where_the_judge_was_shown_an_answer_first_or_second_is_told_apart(run: 
     assert verdicts[BEST]["shown_first"] == {"win_rate": 75.0, "verdicts": 50}
     assert verdicts[BEST]["shown_second"] == {"win_rate": 50.0, "verdicts": 50}
     assert verdicts["base"]["shown_first"] is None
+
+
+def test_without_finals_a_trial_is_told_by_the_checkpoint_that_the_leaderboard_shows(tmp_path: Path) -> None:
+    trial = Trial(BEST, "simpo", {"beta": 2.5}, {"learning_rate": 1e-6})
+    scores = [made.scored(BEST, 10, 70.0, time=30.0), made.scored(BEST, 20, 62.0, time=50.0)]
+    write_ledger(tmp_path, [made.began(), made.baseline(), made.joined(trial), *scores])
+    run = Run.read(tmp_path)
+    (shown,) = (each for each in told(run)["judging"]["verdicts"] if each["name"] == BEST)
+    assert shown["win_rate"] == run.finalists[0]["win_rate"] == 70.0
 
 
 def test_health_lists_what_failed_what_was_unwell_and_what_guards_found(run: Run) -> None:

@@ -28,8 +28,8 @@ def _of_interest(run: Run) -> Iterator[Event]:
     """The base model against itself, and each finalist's fresh verdicts, those of the search where there are none."""
     yield from run.of_kind("baseline")[-1:]
     for each in run.finalists:
-        fresh = [event for event in run.of_kind("held_out") if event["trial"] == each["trial"]]
-        yield from fresh or [event for event in run.of_kind("score") if event["trial"] == each["trial"]][-1:]
+        events = [event for event in run.of_kind("held_out") if event["trial"] == each["trial"]] or [run.score_of(each["trial"])]
+        yield from (event for event in events if event is not None)
 
 
 def _told(run: Run, event: Event) -> dict[str, Any]:

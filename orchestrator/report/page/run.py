@@ -64,6 +64,12 @@ class Run:
         """The trial that the answer names."""
         return self.finalists[0]["trial"] if self.finalists else None
 
+    def score_of(self, trial: str) -> Event | None:
+        """The verdicts of the search that the leaderboard shows a trial by; None before there are any."""
+        step = next((row.step for row in self.scored if row.trial == trial), None)
+        scores = [event for event in self.of_kind("score") if event["trial"] == trial and event["step"] == step]
+        return scores[-1] if scores else None
+
     def shown(self, count: int) -> list[Row]:
         """The first `count` scored trials of the leaderboard, and the finalists where they are not among them."""
         named = {each["trial"] for each in self.finalists}

@@ -43,9 +43,7 @@ def cut(text: str) -> str:
 def _latest(run: Run, trial: str) -> Event | None:
     """The event whose answers are shown: the trial's first seed on fresh prompts, else what the leaderboard shows it by."""
     fresh = next((event for event in run.of_kind("held_out") if event["trial"] == trial), None)
-    step = next((row.step for row in run.scored if row.trial == trial), None)
-    shown = [event for event in run.of_kind("score") if event["trial"] == trial and event["step"] == step]
-    return fresh or (shown[-1] if shown else None)
+    return fresh or run.score_of(trial)
 
 
 def _answers(run: Run, event: Event) -> dict[str, dict[str, Any]]:
