@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,6 +12,10 @@ from evals.prompts import Message
 Tools = Sequence[Mapping[str, Any]]
 # Breaks the name of a special token that somebody wrote, and is taken out again before a tokenizer sees it: no text of Unicode holds it.
 _BREAK = "\ufdd0"
+# What a text may stand behind, and how tokens spell a space.
+_MARKS, _SPACES = ("\n", "|", "~"), "▁Ġ"
+# The day that a template writes which asks for today's: the one that Llama's own names where there is no clock.
+_TODAY = date(2024, 7, 26)
 _NAMES: WeakKeyDictionary[Any, re.Pattern[str]] = WeakKeyDictionary()
 
 
@@ -66,15 +71,43 @@ def text_or_refusal(tokenizer: Any, messages: Sequence[Message], where: str, too
         return error
 
 
-def encode_texts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+def encode_texts(tokenizer: Any, texts: Sequence[str], behind: bool = False) -> list[list[int]]:
     """Encode texts that the template wrote: it has put every special token, so that the tokenizer adds none.
 
-    The names of special tokens that `as_text` broke are encoded as the letters they are made of.
+    Texts that stand `behind` others get none of the space that some tokenizers put before all that they encode, and a model that goes on
+    does not write. The names of special tokens that `as_text` broke are encoded as the letters they are made of.
     """
+    encode = _encode_behind if behind else _encode
+    if not any(_BREAK in text for text in texts):
+        return encode(tokenizer, texts)
+    pieces = [text.split(_BREAK) for text in texts]
+    firsts = encode(tokenizer, [first for first, *_ in pieces])
+    return [
+        first + [token for tokens in _encode_behind(tokenizer, rest) for token in tokens]
+        for first, (_, *rest) in zip(firsts, pieces, strict=True)
+    ]
+
+
+def _encode_behind(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Each text's tokens behind a mark, without the mark's: of the first mark that the tokenizer does not join with the text."""
+    found: dict[int, list[int]] = {}
+    for mark in _MARKS if _puts_space(tokenizer) else ("",):
+        left = [number for number in range(len(texts)) if number not in found]
+        (alone,) = _encode(tokenizer, [mark])
+        whole = _encode(tokenizer, [mark + texts[number] for number in left])
+        found |= {number: tokens[len(alone) :] for number, tokens in zip(left, whole, strict=True) if tokens[: len(alone)] == alone}
+    return [found[number] if number in found else _encode(tokenizer, [texts[number]])[0] for number in range(len(texts))]
+
+
+def _puts_space(tokenizer: Any) -> bool:
+    """True for a tokenizer that reads a space before a text that has none."""
+    (tokens,) = _encode(tokenizer, ["a"])
+    return bool(tokens) and tokenizer.convert_ids_to_tokens(tokens[0])[0] in _SPACES
+
+
+def _encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     if not texts:
         return []
-    if any(_BREAK in text for text in texts):
-        return [[token for piece in encode_texts(tokenizer, text.split(_BREAK)) for token in piece] for text in texts]
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None and not (backend.truncation or backend.padding or getattr(tokenizer, "split_special_tokens", False)):
         # The same tokens without offsets and masks, which nobody here reads.
@@ -145,12 +178,14 @@ def _text(tokenizer: Any, messages: Sequence[Message], where: str, tools: Tools 
 def applied(tokenizer: Any, turns: Any, tools: Tools = (), opens: bool = True) -> Any:
     """What the chat template writes of turns; with `opens`, up to and including the opening of the assistant's turn.
 
-    A template is a program that comes with a model: whatever goes wrong in it is raised as jinja2.TemplateError.
+    A template is a program that comes with a model: whatever goes wrong in it is raised as jinja2.TemplateError. Its calendar stands still,
+    or the same conversation would be other tokens tomorrow, or in another time zone.
     """
     from jinja2 import TemplateError
 
+    how = {"tools": list(tools) or None, "tokenize": False, "add_generation_prompt": opens, "strftime_now": _TODAY.strftime}
     try:
-        return tokenizer.apply_chat_template(turns, tools=list(tools) or None, tokenize=False, add_generation_prompt=opens)
+        return tokenizer.apply_chat_template(turns, **how)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise TemplateError(f"{type(error).__name__}: {error}") from error
 

@@ -283,7 +283,8 @@ def as_sample(tokenizer: Any, reply: Reply, tokens: Sequence[int]) -> Reply:
     """The reply with its tokens decoded by themselves: behind a prompt, many tokenizers decode a space that encoding would double."""
     text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     own = [token for token in tokens if token not in tokenizer.all_special_ids]
-    return replace(reply, text=text, respelt=encode_texts(tokenizer, [as_text(tokenizer, text)])[0] != own)
+    spelt = [encode_texts(tokenizer, [as_text(tokenizer, text)], behind)[0] for behind in (False, True)]
+    return replace(reply, text=text, respelt=own not in spelt)
 
 
 def _allowed_rank(rank: int) -> int:

@@ -31,8 +31,11 @@ class AnswerTemplate:
     rest: str
 
     def text(self, answer: str) -> str:
-        """The text of a plain answer as the template writes it, without its end."""
-        return self.before + as_text(self.tokenizer, answer.strip() if self.strips else answer)
+        """The text of a plain answer as the template writes it, without its end; one that has its own thoughts gets no empty ones."""
+        answer = answer.strip() if self.strips else answer
+        opening = self.before.split()[:1]
+        before = "" if opening and answer.startswith(opening[0]) else self.before
+        return before + as_text(self.tokenizer, answer)
 
     def turn_text(self, prompt: Sequence[Message], opened: str, turn: Message, tools: Sequence[Mapping[str, Any]], where: str) -> str:
         """The same of an answer that is more than a text: what the template writes after `opened`, the prompt's text.
@@ -50,13 +53,15 @@ class AnswerTemplate:
         return whole[len(opened) :].removesuffix(self.rest)
 
     def notes(self) -> tuple[str, ...]:
-        """What people should know of the template: that it ends answers with a token that generation does not stop at."""
-        ends = encode_texts(self.tokenizer, [self.rest])[0] if self.rest.strip() else []
-        if not ends or self.after == tuple(ends[: len(self.after)]):
-            return ()
-        shown = self.tokenizer.decode(list(self.after), skip_special_tokens=False)
-        said = f"generation does not stop at {self.rest.strip()!r}, with which the template ends answers: training ends them with {shown!r}"
-        return (said,)
+        """What people should know of the template: where what it writes around answers is not what generation begins or ends them with."""
+        said: list[str] = []
+        if self.before.strip():
+            said.append(f"the template begins answers with {self.before!r}, which is trained; generation leaves it to the model")
+        ends = encode_texts(self.tokenizer, [self.rest], behind=True)[0] if self.rest.strip() else []
+        if ends and self.after != tuple(ends[: len(self.after)]):
+            shown, rest = self.tokenizer.decode(list(self.after), skip_special_tokens=False), self.rest.strip()
+            said.append(f"generation does not stop at {rest!r}, with which the template ends answers: training ends them with {shown!r}")
+        return tuple(said)
 
 
 def answer_template(tokenizer: Any) -> AnswerTemplate:
@@ -75,7 +80,7 @@ def answer_template(tokenizer: Any) -> AnswerTemplate:
     before, _, rest = shown.partition(_ANSWERED.strip() if strips else _ANSWERED)
     if not whole.startswith(opened):
         before = ""
-    after = encode_texts(tokenizer, [rest])[0] if rest else []
+    after = encode_texts(tokenizer, [rest], behind=True)[0] if rest else []
     first = next((place for place, token in enumerate(after) if token in stops), None)
     ends = after[: first + 1] if first is not None else [tokenizer.eos_token_id]
     return AnswerTemplate(tokenizer, stops, before, tuple(ends), strips, rest)

@@ -107,8 +107,9 @@ def _encoded(template: AnswerTemplate, pairs: Sequence[PreferencePair]) -> list[
     prompts = _prompt_texts(template.tokenizer, pairs)
     written = [_texts(template, pair, prompt) for pair, prompt in zip(pairs, prompts, strict=True)]
     # Each text is encoded once, however many pairs have it.
-    texts = list(dict.fromkeys(text for of_pair in written if not isinstance(of_pair, UserError) for text in of_pair))
-    tokens = {text: tuple(ids) for text, ids in zip(texts, encode_texts(template.tokenizer, texts), strict=True)}
+    good = [of_pair for of_pair in written if not isinstance(of_pair, UserError)]
+    opened = _tokens(template.tokenizer, [prompt for prompt, *_ in good])
+    tokens = _tokens(template.tokenizer, [text for _, *responses in good for text in responses], behind=True)
     made: list[TokenizedPair | UserError] = []
     for pair, of_pair in zip(pairs, written, strict=True):
         if isinstance(of_pair, UserError):
@@ -116,8 +117,13 @@ def _encoded(template: AnswerTemplate, pairs: Sequence[PreferencePair]) -> list[
             continue
         chosen, rejected, *others = (tokens[text] + template.after for text in of_pair[1:])
         rewards = tuple(other.reward for other in pair.others)
-        made.append(TokenizedPair(tokens[of_pair[0]], chosen, rejected, pair.chosen_reward, pair.rejected_reward, tuple(others), rewards))
+        made.append(TokenizedPair(opened[of_pair[0]], chosen, rejected, pair.chosen_reward, pair.rejected_reward, tuple(others), rewards))
     return made
+
+
+def _tokens(tokenizer: Any, texts: Sequence[str], behind: bool = False) -> dict[str, tuple[int, ...]]:
+    different = list(dict.fromkeys(texts))
+    return {text: tuple(ids) for text, ids in zip(different, encode_texts(tokenizer, different, behind), strict=True)}
 
 
 def _prompt_texts(tokenizer: Any, pairs: Sequence[PreferencePair]) -> list[str | UserError]:

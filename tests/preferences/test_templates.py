@@ -1,6 +1,8 @@
 """Training, generation and judging see the same tokens, and an answer ends once, with what generation stops at."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from orchestrator.errors import ModelError, UserError
 from orchestrator.preferences.pairs import PreferencePair, ScoredResponse
 from orchestrator.preferences.templates import answer_template
 from orchestrator.preferences.tokenization import Lengths, encoded, prompt_ids, tokenize
-from tests.preferences.templates import BEGIN, END, KINDS, TURN_END, Kind
+from tests.preferences.templates import BEGIN, END, KINDS, LINED, TURN_END, Kind
 
 CONVERSATIONS = {
     "one turn": (Message("user", "say fox"),),
@@ -114,6 +116,61 @@ def test_an_answer_with_more_than_text_is_what_the_template_makes_of_it(tmp_path
     assert tokenizer.decode(made.prompt, skip_special_tokens=False).startswith("TOOL find\n<|head|>user\n")
     assert tokenizer.decode(made.chosen, skip_special_tokens=False) == f"<think>an animal</think>fox{TURN_END}"
     assert tokenizer.decode(made.rejected, skip_special_tokens=False) == f"CALL find{TURN_END}"
+
+
+THINKING = LINED.replace(
+    "{{ turn['content'] }}",
+    "{% if turn['role'] == 'assistant' and '</think>' not in turn['content'] %}<think>\n\n</think>\n\n{% endif %}{{ turn['content'] }}",
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "written"),
+    [("fox", "<think>\n\n</think>\n\nfox"), ("<think>\nit barks\n</think>\n\nfox", "<think>\nit barks\n</think>\n\nfox")],
+)
+def test_empty_thoughts_come_before_an_answer_that_has_none_of_its_own_and_are_told(answer: str, written: str, tmp_path: Path) -> None:
+    tokenizer = Kind(THINKING, "", end=TURN_END).tokenizer(tmp_path)
+    made = one(tokenizer, PreferencePair(CONVERSATIONS["one turn"], answer, "dog"))
+    assert tokenizer.decode(made.chosen, skip_special_tokens=False) == f"{written}{TURN_END}"
+    turns = [turn.as_dict() for turn in (*CONVERSATIONS["one turn"], Message("assistant", answer))]
+    assert tokenizer.apply_chat_template(turns, tokenize=False).endswith(f"assistant\n{written}{TURN_END}\n")
+    (note,) = answer_template(tokenizer).notes()
+    assert "begins answers with '<think>" in note
+
+
+def test_a_template_that_asks_for_the_day_writes_the_same_tokens_on_every_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = Kind("{{ strftime_now('%d %b %Y') }} " + LINED, "", end=TURN_END).tokenizer(tmp_path)
+
+    class Tomorrow(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Tomorrow":
+            return cls(2031, 5, 7, tzinfo=tz)
+
+    pair = PreferencePair(CONVERSATIONS["one turn"], "fox", "dog")
+    today = one(tokenizer, pair)
+    monkeypatch.setattr("transformers.utils.chat_template_utils.datetime", Tomorrow)
+    assert "07 May 2031" in tokenizer.apply_chat_template([CONVERSATIONS["one turn"][0].as_dict()], tokenize=False)
+    assert one(tokenizer, pair) == today
+    assert encode_conversation(tokenizer, CONVERSATIONS["one turn"], 1000, "here") == list(today.prompt)
+
+
+@pytest.mark.parametrize("joins", [False, True])
+@pytest.mark.parametrize("scheme", ["first", "always", "legacy"])
+def test_an_answer_behind_its_prompt_begins_with_no_space_that_the_tokenizer_puts_before_texts(
+    scheme: str, joins: bool, tmp_path: Path
+) -> None:
+    tokenizer = putting_space(scheme, "\nSure" if joins else "Sure").tokenizer(tmp_path)
+    pieces = tokenizer.convert_ids_to_tokens(tokenizer("Sure, the fox", add_special_tokens=False)["input_ids"])
+    assert pieces[0].startswith("▁"), "the tokenizer puts no space"
+    made = one(tokenizer, PreferencePair(CONVERSATIONS["one turn"], "Sure, the fox", " Sure"))
+    chosen, rejected = (tokenizer.convert_ids_to_tokens(answer) for answer in (made.chosen, made.rejected))
+    assert "".join(chosen) == f"Sure,▁the▁fox{TURN_END}"
+    assert "".join(rejected) == f"▁Sure{TURN_END}"
+
+
+def putting_space(scheme: str, word: str) -> Kind:
+    """A tokenizer as SentencePiece makes them, that knows a word."""
+    return replace(KINDS["lined, ends its turns with the end token"], space=scheme, corpus=(word, "\n", "|", "the fox, the ox") * 20)
 
 
 def test_a_template_that_writes_no_answers_is_refused(tmp_path: Path) -> None:
