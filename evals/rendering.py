@@ -135,6 +135,11 @@ def as_text(tokenizer: Any, value: Any) -> Any:
     return value
 
 
+def spellings(tokenizer: Any, text: str) -> list[list[int]]:
+    """The tokens of what a model wrote, as a text of its own and behind another."""
+    return [encode_texts(tokenizer, [as_text(tokenizer, text)], behind)[0] for behind in (False, True)]
+
+
 def spelt_tokens(tokenizer: Any, text: str) -> list[int]:
     """The special tokens whose names stand in a text."""
     starts = [found.start() for found in _names(tokenizer).finditer(text)]

@@ -27,7 +27,7 @@ from evals.model_files import (
     read_config,
 )
 from evals.prompts import EvaluationPrompt
-from evals.rendering import TooLongError, as_text, encode_conversation, encode_texts, single_tokens
+from evals.rendering import TooLongError, encode_conversation, single_tokens, spellings
 
 if TYPE_CHECKING:
     from vllm import LLM, RequestOutput, SamplingParams
@@ -283,8 +283,7 @@ def as_sample(tokenizer: Any, reply: Reply, tokens: Sequence[int]) -> Reply:
     """The reply with its tokens decoded by themselves: behind a prompt, many tokenizers decode a space that encoding would double."""
     text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     own = [token for token in tokens if token not in tokenizer.all_special_ids]
-    spelt = [encode_texts(tokenizer, [as_text(tokenizer, text)], behind)[0] for behind in (False, True)]
-    return replace(reply, text=text, respelt=own not in spelt)
+    return replace(reply, text=text, respelt=own not in spellings(tokenizer, text))
 
 
 def _allowed_rank(rank: int) -> int:
