@@ -90,8 +90,14 @@ def _memory(work: Work) -> TrainingMemory | None:
     settings = work.settings
     if not settings.cluster.gpus_per_worker:
         return None
-    holds = any(method_named(name)().needs.reference_logits for name in settings.search.arms)
-    return training_memory(work.shape, settings.training, settings.cluster.workers, holds)
+    needs = [method_named(name)().needs for name in settings.search.arms]
+    model = settings.model
+    # An adapter's reference is the policy without it, where that is the base model.
+    main = settings.training.lora is None or any(name != model.base for name in model.reference)
+    further = bool(model.references) and any(each.extra_references for each in needs)
+    holds = main and any(each.reference_logits for each in needs)
+    # Plain DPO always competes, and is compared with the main one.
+    return training_memory(work.shape, settings.training, settings.cluster.workers, holds, scores_reference=main or further)
 
 
 def engine_of(work: Work) -> EngineMemory | None:

@@ -17,13 +17,17 @@ GIB = float(2**30)
 _QUANTIZED = 0.56  # Bytes a weight in four bits, with its constants.
 _BUCKET = 5e8  # Gradients that DeepSpeed gathers before it sends them, and about as many weights that stage 3 keeps ready.
 _LOGITS = 3 * (64 << 20)  # Logits, their gradients and their 16-bit copy, as the head holds them at once.
-_LIBRARIES = Range(0.8, 1.5, 3.0)  # GiB of the CUDA context, NCCL and the allocator's waste.
+LIBRARIES = Range(0.8, 1.5, 3.0)  # GiB of the CUDA context, NCCL and the allocator's waste.
 _ENGINE_WORK = 2.0  # GiB that an engine needs beside weights and cache.
 
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """GiB on each worker's GPU, by what they are for."""
+    """GiB on each worker's GPU while it trains, by what they are for.
+
+    `starting` is the whole model, which each worker loads before ZeRO spreads it. `scoring` is what lies there while a whole copy of the
+    reference gives the scores that are then kept; 0 where no copy is loaded.
+    """
 
     weights: float
     gradients: float
@@ -31,11 +35,23 @@ class TrainingMemory:
     activations: float
     head: float
     reference: float
+    starting: float
+    scoring: float
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """What is held at the same time while it trains."""
+        return {name: value for name, value in asdict(self).items() if name not in {"starting", "scoring"}}
+
+    @property
+    def training(self) -> Range:
+        """All of these parts, with what libraries take."""
+        return Range.exactly(sum(self.parts.values())) * Range(0.85, 1.0, 1.15) + LIBRARIES
 
     @property
     def total(self) -> Range:
-        """All of it, with what libraries take."""
-        return Range.exactly(sum(asdict(self).values())) * Range(0.85, 1.0, 1.15) + _LIBRARIES
+        """The most that is ever held, with what libraries take."""
+        return self.training.largest(_with_libraries(self.starting), _with_libraries(self.scoring))
 
     def as_dict(self) -> dict[str, object]:
         """A JSON-ready form."""
@@ -55,8 +71,14 @@ class EngineMemory:
         return asdict(self)
 
 
-def training_memory(shape: Shape, training: TrainingSettings, workers: int, holds_reference: bool) -> TrainingMemory:
-    """What each of `workers` holds at most; methods that compare logits hold the reference model too."""
+def training_memory(
+    shape: Shape, training: TrainingSettings, workers: int, holds_reference: bool, scores_reference: bool
+) -> TrainingMemory:
+    """What each of `workers` holds at most.
+
+    With `scores_reference` a copy of the reference model gives its scores before training, with `holds_reference`, as where methods compare
+    logits, it stays.
+    """
     stage = training.zero_stage
     size = 2 if training.precision == "bf16" else 4
     weights = (_QUANTIZED if training.lora and training.lora.quantization else size) * shape.total
@@ -65,10 +87,13 @@ def training_memory(shape: Shape, training: TrainingSettings, workers: int, hold
     bucket = size * min(shape.trained, _BUCKET) if workers > 1 else 0.0
     optimiser = (12 if training.precision == "bf16" else 8) * shape.trained / (workers if stage >= 1 else 1)
     spread = workers if stage == 3 else 1
-    # The frozen reference is not ZeRO's to spread; an adapter's is the policy without it.
-    reference = size * shape.total if holds_reference and training.lora is None else 0.0
-    parts = (weights / spread + gathered, gradients + bucket, optimiser, _activations(shape, training), _head(shape, training), reference)
-    return TrainingMemory(*(part / GIB for part in parts))
+    # The frozen reference is not ZeRO's to spread.
+    reference = size * shape.total
+    held = (weights / spread + gathered, gradients + bucket, optimiser, _activations(shape, training), _head(shape, training))
+    # Stage 3 makes room for gradients at once, the others when there are any.
+    beside = weights / spread + optimiser + (gradients + bucket if stage == 3 else 0.0)
+    at_times = (weights, beside + reference + _LOGITS if scores_reference else 0.0)
+    return TrainingMemory(*(part / GIB for part in (*held, reference if holds_reference else 0.0, *at_times)))
 
 
 def engine_memory(shape: Shape, gpu: float, share: float, longest: int) -> EngineMemory:
@@ -76,6 +101,10 @@ def engine_memory(shape: Shape, gpu: float, share: float, longest: int) -> Engin
     weights = 2 * shape.total / GIB
     cache = gpu * share - weights - _ENGINE_WORK
     return EngineMemory(weights, cache, max(0.0, cache) * GIB / (shape.cache_bytes * longest))
+
+
+def _with_libraries(held: float) -> Range:
+    return Range.exactly(held) + LIBRARIES
 
 
 def _activations(shape: Shape, training: TrainingSettings) -> float:

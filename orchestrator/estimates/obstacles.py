@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.estimates.estimate import Estimate, Work
+from orchestrator.estimates.memory import LIBRARIES, TrainingMemory
 from orchestrator.settings import OpenAISettings, Settings
 
 
@@ -25,14 +26,10 @@ def obstacles(work: Work, found: Estimate, free_disk: float | None = None) -> Se
 
 
 def _too_large(work: Work, found: Estimate) -> list[Obstacle]:
-    cluster, listed = work.settings.cluster, []
+    cluster = work.settings.cluster
     if work.gpu is None:
         return []
-    if found.memory is not None and found.memory.total.expected > work.gpu.memory:
-        total, certain = found.memory.total, found.memory.total.low > work.gpu.memory
-        what = f"a worker needs about {total.expected:.0f} GiB ({total.low:.0f}-{total.high:.0f}) and a GPU has {work.gpu.memory:.0f}"
-        cure = "a higher zero_stage, more workers, gradient_checkpointing, fewer micro_batch_tokens, or [training.lora]"
-        listed.append(Obstacle(what, "[training]", cure, certain))
+    listed = _workers_too_large(found.memory, work.gpu.memory) if found.memory is not None else []
     if found.engine is not None and found.engine.sequences < 1:
         what = f"beside {found.engine.weights:.0f} GiB of weights an engine's cache has no room for one whole sequence"
         cure = "set evaluation.max_model_len lower or evaluation.gpu_memory_utilization higher"
@@ -43,6 +40,24 @@ def _too_large(work: Work, found: Estimate) -> list[Obstacle]:
             what = f"a worker and an engine share a GPU, and together they need more than {both:.0f} GiB at times"
             listed.append(Obstacle(what, "cluster.turns", "set turns = false, with GPUs of their own for engines", False))
     return listed
+
+
+def _workers_too_large(memory: TrainingMemory, gpu: float) -> list[Obstacle]:
+    """The first thing that a worker does for which its GPU is too small."""
+    begins, trains, scores = memory.starting, memory.training, memory.scoring
+    least, has = LIBRARIES.low, f"and a GPU has {gpu:.0f}"
+    if begins + least > gpu:
+        what = f"each worker begins with the whole model, {begins:.0f} GiB, before it is spread over the workers, {has}"
+        return [Obstacle(what, "model.base", "GPUs with more memory, a smaller model, or training.lora.quantization")]
+    if trains.expected > gpu:
+        what = f"a worker needs about {trains.expected:.0f} GiB ({trains.low:.0f}-{trains.high:.0f}) {has}"
+        cure = "a higher zero_stage, more workers, gradient_checkpointing, fewer micro_batch_tokens, or [training.lora]"
+        return [Obstacle(what, "[training]", cure, trains.low > gpu)]
+    if scores + least > gpu:
+        what = f"a worker holds {scores:.0f} GiB while a copy of the reference gives the scores that are not in the cache yet, {has}"
+        cure = "[training.lora], whose reference is the policy without it, zero_stage = 3 with more workers, or GPUs with more memory"
+        return [Obstacle(what, "[training]", cure, is_certain=False)]
+    return []
 
 
 def _too_dear(settings: Settings, found: Estimate) -> list[Obstacle]:

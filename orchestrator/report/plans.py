@@ -106,8 +106,10 @@ def _memory(work: Work, found: Estimate) -> list[tuple[str, Range | None, str, s
     rows: list[tuple[str, Range | None, str, str]] = []
     there = f"of {work.gpu.memory:.0f} GiB: " if work.gpu else ""
     if found.memory is not None:
-        parts = ", ".join(f"{name} {value:.1f}" for name, value in found.memory.as_dict().items() if isinstance(value, float) and value)
-        rows.append(("memory of a training GPU", found.memory.total, "GiB", there + parts))
+        parts = ", ".join(f"{name} {value:.1f}" for name, value in found.memory.parts.items() if value)
+        before = [f"the whole model {found.memory.starting:.1f} before it is spread"]
+        before += [f"{found.memory.scoring:.1f} while the reference is scored"] if found.memory.scoring else []
+        rows.append(("memory of a training GPU", found.memory.total, "GiB", "; ".join((there + parts, *before))))
     if (engine := found.engine) is not None:
         note = f"weights {engine.weights:.1f}, cache {engine.cache:.1f}: {engine.sequences:.0f} whole sequences at a time"
         rows.append(("memory of an engine's GPU", Range.exactly(engine.weights + max(0.0, engine.cache)), "GiB", there + note))

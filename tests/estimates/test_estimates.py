@@ -50,17 +50,42 @@ def work(given: Settings, gpu: str | None = "H100", **changes: Any) -> Work:
 def test_weights_gradients_and_optimiser_take_what_the_paper_says(stage: int, gigabytes: float) -> None:
     # Rajbhandari et al. 2020, Figure 1: 7.5 billion weights on 64 GPUs.
     shape = replace(EIGHT, total=7_500_000_000, trained=7_500_000_000)
-    found = training_memory(shape, settings(training={"zero_stage": stage}).training, 64, holds_reference=False)
+    found = training_memory(shape, settings(training={"zero_stage": stage}).training, 64, False, False)
     buffers = 2 * 5e8 * (3 if stage == 3 else 1)  # What it gathers and sends at a time is not in the figure.
     assert (found.weights + found.gradients + found.optimiser) * GIB == pytest.approx(1e9 * gigabytes + buffers, rel=0.01)
 
 
 def test_a_reference_whose_logits_are_compared_is_held_whole_and_one_whose_scores_are_cached_is_not() -> None:
     training = settings().training
-    assert training_memory(EIGHT, training, 8, holds_reference=True).reference == pytest.approx(2 * EIGHT.total / GIB)
-    assert training_memory(EIGHT, training, 8, holds_reference=False).reference == 0
-    assert estimated(work(settings(search={"methods": ["dpo"]}))).memory == training_memory(EIGHT, training, 8, False)
-    assert estimated(work(settings(search={"methods": ["epsilon_dpo"]}))).memory == training_memory(EIGHT, training, 8, True)
+    assert training_memory(EIGHT, training, 8, True, True).reference == pytest.approx(2 * EIGHT.total / GIB)
+    assert training_memory(EIGHT, training, 8, False, True).reference == 0
+    assert estimated(work(settings(search={"methods": ["dpo"]}))).memory == training_memory(EIGHT, training, 8, False, True)
+    assert estimated(work(settings(search={"methods": ["epsilon_dpo"]}))).memory == training_memory(EIGHT, training, 8, True, True)
+
+
+def test_a_worker_begins_with_the_whole_model_and_scores_the_reference_with_another_however_many_share_the_state() -> None:
+    # Llama-3-70B: a copy takes 131 GiB, a thirty-second of weights, gradients and optimiser 33.
+    seventy = Shape(70_553_706_496, 70_553_706_496, 69_000_000_000, 1_050_673_152, 80, 8192, 28672, 1024, 128_256, 8192)
+    whole = 2 * seventy.total / GIB
+    crowded = replace(work(settings(cluster={"workers": 32}, search={"methods": ["dpo"]})), shape=seventy)
+    memory = estimated(crowded).memory
+    assert memory is not None and memory.training.high < 79 < whole
+    assert memory.starting == pytest.approx(whole)
+    assert memory.scoring == pytest.approx(whole + memory.gradients + memory.optimiser + whole / 32, abs=0.2)
+    assert memory.total.expected > memory.scoring
+    (refused,) = [each for each in obstacles(crowded, estimated(crowded)) if each.where == "model.base"]
+    assert refused.is_certain and "begins with the whole model, 131 GiB" in refused.what
+    # One copy fits, and what lies beside it does not; where the scores are in the cache, none is loaded.
+    larger = replace(crowded, gpu=gpu_named("H200"))
+    (warned,) = [each for each in obstacles(larger, estimated(larger)) if each.where == "[training]"]
+    assert "the scores that are not in the cache yet" in warned.what and not warned.is_certain
+
+
+def test_an_adapter_s_reference_is_the_policy_without_it_and_other_models_are_copies() -> None:
+    lora = {"training": {"zero_stage": 2, "lora": {}}}
+    alone, other = (estimated(work(settings(**lora, model=model))).memory for model in ({}, {"reference": {"x": 1.0}}))
+    assert alone is not None and other is not None
+    assert alone.scoring == 0 < other.scoring
 
 
 def test_an_engine_has_room_for_as_many_sequences_as_its_cache_has_bytes() -> None:
