@@ -215,6 +215,19 @@ def test_more_workers_than_a_batch_has_pairs_are_refused_with_the_least_batch_th
     assert "batch_size = 3 or more" in error.cure
 
 
+@pytest.mark.parametrize(
+    ("key", "number", "cure"),
+    [("gpus_per_worker", 2, "gpus_per_worker = 1 and more workers"), ("gpus_per_engine", 1.5, "gpus_per_engine = 1, or 1 at most")],
+)
+def test_gpus_that_nobody_would_use_or_that_ray_does_not_give_are_refused(key: str, number: float, cure: str, file: Path) -> None:
+    error = refusal(file, PLAIN + f"[cluster]\n{key} = {number}\n")
+    assert f"{key} is {number}" in error.what
+    assert error.where == f"{file}:10, cluster.{key}"
+    assert cure in error.cure
+    file.write_text(PLAIN + "[cluster]\ngpus_per_worker = 1\ngpus_per_engine = 2\n")
+    assert load_settings(file).cluster.gpus_per_engine == 2
+
+
 def test_a_recipe_that_makes_no_world_is_refused_with_the_least_that_does(file: Path) -> None:
     error = refusal(file, '[world]\nkind = "tasks"\nsamples_per_prompt = 1\n' + VERIFIER)
     assert error.what == "samples_per_prompt is 1"

@@ -11,9 +11,9 @@ from evals.whole_files import save_json
 from orchestrator.cluster.candidates import largest_rank
 from orchestrator.cluster.claims import check_inputs, check_same, inputs_told
 from orchestrator.cluster.directories import at_work
-from orchestrator.cluster.evaluation_actors import EngineActor, JudgeActor
+from orchestrator.cluster.evaluation_actors import JudgeActor
+from orchestrator.cluster.generating import start_engines
 from orchestrator.cluster.judges import judge_gpus, replies_directory
-from orchestrator.cluster.placement import engine_cpus
 from orchestrator.cluster.scorecards import CARD, Asked, asked_of_search, check_scorecard
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.training_workers import Gang, last_model, train_run, trained_model, training_run
@@ -130,11 +130,11 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
         asked = asked_of_search(settings, model)
         check_scorecard(asked, directory)
         logs = directory / "logs"
-        engine = EngineActor.options(num_cpus=engine_cpus(settings.cluster), num_gpus=settings.cluster.gpus_per_engine)
+        alone = settings.cluster.model_copy(update={"engines": 1, "turns": False})
         judge = JudgeActor.options(num_cpus=0, num_gpus=judge_gpus(settings.judge)).remote(
             settings.judge, str(logs / "judge.log"), str(replies_directory(settings.cache))
         )
-        engines = [engine.remote(settings.evaluation, str(logs / "engine-0.log"), lora_rank=largest_rank([model]))]
+        engines = start_engines(alone, settings.evaluation, logs, largest_rank([model]))
         card = asyncio.run(_score(settings, model, asked, directory, engines, judge))
         story.say(f"win rate {card.win_rate:.1f} (95 % {card.low:.1f}–{card.high:.1f}), {card.judged} judged, {card.unreadable} unreadable")
         return card

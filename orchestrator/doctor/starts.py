@@ -83,10 +83,13 @@ def make_tiny_model(directory: Path) -> None:
 
 
 def _one_token(directory: Path, name: str, start: EngineStart) -> Finding:
+    import torch
+
     from evals.vllm_engine import VllmEngine
 
     started = time.monotonic()
-    engine = VllmEngine(start.max_model_len, start.gpu_memory_utilization)
+    spread = max(1, min(start.gpus, torch.cuda.device_count()))
+    engine = VllmEngine(start.max_model_len, start.gpu_memory_utilization, tensor_parallel_size=spread)
     prompt = EvaluationPrompt("doctor", (Message("user", _QUESTION),))
     (response,) = engine.respond(str(directory), [prompt], Decoding(max_tokens=1))
     engine.close()

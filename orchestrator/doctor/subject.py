@@ -24,10 +24,11 @@ from orchestrator.settings_file import check_settings, load_reward_settings, rea
 
 @dataclass(frozen=True)
 class EngineStart:
-    """How an engine is started: the context and the share of a GPU's memory."""
+    """How an engine is started: the context, the share of a GPU's memory and over how many GPUs the model is spread."""
 
     max_model_len: int | None = None
     gpu_memory_utilization: float = 0.6
+    gpus: int = 1
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _of_run(settings: Settings) -> Subject:
         prompts=tuple(filter(None, (answering.prompts, answering.held_out))),
         cache=settings.cache.expanduser().resolve(),
         cluster=settings.cluster,
-        engine=EngineStart(answering.max_model_len, answering.gpu_memory_utilization),
+        engine=EngineStart(answering.max_model_len, answering.gpu_memory_utilization, max(1, int(settings.cluster.gpus_per_engine))),
         optional=_optional(settings),
         precision=settings.training.precision,
     )

@@ -106,7 +106,8 @@ def engine_of(work: Work) -> EngineMemory | None:
     if work.gpu is None or not work.settings.cluster.gpus_per_engine:
         return None
     longest = evaluation.max_model_len or work.shape.positions or evaluation.max_tokens
-    return engine_memory(work.shape, work.gpu.memory, evaluation.gpu_memory_utilization, longest)
+    spread = max(1, int(work.settings.cluster.gpus_per_engine))
+    return engine_memory(work.shape, work.gpu.memory, evaluation.gpu_memory_utilization, longest, spread)
 
 
 def _calls(settings: Settings, judgments: Range, scored: Range) -> Range:

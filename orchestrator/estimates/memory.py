@@ -60,7 +60,7 @@ class TrainingMemory:
 
 @dataclass(frozen=True)
 class EngineMemory:
-    """GiB of an engine's share of a GPU: `weights`, and the `cache` that is left for tokens; how many whole sequences that holds."""
+    """GiB of an engine's share of each of its GPUs: `weights`, and the `cache` left for tokens; how many whole sequences all hold."""
 
     weights: float
     cache: float
@@ -96,11 +96,11 @@ def training_memory(
     return TrainingMemory(*(part / GIB for part in (*held, reference if holds_reference else 0.0, *at_times)))
 
 
-def engine_memory(shape: Shape, gpu: float, share: float, longest: int) -> EngineMemory:
-    """What an engine that may use `share` of a GPU of `gpu` GiB has for sequences of `longest` tokens."""
-    weights = 2 * shape.total / GIB
+def engine_memory(shape: Shape, gpu: float, share: float, longest: int, gpus: int = 1) -> EngineMemory:
+    """What an engine that may use `share` of each of its `gpus`, of `gpu` GiB, has for sequences of `longest` tokens."""
+    weights = 2 * shape.total / gpus / GIB
     cache = gpu * share - weights - _ENGINE_WORK
-    return EngineMemory(weights, cache, max(0.0, cache) * GIB / (shape.cache_bytes * longest))
+    return EngineMemory(weights, cache, max(0.0, cache) * gpus * GIB / (shape.cache_bytes * longest))
 
 
 def _with_libraries(held: float) -> Range:

@@ -96,7 +96,8 @@ def _answer(gpu: Gpu, settings: Settings, shape: Shape, amounts: Amounts, engine
     together = max(1.0, min(_SEQUENCES, amounts.prompts, engine.sequences if engine else _SEQUENCES))
     read = 2 * shape.total / together + (amounts.prompt_tokens + length / 2) * shape.cache_bytes
     lengths = Range(length / 2, length, max(length, settings.evaluation.max_tokens / 2))
-    return lengths * _over(read, _DECODING * gpu.bandwidth)
+    spread = max(1, int(settings.cluster.gpus_per_engine))
+    return lengths * _over(read, _DECODING * (spread * gpu.bandwidth))
 
 
 def _over(amount: float, rate: Range) -> Range:

@@ -1,14 +1,15 @@
 """What does not fit into a cluster is refused with the resource that is short, and where."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from orchestrator.cluster import placement
+from orchestrator.cluster import generating, placement
 from orchestrator.cluster.placement import HEAD_MARK, bundles, held_gpus, needed, require, started_for_rounds, unplaced, waiting_places
 from orchestrator.errors import ClusterError
-from orchestrator.settings import ClusterSettings, Settings, VerifierSettings, VllmJudgeSettings
+from orchestrator.settings import ClusterSettings, EvaluationSettings, Settings, VerifierSettings, VllmJudgeSettings
 from orchestrator.worlds.recipes import TasksRecipe
 
 TWO_NODES = {"10.0.0.1": {"CPU": 16.0, "GPU": 4.0}, "10.0.0.2": {"CPU": 16.0, "GPU": 4.0}}
@@ -99,3 +100,23 @@ def test_the_finals_judge_holds_its_gpus_from_the_beginning() -> None:
     judged = settings.model_copy(update={"finals": settings.finals.model_copy(update={"judge": judge})})
     assert (held_gpus(settings), held_gpus(judged), held_gpus(judged, gangs=1)) == (7, 9, 5)
     assert held_gpus(started_for_rounds(judged)) == 3
+
+
+@pytest.mark.parametrize(("gpus", "spread"), [(0, 1), (0.4, 1), (1, 1), (2, 2)])
+def test_an_engine_spreads_its_model_over_the_gpus_that_it_holds(gpus: float, spread: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[float] = []
+    started: list[tuple[Any, ...]] = []
+
+    class Actor:
+        @classmethod
+        def options(cls, num_gpus: float, **others: Any) -> "Actor":
+            held.append(num_gpus)
+            return cls()
+
+        def remote(self, *given: Any, **named: Any) -> None:
+            started.append(given)
+
+    monkeypatch.setattr(generating, "EngineActor", Actor)
+    generating.start_engines(ClusterSettings(engines=2, gpus_per_engine=gpus), EvaluationSettings(), Path("logs"), lora_rank=8)
+    assert held == [gpus, gpus]
+    assert [given[2:] for given in started] == [(spread, 8), (spread, 8)]

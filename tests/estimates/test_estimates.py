@@ -95,6 +95,13 @@ def test_an_engine_has_room_for_as_many_sequences_as_its_cache_has_bytes() -> No
     assert found.sequences == pytest.approx((79 * 0.6 - 2 * EIGHT.total / GIB - 2) * 2 / 1.0, rel=1e-6)
 
 
+def test_an_engine_over_two_gpus_has_half_the_weights_on_each_and_the_caches_of_both() -> None:
+    (one, two) = (estimated(work(settings(cluster={"gpus_per_engine": gpus}))).engine for gpus in (1, 2))
+    assert one is not None and two is not None
+    assert two.weights == pytest.approx(one.weights / 2)
+    assert two.sequences == pytest.approx(2 * one.sequences * two.cache / one.cache)
+
+
 @pytest.mark.parametrize("scheduler", ["racing", "asha", "median"])
 def test_a_search_that_stops_early_is_expected_to_train_and_judge_less_than_a_whole_one(scheduler: str) -> None:
     stopping, whole = (settings(search={"scheduler": name, "trials": 24}) for name in (scheduler, "none"))
