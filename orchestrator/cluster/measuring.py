@@ -14,7 +14,7 @@ from orchestrator.cluster.training_workers import Gang, engine_for, train_run, t
 from orchestrator.errors import ClusterError
 from orchestrator.estimates.pace import Measured, measured_of
 from orchestrator.search.trial import Trial
-from orchestrator.settings import GenerationSettings, Settings
+from orchestrator.settings import GenerationSettings, SelectionSettings, Settings
 from orchestrator.settings.search import CONTROL
 
 STEPS = 3
@@ -60,10 +60,10 @@ def _train(config: dict[str, Any]) -> None:
 
 
 def _on_some(run: Any, cache: str) -> Any:
-    """The run on as many pairs as its steps take, drawn from all of them: a reference is not asked about the others."""
+    """The run on as many pairs as its steps take, drawn from all of them whatever it selects: a reference is not asked about the others."""
     count = min(len(run.pairs), STEPS * run.settings.batch_size)
     pairs = [run.pairs[number] for number in random.Random(0).sample(range(len(run.pairs)), count)]
-    return replace(run, pairs=pairs, validation=(), reference_cache=cache)
+    return replace(run, pairs=pairs, validation=(), reference_cache=cache, selection=SelectionSettings())
 
 
 def _answer(settings: Settings, directory: Path) -> tuple[int, float, float]:

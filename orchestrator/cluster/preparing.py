@@ -7,9 +7,9 @@ from rich.markup import escape
 
 from orchestrator.cluster.streaming import stream_inputs
 from orchestrator.cluster.training_workers import inputs_of
+from orchestrator.estimates.amounts import trained_on
 from orchestrator.objectives import method_named
 from orchestrator.report.narration import Narrator
-from orchestrator.search.trial import searched_selections
 from orchestrator.settings import Settings
 from orchestrator.settings_file import check_prompts
 from orchestrator.worlds import in_world
@@ -44,17 +44,10 @@ def checked_inputs(settings: Settings, directory: Path, is_judged: bool = True) 
 
 
 def selected(settings: Settings, inputs: Any) -> int:
-    """How many pairs a trial is trained on, under the settings' selection.
+    """How many pairs a trial is trained on. Raises DataFormatError for too few (see `trained_on`)."""
+    from orchestrator.selection.choosing import explicit_margins
 
-    Raises DataFormatError when any selection that is searched keeps too few.
-    """
-    from orchestrator.selection.choosing import count_selected, explicit_margins
-
-    margins = explicit_margins(inputs.pairs)
-    counts = [count_selected(selection, margins) for selection in (settings.selection, *searched_selections(settings))]
-    for count in counts:
-        settings.training.total_steps(count)
-    return counts[0] if len(counts) == 1 else len(margins)
+    return trained_on(settings, explicit_margins(inputs.pairs))
 
 
 def tell_pairs(settings: Settings, inputs: Any, count: int, story: Narrator) -> None:

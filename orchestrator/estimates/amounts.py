@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, TypeVar
 
+from orchestrator.search.trial import searched_selections
 from orchestrator.settings import EvaluationSettings, Settings
 
 if TYPE_CHECKING:
+    import numpy as np
+
     # Who only reckons needs no torch.
     from orchestrator.preferences.pairs import TokenizedPair
 
@@ -42,7 +45,9 @@ class Amounts:
 def amounts_of(settings: Settings) -> Amounts:
     """Counted in the settings' files, lengths by a sample. Raises DataFormatError and ModelError as training does."""
     from orchestrator.policy.loading import load_tokenizer
+    from orchestrator.preferences.holding_out import USUAL_SHARE
     from orchestrator.preferences.tokenization import Lengths, tokenize
+    from orchestrator.selection.choosing import explicit_margins
     from orchestrator.training.inputs import read_sources
 
     assert settings.model.base is not None
@@ -51,8 +56,22 @@ def amounts_of(settings: Settings) -> Amounts:
     tokenizer = load_tokenizer(settings.model.base, alone=True)
     tokens = tokenize(tokenizer, some, Lengths(settings.data.context), 0, leave_out=True).pairs
     # Pairs that are alike after truncation are left out of training.
-    kept = round(len(pairs) * len(tokens) / len(some)) - settings.data.validation_pairs
-    return measured_amounts(settings.evaluation, tokens, max(0, kept))
+    different = round(len(pairs) * len(tokens) / len(some))
+    kept = different - min(settings.data.validation_pairs, int(USUAL_SHARE * different))
+    return measured_amounts(settings.evaluation, tokens, trained_on(settings, explicit_margins(pairs[:kept])))
+
+
+def trained_on(settings: Settings, margins: np.ndarray) -> int:
+    """How many of the pairs with these explicit margins, (N,), a trial is trained on, under the settings' selection.
+
+    Raises DataFormatError when any selection that is searched keeps too few.
+    """
+    from orchestrator.selection.choosing import count_selected
+
+    counts = [count_selected(selection, margins) for selection in (settings.selection, *searched_selections(settings))]
+    for count in counts:
+        settings.training.total_steps(count)
+    return counts[0] if len(counts) == 1 else len(margins)
 
 
 def sampled(pairs: Sequence[Item]) -> list[Item]:

@@ -7,7 +7,7 @@ from typing import overload
 
 import numpy as np
 
-from orchestrator.preferences.pairs import TokenizedPair
+from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
 
 
 class LazyPairs(Sequence[TokenizedPair]):
@@ -65,7 +65,7 @@ def content_of(pairs: Sequence[TokenizedPair]) -> str:
     return digest.hexdigest()[:32]
 
 
-def rewards_of(pairs: Sequence[TokenizedPair]) -> np.ndarray:
+def rewards_of(pairs: Sequence[TokenizedPair] | Sequence[PreferencePair]) -> np.ndarray:
     """The rewards of the chosen and of the rejected responses, (2, N) float64; NaN where the data has none."""
     known: np.ndarray | None = getattr(pairs, "rewards", None)
     if known is not None:

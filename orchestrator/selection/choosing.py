@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestrator.errors import DataFormatError
-from orchestrator.preferences.pairs import TokenizedPair
+from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
 from orchestrator.preferences.sequences import rewards_of
 from orchestrator.selection.alignment_potential import alignment_potential, top_pairs
 from orchestrator.selection.rejection_sampling import is_accepted
@@ -37,7 +37,7 @@ class Margins:
         return self.implicit
 
 
-def explicit_margins(pairs: Sequence[TokenizedPair]) -> np.ndarray:
+def explicit_margins(pairs: Sequence[TokenizedPair] | Sequence[PreferencePair]) -> np.ndarray:
     """How far apart the rewards of each pair are, (N,) float64; NaN where the data has none."""
     chosen, rejected = rewards_of(pairs)
     return np.abs(chosen - rejected)
