@@ -13,9 +13,8 @@ from orchestrator.estimates.gpus import gpu_named
 from orchestrator.estimates.pace import Pace, measured, stated
 from orchestrator.estimates.shape import Shape, shape_of
 from orchestrator.output import screen_kept_from
-from orchestrator.search.grid import listed_samples, shares_of
+from orchestrator.search.grid import planned_trials
 from orchestrator.search.plan import SearchPlan, make_plan
-from orchestrator.search.trial import shared_settings
 from orchestrator.settings import Settings
 
 
@@ -39,7 +38,7 @@ def planned(settings: Settings, gpu: str | None, measuring: Path | None = None) 
 def work_of(settings: Settings, shape: Shape, amounts: Amounts, plan: SearchPlan, gpu: str | None, pace: Pace | None = None) -> Work:
     """With what the GPUs of that name are made for, where nothing is measured."""
     kind: Any = gpu_named(gpu) if gpu is not None else None
-    work = Work(settings, shape, amounts, plan, trials_of(settings), kind)
+    work = Work(settings, shape, amounts, plan, planned_trials(settings), kind)
     if pace is None and kind is not None and settings.cluster.gpus_per_worker:
         pace = stated(kind, gpu or "", settings, shape, amounts, engine_of(work))
     return Work(settings, shape, amounts, plan, work.trials, kind, pace)
@@ -51,8 +50,3 @@ def expected(settings: Settings, inputs: Any, plan: SearchPlan) -> Estimate:
     amounts = measured_amounts(settings.evaluation, sampled(inputs.pairs), plan.pairs)
     shape = shape_of(settings.model.base, settings.training)
     return estimated(work_of(settings, shape, amounts, plan, seen_gpu()))
-
-
-def trials_of(settings: Settings) -> int:
-    """How many trials there will be: a grid may have fewer settings than `search.trials`."""
-    return sum(shares_of(settings.search, listed_samples(settings.search, shared_settings(settings))).values())

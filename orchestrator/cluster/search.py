@@ -39,7 +39,7 @@ from orchestrator.search.allocation import uneven
 from orchestrator.search.board import Board
 from orchestrator.search.capability import capabilities
 from orchestrator.search.goal import Goal
-from orchestrator.search.grid import listed_samples, shares_of
+from orchestrator.search.grid import listed_samples, planned_trials, shares_of
 from orchestrator.search.kept import read_kept
 from orchestrator.search.leaderboard import Row, winner
 from orchestrator.search.ledger import read_ledger
@@ -160,11 +160,12 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     with story.waiting("warming up engines and judge; trials begin meanwhile"):
         ask(actors.hub.begin, settings, plan)
         ask(actors.hub.note, ESTIMATE, expected(settings, inputs, plan).as_dict())
-    with story.following(directory, settings.search.trials), _base_measured_beside(actors.hub, story):
+    planned = planned_trials(settings)
+    with story.following(directory, planned), _base_measured_beside(actors.hub, story):
         tune_trials(settings, plan, HUB, directory)
     _check_scored(actors.hub, directory, story)
     if settings.evaluation.held_out is not None or settings.finals.capability is not None:
-        with story.following(directory, settings.search.trials):
+        with story.following(directory, planned):
             play_finals(settings, actors.hub, directory, story)
     ask(actors.hub.close)
 

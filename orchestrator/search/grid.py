@@ -7,8 +7,8 @@ from typing import Any
 
 from orchestrator.distributions import Choice, Distribution, LogUniform
 from orchestrator.search.allocation import shares
-from orchestrator.search.trial import joint_space, published_samples, ranges_of
-from orchestrator.settings import SearchSettings
+from orchestrator.search.trial import joint_space, published_samples, ranges_of, shared_settings
+from orchestrator.settings import SearchSettings, Settings
 
 
 def listed_samples(search: SearchSettings, shared: Mapping[str, Mapping[str, Any]]) -> dict[str, list[dict[str, Any]] | None]:
@@ -28,6 +28,11 @@ def listed_samples(search: SearchSettings, shared: Mapping[str, Mapping[str, Any
 def shares_of(search: SearchSettings, listed: Mapping[str, Sequence[Any] | None]) -> dict[str, int]:
     """How many of the trials each arm gets when all get equally many; `listed` samples are all that there is to try of an arm."""
     return shares({name: None if samples is None else len(samples) for name, samples in listed.items()}, search.trials)
+
+
+def planned_trials(settings: Settings) -> int:
+    """How many trials there will be: fewer than `search.trials` where the samples of all methods can be listed and are fewer."""
+    return sum(shares_of(settings.search, listed_samples(settings.search, shared_settings(settings))).values())
 
 
 def grid(ranges: Mapping[str, Distribution], points: int, published: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -135,6 +135,17 @@ def trials_of_search(events: Sequence[Event]) -> set[str]:
     return {event["trial"] for event in events if event["event"] == "trial" and "until" not in event}
 
 
+def ended_in_search(events: Sequence[Event]) -> int:
+    """How many trials of the search are over. A run that another one took the place of is none: the trial goes on."""
+    search = trials_of_search(events)
+    return sum(event["event"] == "end" and event["trial"] in search for event in events) - gave_way(events)
+
+
+def gave_way(events: Sequence[Event]) -> int:
+    """How many runs ended because another one, which took up the training of a better one, goes on in their place."""
+    return sum(event["event"] == "trial" and "parent" in event for event in events)
+
+
 def since_begin(events: Sequence[Event]) -> Sequence[Event]:
     """The events of the latest session, a start of the search."""
     begun = [number for number, event in enumerate(events) if event["event"] == "begin"]

@@ -3,38 +3,51 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestrator.errors import UserError
 from orchestrator.search.goal import Goal
+from orchestrator.search.grid import planned_trials
 from orchestrator.search.kept import setting
-from orchestrator.search.ledger import Event, since_begin, trials_of_search
+from orchestrator.search.leaderboard import BASE
+from orchestrator.search.ledger import Event, ended_in_search, since_begin, within_finals
 from orchestrator.search.verdict import finalists
+from orchestrator.settings_file import check_settings
 
 FINISHED = "finished"
 
 
 def phase_of(events: Sequence[Event], settings: Mapping[str, Any]) -> str:
     """What the ledger's last events say that the search is at; `settings` are those of settings.json, empty where they are not known."""
-    if fatal := [event for event in since_begin(events) if event["event"] == "fatal"]:
+    session = since_begin(events)
+    if fatal := _of_kind(session, "fatal"):
         return f"ended by an error: {fatal[-1]['what']}"
-    if _of_kind(events, "finals"):
+    if within_finals(events):
         return FINISHED if _finals_are_over(events, settings) else "in the finals"
-    search, planned = trials_of_search(events), setting(settings, "search", "trials")
-    over = sum(event["trial"] in search for event in _of_kind(events, "end"))
-    if planned is not None and over >= planned:
+    planned = trials_planned(settings)
+    if _of_kind(session, "spent") or (planned is not None and ended_in_search(events) >= planned):
         has_finals = setting(settings, "evaluation", "held_out") or setting(settings, "finals", "capability")
         return "about to play the finals" if has_finals else FINISHED
     return "searching" if events else "nothing measured yet"
 
 
+def trials_planned(settings: Mapping[str, Any]) -> int | None:
+    """How many trials a search of these settings of settings.json has in all (see `planned_trials`); None where that is not known."""
+    try:
+        return planned_trials(check_settings(settings, "settings.json"))
+    except UserError:
+        return setting(settings, "search", "trials")
+
+
 def _finals_are_over(events: Sequence[Event], settings: Mapping[str, Any]) -> bool:
     """Whether every run of every finalist is scored, or ended without a score."""
-    if any(event.get("finals") for event in _of_kind(events, "spent")):
+    if any(event.get("finals") for event in _of_kind(since_begin(events), "spent")):
         return True
-    rows = finalists(events, Goal(), setting(settings, "finals", "finalists") or 0)
-    search = trials_of_search(events)
-    lost = [end for end in _of_kind(events, "end") if end["trial"] not in search and end["status"] != "completed"]
-    played = len(_of_kind(events, "held_out")) + len(lost)
+    rows = {row.trial for row in finalists(events, Goal(), setting(settings, "finals", "finalists") or 0)}
+    runs = {event["trial"] for event in _of_kind(events, "trial") if event.get("seed_of") in rows}
+    lost = [end for end in _of_kind(events, "end") if end["trial"] in runs and end["status"] != "completed"]
+    played = len([event for event in _of_kind(events, "held_out") if event["trial"] in rows]) + len(lost)
     is_played = not setting(settings, "evaluation", "held_out") or played >= len(rows) * (setting(settings, "finals", "seeds") or 1)
-    return is_played and (not setting(settings, "finals", "capability") or len(_of_kind(events, "capability")) > len(rows))
+    asked = {event["trial"] for event in _of_kind(events, "capability")}
+    return is_played and (not setting(settings, "finals", "capability") or {BASE, *rows} <= asked)
 
 
 def _of_kind(events: Sequence[Event], kind: str) -> list[Event]:

@@ -10,10 +10,10 @@ from orchestrator.errors import UserError
 from orchestrator.search.board import Board
 from orchestrator.search.budget import Meter, Spent
 from orchestrator.search.goal import Goal
-from orchestrator.search.kept import kept_settings, setting
+from orchestrator.search.kept import kept_settings
 from orchestrator.search.leaderboard import Row, leaderboard, winner
-from orchestrator.search.ledger import Event, read_ledger
-from orchestrator.search.phase import FINISHED, phase_of
+from orchestrator.search.ledger import Event, gave_way, read_ledger
+from orchestrator.search.phase import FINISHED, phase_of, trials_planned
 from orchestrator.search.verdict import answer
 
 
@@ -63,8 +63,8 @@ def progress(events: Sequence[Event], directory: str, settings: Mapping[str, Any
     return Progress(
         name=settings["name"],
         directory=directory,
-        wanted=setting(settings, "search", "trials"),
-        trials=dict(Counter(str(record.status) for record in records if record.until is None)),
+        wanted=trials_planned(settings),
+        trials=dict(Counter(str(record.status) for record in records if record.until is None) - Counter(stopped=gave_way(events))),
         phase=phase,
         best=winner(leaderboard(events, Goal())),
         winner=vars(found.best) if found is not None and found.is_fresh else None,

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from orchestrator.search.budget import Meter, Spent, kept_back
-from orchestrator.search.ledger import Event, trials_of_search
+from orchestrator.search.ledger import Event, ended_in_search, gave_way, trials_of_search, within_finals
 from orchestrator.search.plan import SearchPlan
 
 
@@ -33,10 +33,9 @@ class Projection:
 def projected(events: Sequence[Event], planned: int | None, now: float) -> Projection:
     """Where the search of these events stands at the time `now`."""
     meter = Meter(events)
-    spent, in_finals = meter.spent(now), any(event["event"] == "finals" for event in events)
-    search = trials_of_search(events)
-    over = sum(event["event"] == "end" and event["trial"] in search for event in events)
-    found = Projection(len(search), over, planned, in_finals, spent, sum(event["event"] == "held_out" for event in events))
+    spent, in_finals, over = meter.spent(now), within_finals(events), ended_in_search(events)
+    joined = len(trials_of_search(events)) - gave_way(events)
+    found = Projection(joined, over, planned, in_finals, spent, sum(event["event"] == "held_out" for event in events))
     begun = next((event for event in reversed(events) if event["event"] == "begin"), None)
     if begun is None or in_finals or not over or planned is None:
         return found

@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator.estimates.checking import checked
 from orchestrator.report.page.run import Run
 from orchestrator.search.budget import Meter
+from orchestrator.search.phase import trials_planned
 from orchestrator.search.projection import projected
 
 _MOST_POINTS = 200
@@ -18,7 +19,7 @@ def spending(run: Run) -> dict[str, Any] | None:
     if not run.of_kind("begin"):
         return None
     now = run.events[-1]["time"]
-    found = projected(run.events, run.setting("search", "trials"), now)
+    found = projected(run.events, trials_planned(run.settings), now)
     return {
         "spent": found.spent.as_dict(),
         "expected": found.expected.as_dict() if found.expected else None,

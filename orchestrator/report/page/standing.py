@@ -3,13 +3,13 @@
 from typing import Any
 
 from orchestrator.report.page.run import Run
-from orchestrator.search.phase import phase_of
+from orchestrator.search.phase import phase_of, trials_planned
 from orchestrator.search.projection import projected
 
 
 def standing(run: Run) -> dict[str, Any]:
     """The answer, who was asked how much, and where the search stands; `answer` is None while nothing is scored."""
-    found = projected(run.events, run.setting("search", "trials"), run.events[-1]["time"] if run.events else 0.0)
+    found = projected(run.events, trials_planned(run.settings), run.events[-1]["time"] if run.events else 0.0)
     best = run.finalists[0] if run.answer else None
     return {
         "answer": run.answer,
