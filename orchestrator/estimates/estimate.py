@@ -9,18 +9,15 @@ from typing import Any
 from orchestrator.estimates.amounts import Amounts
 from orchestrator.estimates.effort import Effort, effort
 from orchestrator.estimates.gpus import Gpu
+from orchestrator.estimates.judging import Asked, asked_judges
 from orchestrator.estimates.memory import GIB, EngineMemory, TrainingMemory, engine_memory, training_memory
 from orchestrator.estimates.pace import Pace
 from orchestrator.estimates.ranges import Range
 from orchestrator.estimates.shape import Shape
 from orchestrator.objectives import method_named
 from orchestrator.search.plan import SearchPlan
-from orchestrator.settings import OpenAISettings, Settings, VllmJudgeSettings
+from orchestrator.settings import Settings
 
-# What a judge is told besides the prompt and the two answers, in tokens.
-_JUDGE_PROMPT = 700
-_VERDICT = 300  # Tokens of a verdict with its reason.
-_LATENCY = Range(0.7, 2.0, 6.0)  # Seconds of a judge's reply.
 _HOUR = 3600.0
 
 
@@ -42,7 +39,8 @@ class Estimate:
     """What a search will take. Memory in GiB, None without GPUs; time in hours, None where no speed is known; disk in GiB.
 
     `steps` are those of a whole trial, `checkpoints` those that all trials train to before the finals; `judgments` are all verdicts and
-    `calls` what a language model is asked for them; `cost` is in the currency of the judge's prices, None for a judge without any.
+    `calls` what language models are asked for them; `cost` is in the currency of the judges' prices, None without any. `judges` are what
+    each judge has of both, by its place in the settings.
     """
 
     steps: int
@@ -56,6 +54,7 @@ class Estimate:
     hours: Range | None
     gpu_hours: Range | None
     parts: Mapping[str, Range] = field(default_factory=dict)
+    judges: Mapping[str, Asked] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready form."""
@@ -68,21 +67,24 @@ def estimated(work: Work) -> Estimate:
     settings, plan = work.settings, work.plan
     toil = effort(settings, plan, work.trials)
     judgments = toil.judgments + toil.finals_judgments + Range.exactly(toil.base_judgments)
-    calls = _calls(settings, judgments, toil.checkpoints + toil.finals_checkpoints)
-    parts = _hours(work, toil, judgments, calls) if work.pace is not None else {}
+    judges = asked_judges(settings, work.amounts, plan, toil)
+    first, *others = judges.values()
+    asked = sum(others, first)
+    parts = _hours(work, toil, judgments, asked.seconds) if work.pace is not None else {}
     hours = _wall(settings, parts) if parts else None
     return Estimate(
         steps=settings.training.total_steps(work.amounts.pairs),
         checkpoints=toil.checkpoints,
         judgments=judgments,
-        calls=calls,
-        cost=_cost(settings, work.amounts, calls),
+        calls=asked.calls,
+        cost=asked.cost,
         disk=_disk(work, plan),
         memory=_memory(work),
         engine=engine_of(work),
         hours=hours,
         gpu_hours=hours * plan.gpus if hours is not None and plan.gpus else None,
         parts=parts,
+        judges=judges,
     )
 
 
@@ -110,26 +112,6 @@ def engine_of(work: Work) -> EngineMemory | None:
     return engine_memory(work.shape, work.gpu.memory, evaluation.gpu_memory_utilization, longest, spread)
 
 
-def _calls(settings: Settings, judgments: Range, scored: Range) -> Range:
-    """Some pairs of each checkpoint are asked about in both orders."""
-    judge = settings.judge
-    if not isinstance(judge, OpenAISettings | VllmJudgeSettings):
-        return Range.exactly(0)
-    swapped = judge.swapped
-    return judgments * 2 if swapped is None else judgments + scored * swapped
-
-
-def _cost(settings: Settings, amounts: Amounts, calls: Range) -> Range | None:
-    judge = settings.judge
-    if not isinstance(judge, OpenAISettings) or not (judge.input_price or judge.output_price):
-        return None
-    answer = min(amounts.answer_tokens, settings.evaluation.max_tokens)
-    answers = Range(answer, 2 * answer, answer + settings.evaluation.max_tokens)
-    asked = answers + Range.exactly(amounts.prompt_tokens + _JUDGE_PROMPT)
-    replied = Range.exactly(1) if judge.protocol == "logprobs" else Range(_VERDICT / 3, _VERDICT, 2 * _VERDICT)
-    return calls * (asked * (judge.input_price / 1e6) + replied * (judge.output_price / 1e6))
-
-
 def _disk(work: Work, plan: SearchPlan) -> Range:
     """The most that lies on it: models that ended trials keep, whole checkpoints of those that train, scores of the reference."""
     settings, shape = work.settings, work.shape
@@ -143,19 +125,19 @@ def _disk(work: Work, plan: SearchPlan) -> Range:
     return (ended * model + Range.exactly(training + cache)) * (1 / GIB)
 
 
-def _hours(work: Work, toil: Effort, judgments: Range, calls: Range) -> dict[str, Range]:
+def _hours(work: Work, toil: Effort, judgments: Range, judging: Range) -> dict[str, Range]:
     """Of training, answering and judging, each over all that works side by side."""
     settings, pace = work.settings, work.pace
     assert pace is not None
     steps = settings.training.total_steps(work.amounts.pairs) / work.plan.rungs[-1].checkpoint
-    begun = work.trials + work.plan.final_runs
-    training = (toil.checkpoints + toil.finals_checkpoints) * (pace.step * steps + pace.checkpoint) + pace.trial * begun
+    checkpoint = pace.step * steps + pace.checkpoint
+    # More worker groups than there are runs have nothing to do.
+    training = Range.exactly(0)
+    for checkpoints, runs in ((toil.checkpoints, work.trials), (toil.finals_checkpoints, work.plan.final_runs)):
+        training += (checkpoints * checkpoint + pace.trial * runs) * (1 / max(1, min(settings.cluster.gangs, runs)))
     answering = pace.answer * judgments
-    judging = Range.exactly(0)
-    if isinstance(settings.judge, OpenAISettings):
-        judging = calls * _LATENCY * (1 / settings.judge.max_concurrency)
     return {
-        "training": training * (1 / (settings.cluster.gangs * _HOUR)),
+        "training": training * (1 / _HOUR),
         "answering": answering * (1 / (settings.cluster.engines * _HOUR)),
         "judging": judging * (1 / _HOUR),
         "starting": pace.starting * (1 / _HOUR),

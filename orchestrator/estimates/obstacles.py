@@ -62,11 +62,12 @@ def _workers_too_large(memory: TrainingMemory, gpu: float) -> list[Obstacle]:
 
 def _too_dear(settings: Settings, found: Estimate) -> list[Obstacle]:
     """Bounds that are below what is expected: the search would end early."""
-    judge = settings.judge
     names = ("hours", "gpu_hours", "judgments", "cost")
     bounds = [(f"budget.{name}", getattr(settings.budget, name), getattr(found, name)) for name in names]
-    if isinstance(judge, OpenAISettings):
-        bounds += [("judge.max_requests", judge.max_requests, found.calls), ("judge.max_cost", judge.max_cost, found.cost)]
+    for where, asked in found.judges.items():
+        judge = settings.judge if where == "judge" else settings.finals.judge
+        if isinstance(judge, OpenAISettings):
+            bounds += [(f"{where}.max_requests", judge.max_requests, asked.calls), (f"{where}.max_cost", judge.max_cost, asked.cost)]
     return [
         Obstacle(f"{where} is {bound:g} and about {need.expected:,.4g} are needed: the search would end early", where, "raise it", False)
         for where, bound, need in bounds

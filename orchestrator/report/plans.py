@@ -15,7 +15,7 @@ from orchestrator.report.cards import range_in_words
 from orchestrator.report.words import amount, hyperparameters
 from orchestrator.search.grid import listed_samples, shares_of
 from orchestrator.search.trial import joint_space, published_samples, ranges_of, shared_settings
-from orchestrator.settings import Settings
+from orchestrator.settings import RewardModelSettings, Settings, VllmJudgeSettings
 
 _SHOWN = 12  # Settings of a grid; the rest are counted.
 
@@ -90,16 +90,25 @@ def _figures(work: Work, found: Estimate) -> list[tuple[str, Range | None, str, 
     called = f"; {amount(found.calls.expected, 'calls')} of the judge's model" if found.calls.high else ""
     speed = f"by {work.pace.source}" if work.pace else "no GPU is known: name one with --gpu, or measure with --measure"
     parts = ", ".join(f"{name} {amount(part.expected, 'hours')}" for name, part in found.parts.items() if part.high)
+    judges = {where: judge for where, judge in (("judge", work.settings.judge), ("finals.judge", work.settings.finals.judge)) if judge}
+    local = [where for where, judge in judges.items() if isinstance(judge, VllmJudgeSettings | RewardModelSettings)]
+    without = f"the time of {' and '.join(local)}, a model of the cluster's own, is not in it" if local and work.pace else ""
     rows = [
         ("steps of a whole trial", Range.exactly(found.steps), "", f"{amounts.pairs:,} pairs of {amounts.pair_tokens:.0f} tokens"),
         ("checkpoints trained", found.checkpoints, "", f"{whole} without early stops; {finals} more for the finals"),
         ("judgments", found.judgments, "", f"{amounts.prompts} prompts, {amounts.held_out} held out{called}"),
-        ("wall time", found.hours, "hours", "; ".join(filter(None, (speed, parts)))),
+        ("wall time", found.hours, "hours", "; ".join(filter(None, (speed, parts, without)))),
     ]
     rows += [("GPU time", found.gpu_hours, "GPU-hours", f"all {work.plan.gpus:g} GPUs that the search holds")] if work.plan.gpus else []
-    rows += [("money for the judge", found.cost, "", "in the currency of judge.input_price and judge.output_price")] if found.cost else []
+    rows += [("money for the judge", found.cost, "", _paid(found))] if found.cost else []
     rows += [("disk at the most", found.disk, "GiB", "models that ended trials keep, and whole checkpoints of those that train")]
     return rows + _memory(work, found)
+
+
+def _paid(found: Estimate) -> str:
+    """Who is paid in what."""
+    paid = [f"{where} {amount(asked.cost.expected)}" for where, asked in found.judges.items() if asked.cost is not None]
+    return "; ".join(["in the currency of input_price and output_price", *(paid if len(found.judges) > 1 else [])])
 
 
 def _memory(work: Work, found: Estimate) -> list[tuple[str, Range | None, str, str]]:
