@@ -36,7 +36,7 @@ _OF_THE_COMMAND = "Job entrypoint command failed with exit code"
 def submit(client: JobSubmissionClient, order: Order, sent: Sent) -> str:
     """Send the files and start the job; returns its name. Raises UserError when another job writes to the same directory."""
     for job in jobs_of(client):
-        if job.directory == order.directory and not job.is_over:
+        if os.path.normpath(job.directory) == os.path.normpath(order.directory) and not job.is_over:
             cure = f"follow it with `daa status {job.name}`, end it with `daa stop {job.name}`, or choose another --dir"
             raise UserError(f"the job {job.name} writes to this directory", order.directory, cure)
     name = f"{order.name}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

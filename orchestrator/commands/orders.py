@@ -8,6 +8,9 @@ from orchestrator.cluster.order import KINDS, Order, arguments_of, keys_sent, na
 from orchestrator.errors import UserError
 from orchestrator.nearest import nearest
 
+# What a job writes to and finds again: never sent.
+_WRITTEN = ("cache", "reference_cache")
+
 
 def order_of(kind: str, file: Path | None, arguments: Sequence[str], places: tuple[str | None, str | None]) -> tuple[Order, dict[str, str]]:
     """The job, and the paths that it names, each by what names it; `places` are the directories of --dir and --resume.
@@ -22,7 +25,13 @@ def order_of(kind: str, file: Path | None, arguments: Sequence[str], places: tup
     inside = None if file is None else _inside(file)
     settings = _check(kind, inside) if inside is not None else None
     values = _values(inside, Path(directory))
-    named = dict(named_paths(values)) | {f"argument {word}": word for word in arguments if not word.startswith("-")}
+    paths = dict(named_paths(values))
+    relative = {key: path for key in _WRITTEN if (path := paths.get(key)) is not None and not path.startswith(("/", "~"))}
+    if relative and inside is not None:
+        raise _found_nowhere(*next(iter(relative.items())))
+    named = {key: path for key, path in paths.items() if key not in relative} | {
+        f"argument {word}": word for word in arguments if not word.startswith("-")
+    }
     path = None if inside is None else str(inside)
     if path is not None:
         named["FILE"] = path
@@ -31,15 +40,21 @@ def order_of(kind: str, file: Path | None, arguments: Sequence[str], places: tup
     return Order(kind, str(name), words, directory, {}, tuple(keys_sent(values))), named
 
 
+def _found_nowhere(key: str, path: str) -> UserError:
+    """The error for a directory to write to that is relative."""
+    cure = "give an absolute path on a file system that all nodes of the cluster share, such as /shared/"
+    what = f"the cluster would not find {path}: it is relative, and a job's own directory goes with the job"
+    return UserError(what, key, cure + ("runs/first" if key == "--dir" else "daa-cache"))
+
+
 def _directory(directory: str | None, resume: str | None) -> tuple[str, bool]:
     """Where the run writes, and whether it goes on there."""
     if (directory is None) == (resume is None):
         raise UserError("give either --dir or --resume", "daa submit", "--dir DIR for a run that begins, --resume DIR for one that goes on")
     chosen = directory if directory is not None else str(resume)
     if not Path(chosen).is_absolute():
-        cure = "give an absolute path on a file system that all nodes of the cluster share, such as /shared/runs/first"
-        raise UserError(f"the cluster would not find {chosen}: it is relative, and a job's own directory goes with the job", "--dir", cure)
-    return chosen, resume is not None
+        raise _found_nowhere("--dir", chosen)
+    return str(Path(chosen)), resume is not None
 
 
 def _inside(file: Path) -> Path:

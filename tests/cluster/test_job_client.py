@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from ray.exceptions import AuthenticationError
 
+from orchestrator.cluster import submission
 from orchestrator.cluster.job_client import answering, connected
+from orchestrator.cluster.order import Order
 from orchestrator.cluster.submission import _Log, environment_named, exit_code_of, why_it_failed
 from orchestrator.errors import ClusterError, UserError
 from orchestrator.report.jobs import Job, duration
@@ -69,6 +71,18 @@ def test_variables_are_passed_by_name_and_one_that_is_not_there_is_refused(monke
     monkeypatch.delenv("MY_KEY")
     with pytest.raises(UserError, match="no MY_KEY"):
         environment_named(["MY_KEY"])
+
+
+@pytest.mark.parametrize("directory", ["/shared/run", "/shared/run/", "/shared/other/../run"])
+def test_a_directory_to_which_a_job_writes_is_refused_to_another_however_it_is_written(
+    directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = replace(JOB, status="RUNNING", ended=None, directory=directory)
+    monkeypatch.setattr(submission, "jobs_of", lambda client: [running])
+    order: Any = Order("search", "mine", [], "/shared/run", {})
+    nothing: Any = None
+    with pytest.raises(UserError, match="the job one writes to this directory"):
+        submission.submit(nothing, order, nothing)
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(0.4, "0 s"), (119, "119 s"), (600, "10 minutes"), (7200, "2.0 hours")])

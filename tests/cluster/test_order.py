@@ -1,5 +1,6 @@
 """What a cluster is asked to run is checked before anything is sent."""
 
+import json
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -93,6 +94,29 @@ def test_a_relative_path_at_which_nothing_lies_is_refused_here(project: Path, fi
     with pytest.raises(DaaError, match=rf"no (data|prompt) file {file}") as refusal:
         command("search")
     assert refusal.value.where == place
+
+
+@pytest.mark.parametrize(("key", "path"), [("cache", "mine"), ("cache", "./mine"), ("reference_cache", "mine/reference")])
+def test_a_cache_that_the_cluster_would_not_find_again_is_refused_and_never_sent(project: Path, key: str, path: str) -> None:
+    (project / "run.toml").write_text(f'{key} = "{path}"\n{SETTINGS}')
+    with pytest.raises(UserError, match=f"would not find {path}: it is relative") as refusal:
+        command("search")
+    assert refusal.value.where == key and "/shared/daa-cache" in refusal.value.cure
+    # Those of a run that goes on are its own.
+    begun = project / "begun"
+    begun.mkdir()
+    (begun / "settings.json").write_text(json.dumps({"name": "small", key: path, "data": {"train": "pairs.jsonl"}}))
+    assert order_of("search", None, (), (None, str(begun)))[1] == {"name": "small", "data.train": "pairs.jsonl"}
+
+
+@pytest.mark.parametrize(("key", "path"), [("cache", "/shared/c"), ("cache", "~/c"), ("reference_cache", "s3://bucket/c")])
+def test_a_cache_of_the_cluster_s_is_left_to_it(project: Path, key: str, path: str) -> None:
+    (project / "run.toml").write_text(f'{key} = "{path}"\n{SETTINGS}')
+    assert command("search") == "python -m jobs.search run.toml --dir /shared/run"
+
+
+def test_a_directory_is_written_one_way(project: Path) -> None:
+    assert command("search", places=("/shared//run/", None)) == "python -m jobs.search run.toml --dir /shared/run"
 
 
 def test_an_absolute_path_is_left_to_the_cluster(project: Path) -> None:
