@@ -148,7 +148,7 @@ def _check_ranges(method: str, ranges: Mapping[str, RangeSettings], where: str, 
     from orchestrator.objectives import make_objective
 
     for key, searched in ranges.items():
-        for value in searched.options if searched.options is not None else (searched.low, searched.high):
+        for value in searched.ends:
             try:
                 make_objective(method, {key: value})
             except SettingsError as error:

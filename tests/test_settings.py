@@ -178,6 +178,7 @@ def test_every_problem_is_told_at_once_up_to_eight(file: Path) -> None:
         (PLAIN + "[search.space.dpo]\nbeta = { low = 2, high = 1 }\n", "low must be below high"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 0, high = 1, log = true }\n", "a logarithmic range needs low above 0"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 1 }\n", "a range is either low and high, or options"),
+        (PLAIN + "[search.space.training]\ncheckpoints = { options = [2, 4] }\n", "remove the range, and set training.checkpoints"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 1, high = 2, options = [1] }\n", "a range is either low and high, or options"),
         (
             STREAMING + '[[rounds.scorers]]\nkind = "length"\n',

@@ -2,11 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import product
 from typing import Any
 
 from evals.prompts import PromptSet
+from orchestrator.errors import SettingsError
 from orchestrator.search.racing import Rules, Rung, last_rungs, nested_order, rungs
-from orchestrator.settings import Settings
+from orchestrator.search.trial import TRAINING
+from orchestrator.settings import Settings, TrainingSettings
+
+# What decides how many steps a trial takes, and so how many checkpoints it can have.
+_OF_STEPS = ("batch_size", "epochs", "steps")
 
 
 @dataclass(frozen=True)
@@ -40,15 +46,35 @@ class SearchPlan:
 
 
 def make_plan(settings: Settings, pairs: int, gpus: float, prompts: int, held_out: int) -> SearchPlan:
-    """The plan of a search on so many pairs and prompts, `held_out` of them fresh."""
+    """The plan of a search on so many pairs and prompts, `held_out` of them fresh.
+
+    Raises DataFormatError for a batch that the pairs do not fill, SettingsError where not all trials have equally many checkpoints.
+    """
     search, finals = settings.search, settings.finals
-    laid = rungs(len(settings.training.checkpoint_steps(pairs)), prompts, search.prompt_growth)
+    laid = rungs(_checkpoints(settings, pairs), prompts, search.prompt_growth)
     laid = laid if search.scheduler == "racing" else last_rungs(laid)
     plan = SearchPlan(laid, pairs, gpus, gangs=settings.cluster.gangs)
     finalists = finals.finalists + 1
     return (
         replace(plan, final_runs=finalists * (finals.seeds - 1), final_judgments=finalists * finals.seeds * held_out) if held_out else plan
     )
+
+
+def _checkpoints(settings: Settings, pairs: int) -> int:
+    """How many checkpoints each trial has, under whatever settings are searched: they are compared at one after another.
+
+    More steps give no fewer checkpoints, so that the ends of ranges tell of all that lies between them.
+    """
+    ranges, counts = settings.search.space.get(TRAINING, {}), {}
+    for chosen in product(*([(key, value) for value in ranges[key].ends] for key in _OF_STEPS if key in ranges)):
+        training = TrainingSettings.model_validate(settings.training.model_dump() | dict(chosen))
+        counts[", ".join(f"{TRAINING}.{key} = {value:g}" for key, value in chosen)] = len(training.checkpoint_steps(pairs))
+    fewest, most = (which(counts, key=counts.__getitem__) for which in (min, max))
+    if counts[fewest] < counts[most]:
+        what = f"trials are compared at their checkpoints: {most} leaves {counts[most]} on {pairs} pairs, and {fewest} {counts[fewest]}"
+        cure = f"set training.checkpoints = {counts[fewest]}, or search values under which there are {settings.training.checkpoints} steps"
+        raise SettingsError(what, f"search.space.{TRAINING}", f"{cure} or more")
+    return counts[most]
 
 
 def race_rules(settings: Settings, plan: SearchPlan) -> Rules:

@@ -131,7 +131,7 @@ def searched_selections(settings: Settings) -> list[SelectionSettings]:
     ranges = settings.search.space.get(SELECTION, {})
     if not ranges:
         return []
-    ends = {key: [value for value in given.options or (given.low, given.high) if value is not None] for key, given in ranges.items()}
+    ends: dict[str, Any] = {key: given.ends for key, given in ranges.items()}
     strict = {key: pick(ends[key]) for key, pick in (("fraction", min), ("eta", max), ("tau", max)) if key in ends}
     base = settings.selection.model_dump() | strict
     metrics = ends.get("metric", [settings.selection.metric])

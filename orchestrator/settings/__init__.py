@@ -164,7 +164,12 @@ class Settings(Section):
             for key, searched in self.search.space.get(owner, {}).items():
                 if section is None or key not in type(section).model_fields:
                     continue
-                for value in searched.options if searched.options is not None else (searched.low, searched.high):
+                if key == "checkpoints":
+                    raise ValueError(
+                        f"search.space.{owner}.{key}: trials are compared at their checkpoints, of which all have equally many: "
+                        "remove the range, and set training.checkpoints"
+                    )
+                for value in searched.ends:
                     try:
                         chosen = type(section).model_validate(section.model_dump() | {key: value})
                         if isinstance(chosen, TrainingSettings):

@@ -35,6 +35,11 @@ class RangeSettings(Section):
             raise ValueError("a logarithmic range needs low above 0")
         return self
 
+    @property
+    def ends(self) -> tuple[float | int | str | bool, ...]:
+        """The options, or the lowest and the highest value."""
+        return self.options if self.options is not None else tuple(end for end in (self.low, self.high) if end is not None)
+
     def distribution(self) -> Distribution:
         """The same range as objectives declare theirs."""
         if self.options is not None:

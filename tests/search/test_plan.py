@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from evals.prompts import EvaluationPrompt, Message, PromptSet
+from orchestrator.errors import SettingsError
 from orchestrator.search.plan import SearchPlan, in_order, make_plan, race_rules
 from orchestrator.search.racing import Rung
 from orchestrator.settings import Settings
@@ -35,6 +36,35 @@ def test_a_race_has_more_rungs_than_checkpoints_and_other_schedulers_one_for_eac
     checkpoints = len(settings().training.checkpoint_steps(PAIRS))
     assert len(racing) > checkpoints == len(plain)
     assert racing[-1] == plain[-1] == Rung(checkpoints, PROMPTS)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "told"),
+    [
+        ({"epochs": {"options": [0.05, 2.0]}}, "training.epochs = 2 leaves 4 on 400 pairs, and training.epochs = 0.05 2"),
+        ({"batch_size": {"options": [8, 200]}}, "training.batch_size = 8 leaves 4 on 400 pairs, and training.batch_size = 200 2"),
+        ({"steps": {"low": 3, "high": 40}}, "and training.steps = 3 3"),
+        ({"batch_size": {"options": [8, 40]}, "epochs": {"low": 0.3, "high": 1}}, "training.batch_size = 40, training.epochs = 0.3 3"),
+    ],
+)
+def test_searched_values_under_which_trials_have_other_checkpoints_than_the_plan_are_refused_with_what_to_change(
+    ranges: dict[str, Any], told: str
+) -> None:
+    given = settings(space={"training": ranges})
+    with pytest.raises(SettingsError) as refused:
+        make_plan(given, PAIRS, 0.0, PROMPTS, 0)
+    assert told in refused.value.what
+    least = refused.value.cure.partition(",")[0].removeprefix("set training.checkpoints = ")
+    fewer = given.model_copy(update={"training": given.training.model_copy(update={"checkpoints": int(least)})})
+    assert make_plan(fewer, PAIRS, 0.0, PROMPTS, 0).rungs[-1] == Rung(int(least), PROMPTS)
+
+
+def test_searched_steps_that_leave_equally_many_checkpoints_are_planned() -> None:
+    ranges = {"batch_size": {"options": [8, 64]}, "epochs": {"low": 1.0, "high": 3.0}, "learning_rate": {"low": 1e-7, "high": 1e-6}}
+    given = settings(space={"training": ranges})
+    assert make_plan(given, PAIRS, 0.0, PROMPTS, 0).rungs[-1] == Rung(4, PROMPTS)
+    unused = given.model_copy(update={"training": given.training.model_copy(update={"epochs": 0.02})})
+    assert make_plan(unused, PAIRS, 0.0, PROMPTS, 0).rungs[-1] == Rung(4, PROMPTS), "no trial has the settings' own"
 
 
 @pytest.mark.parametrize("held_out", [0, 500])
