@@ -39,6 +39,7 @@ class Meter:
         self._past, self._began, self._latest = Spent(), 0.0, 0.0
         self._session: Event = {}
         self._joined: set[str] = set()
+        self._most_gangs = 1
         self._asked: dict[tuple[str, Any], tuple[int, float]] = {}
         self._handed_out: dict[str, float] = {}
         self._took: dict[str, float] = {}
@@ -52,6 +53,7 @@ class Meter:
             self._began, self._session = event["time"], event
             self._handed_out.clear()
             self._joined.clear()
+            self._most_gangs = max(self._most_gangs, self.gangs)
         if event["event"] in JUDGED:
             self._judged(event, asked(event), event["scorecard"].get("cost", 0.0))
         if event["event"] == "unreadable":
@@ -77,14 +79,26 @@ class Meter:
     @property
     def gpus(self) -> float:
         """How many GPUs the search holds; those of a worker group that came after the beginning count from its first trial."""
+        return self.gpus_of(self.gangs)
+
+    def gpus_of(self, gangs: int) -> float:
+        """How many GPUs the search holds with so many worker groups."""
         most, first = (self._session.get(key, 0.0) for key in ("gpus", "first_gpus"))
         later = self._session.get("gangs", 1) - self._first_gangs
-        return first + (most - first) * (self.gangs - self._first_gangs) / later if later else most
+        return first + (most - first) * (gangs - self._first_gangs) / later if later else most
 
     @property
     def gangs(self) -> int:
         """How many worker groups the search has by now."""
         return max(self._first_gangs, len(self._joined))
+
+    @property
+    def most_gangs(self) -> int:
+        """How many worker groups the search has had at most, in any session: one that is resumed gets those that come later back.
+
+        They are no more than this session may have.
+        """
+        return min(self._most_gangs, self._session.get("gangs", self._most_gangs))
 
     def spent(self, now: float) -> Spent:
         """All that was spent until the time `now`."""
@@ -99,6 +113,7 @@ class Meter:
         if self._began and event["gang"] not in self._joined:
             self._past, self._began = self.spent(event["time"]), event["time"]
             self._joined.add(event["gang"])
+            self._most_gangs = max(self._most_gangs, self.gangs)
 
     def _judged(self, event: Event, judged: int, cost: float) -> None:
         """A checkpoint's later score holds the verdicts of its earlier ones, which were asked for once."""
@@ -109,12 +124,12 @@ class Meter:
 
 
 def kept_back(meter: Meter, runs: int, judgments: int) -> Spent:
-    """What the finals will take: `runs` trainings, as many at a time as there are worker groups, and their verdicts.
+    """What the finals will take: `runs` trainings, as many at a time as there were worker groups at most, and their verdicts.
 
     Each training is expected to be as long as the longest so far, and each verdict to cost what they did.
     """
-    hours = math.ceil(runs / meter.gangs) * meter.training_hours
-    return Spent(hours, hours * meter.gpus, judgments, judgments * meter.cost_of_judgment)
+    hours = math.ceil(runs / meter.most_gangs) * meter.training_hours
+    return Spent(hours, hours * meter.gpus_of(meter.most_gangs), judgments, judgments * meter.cost_of_judgment)
 
 
 def exhausted(budget: BudgetSettings, spent: Spent) -> str | None:

@@ -97,6 +97,24 @@ def test_the_finals_are_expected_to_take_what_trainings_and_verdicts_took_so_far
     assert kept_back(side_by_side, runs=4, judgments=0) == Spent(hours=1.0, gpu_hours=4.0)
 
 
+def test_a_resumed_search_keeps_back_what_it_did_before_its_worker_groups_have_joined_again() -> None:
+    begun = {**made.began(), "gpus": 32.0, "first_gpus": 8.0, "gangs": 4, "first_gangs": 1}
+    groups = [f"gang-{number}" for number in range(4)]
+    meter = Meter([at(1, begun), *(at(1, made.attempted(gang, gang=gang)) for gang in groups)])
+    for gang in groups:
+        meter.add(at(3, made.trained(gang, gang)))
+    before = kept_back(meter, runs=8, judgments=0)
+    assert before == Spent(hours=4.0, gpu_hours=128.0)
+    meter.add(at(20, begun))
+    assert kept_back(meter, runs=8, judgments=0) == before
+    assert (meter.gangs, meter.gpus) == (1, 8.0), "what is held and spent is that of the groups that are there"
+    for gang in groups:
+        meter.add(at(21, made.attempted(f"{gang}-more", gang=gang)))
+    assert kept_back(meter, runs=8, judgments=0) == before
+    meter.add(at(30, {**begun, "gpus": 16.0, "gangs": 2}))
+    assert kept_back(meter, runs=8, judgments=0) == Spent(hours=8.0, gpu_hours=128.0), "no more than two may come"
+
+
 @pytest.mark.parametrize(
     ("bound", "within", "beyond", "words"),
     [
