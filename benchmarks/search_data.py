@@ -59,8 +59,8 @@ def _draw(distribution: Distribution, chance: np.random.Generator) -> Any:
     if isinstance(distribution, Choice):
         return distribution.options[int(chance.integers(len(distribution.options)))]
     if isinstance(distribution, LogUniform):
-        return math.exp(chance.uniform(math.log(distribution.low), math.log(distribution.high)))
-    return float(chance.uniform(distribution.low, distribution.high))
+        return distribution.nearest(math.exp(chance.uniform(math.log(distribution.low), math.log(distribution.high))))
+    return distribution.nearest(chance.uniform(distribution.low, distribution.high))
 
 
 def true_quality(models: Sequence[Path], world: World, tasks: int = FRESH_TASKS, samples: int = SAMPLES) -> list[Quality]:

@@ -179,6 +179,12 @@ def test_every_problem_is_told_at_once_up_to_eight(file: Path) -> None:
         (PLAIN + "[search.space.dpo]\nbeta = { low = 0, high = 1, log = true }\n", "a logarithmic range needs low above 0"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 1 }\n", "a range is either low and high, or options"),
         (PLAIN + "[search.space.training]\ncheckpoints = { options = [2, 4] }\n", "remove the range, and set training.checkpoints"),
+        (PLAIN + "[search.space.training]\nzero_stage = { low = 0, high = 2 }\n", "training.zero_stage is no number between others"),
+        (
+            PLAIN + "[search.space.training]\ncompile = { low = 0, high = 1 }\n",
+            "training.compile is no number between others: give options",
+        ),
+        (PLAIN + "[search.space.training]\nbatch_size = { low = 8.5, high = 64 }\n", "may not be 8.5: Input should be a valid integer"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 1, high = 2, options = [1] }\n", "a range is either low and high, or options"),
         (
             STREAMING + '[[rounds.scorers]]\nkind = "length"\n',
@@ -426,6 +432,7 @@ def test_ranges_become_the_distributions_that_objectives_declare() -> None:
     assert RangeSettings(low=1, high=2).distribution() == Uniform(1, 2)
     assert RangeSettings(low=1, high=2, log=True).distribution() == LogUniform(1, 2)
     assert RangeSettings(options=(1, 2)).distribution() == Choice((1, 2))
+    assert RangeSettings(low=1, high=2).distribution(whole=True) == Uniform(1, 2, whole=True) != Uniform(1, 2)
 
 
 @pytest.mark.parametrize(("pairs", "steps", "checkpoints"), [(100, 10, [3, 5, 8, 10]), (29, 2, [1, 2]), (10, 1, [1])])

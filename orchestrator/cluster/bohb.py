@@ -23,11 +23,13 @@ class Bohb(TuneBOHB):
         space = ConfigSpace.ConfigurationSpace(seed=seed)
         self._options = {name: tuple(given.options) for name, given in ranges.items() if isinstance(given, Choice)}
         self._random_state = np.random.RandomState(seed).get_state()
+        self._whole = {name for name, given in ranges.items() if not isinstance(given, Choice) and given.whole}
         for name, given in ranges.items():
             if isinstance(given, Choice):
                 space.add(ConfigSpace.CategoricalHyperparameter(name, choices=range(len(given.options))))
             else:
-                space.add(ConfigSpace.UniformFloatHyperparameter(name, given.low, given.high, log=isinstance(given, LogUniform)))
+                kind = ConfigSpace.UniformIntegerHyperparameter if given.whole else ConfigSpace.UniformFloatHyperparameter
+                space.add(kind(name, given.low, given.high, log=isinstance(given, LogUniform)))
         positions = {name: self._options[name].index(value) if name in self._options else value for name, value in published.items()}
         first = dict(space.sample_configuration()) | positions
         super().__init__(space=space, metric=goal.metric, mode=goal.mode, points_to_evaluate=[first])
@@ -36,7 +38,12 @@ class Bohb(TuneBOHB):
         """The next sample, of plain Python values."""
         with self._own_randomness():
             sample: Any = super().suggest(trial_id)
-        return {name: self._options[name][int(value)] if name in self._options else float(value) for name, value in sample.items()}
+        return {name: self._plain(name, value) for name, value in sample.items()}
+
+    def _plain(self, name: str, value: Any) -> Any:
+        if name in self._options:
+            return self._options[name][int(value)]
+        return int(value) if name in self._whole else float(value)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Fit the model of this number of steps again."""

@@ -79,7 +79,7 @@ class _TakesOver(PopulationBasedTraining):
         before, donor = trial_in(trial.config), trial_in(trial_to_clone.config)
         generation = (origin.generation if (origin := Origin.of(trial.config)) else 1) + 1
         origin = Origin(donor.id, step, generation)
-        within = {key: min(max(float(sample[key]), given.low), given.high) for key, given in self.ranges.items()}
+        within = {key: given.nearest(sample[key]) for key, given in self.ranges.items()}
         self._chosen = {**sample, **within, NUMBER: trial.config[NUMBER], **origin.as_sample()}, operations
         after = trial_in(self._chosen[0])
         if ask(find_actor(self.hub).take_over, after, origin, before.id):

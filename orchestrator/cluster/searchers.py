@@ -184,8 +184,12 @@ class _Proposal:
         for name, distribution in self._ranges.items():
             if isinstance(distribution, Choice):
                 trial.suggest_categorical(name, list(distribution.options))
+                continue
+            low, high, log = distribution.low, distribution.high, isinstance(distribution, LogUniform)
+            if distribution.whole:
+                trial.suggest_int(name, int(low), int(high), log=log)
             else:
-                trial.suggest_float(name, distribution.low, distribution.high, log=isinstance(distribution, LogUniform))
+                trial.suggest_float(name, low, high, log=log)
 
 
 class _Listed(Searcher):

@@ -47,13 +47,17 @@ def grid(ranges: Mapping[str, Distribution], points: int, published: Mapping[str
 
 
 def _values(distribution: Distribution, points: int) -> list[Any]:
-    """The ends and what lies evenly between them, by orders of magnitude where the range is logarithmic; a single point is its middle."""
+    """The ends and what lies evenly between them, by orders of magnitude where the range is logarithmic; a single point is its middle.
+
+    A range of whole numbers may have fewer than so many points.
+    """
     if isinstance(distribution, Choice):
         return list(distribution.options)
     low, high = distribution.low, distribution.high
     steps = [0.5] if points == 1 else [index / (points - 1) for index in range(1, points - 1)]
     between = [low * (high / low) ** step if isinstance(distribution, LogUniform) else low + step * (high - low) for step in steps]
-    return between if points == 1 else [low, *between, high]
+    between = [distribution.nearest(value) for value in between]
+    return between if points == 1 else list(dict.fromkeys([low, *between, high]))
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -8,11 +8,12 @@ from typing import Any
 
 from orchestrator.distributions import Distribution
 from orchestrator.objectives import Objective, make_objective, method_named
-from orchestrator.settings import RoundsSettings, SearchSettings, SelectionSettings, Settings, TrainingSettings
+from orchestrator.settings import RoundsSettings, SearchSettings, Section, SelectionSettings, Settings, TrainingSettings
 
 TRAINING, SELECTION, ROUNDS = "training", "selection", "rounds"
 # What a sample says besides the method and its hyperparameters: the sections of the settings that a search may vary.
 SHARED = (TRAINING, SELECTION, ROUNDS)
+_SECTIONS: Mapping[str, type[Section]] = {TRAINING: TrainingSettings, SELECTION: SelectionSettings, ROUNDS: RoundsSettings}
 ORIGIN = "origin"
 # What a sample and its scores are called by, beside the method and its settings.
 NUMBER = "number"
@@ -107,7 +108,9 @@ def joint_space(search: SearchSettings) -> dict[str, dict[str, Distribution]]:
     """The ranges of every method under its name, and of shared settings under their section's; the settings' own ranges go first."""
     space = {name: dict(method_named(name).search_space) for name in search.arms}
     for owner, ranges in search.space.items():
-        space.setdefault(owner, {}).update({key: given.distribution() for key, given in ranges.items()})
+        section = _SECTIONS.get(owner)
+        given = {key: each.distribution(whole=section is not None and section.number(key) is int) for key, each in ranges.items()}
+        space.setdefault(owner, {}).update(given)
     return space
 
 

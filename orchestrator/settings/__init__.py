@@ -169,6 +169,8 @@ class Settings(Section):
                         f"search.space.{owner}.{key}: trials are compared at their checkpoints, of which all have equally many: "
                         "remove the range, and set training.checkpoints"
                     )
+                if searched.options is None and type(section).number(key) is None:
+                    raise ValueError(f"search.space.{owner}.{key} is no number between others: give options")
                 for value in searched.ends:
                     try:
                         chosen = type(section).model_validate(section.model_dump() | {key: value})

@@ -40,12 +40,13 @@ class RangeSettings(Section):
         """The options, or the lowest and the highest value."""
         return self.options if self.options is not None else tuple(end for end in (self.low, self.high) if end is not None)
 
-    def distribution(self) -> Distribution:
-        """The same range as objectives declare theirs."""
+    def distribution(self, whole: bool = False) -> Distribution:
+        """The same range as objectives declare theirs; with `whole`, that of a setting which is a whole number, as both ends are."""
         if self.options is not None:
             return Choice(self.options)
         assert self.low is not None and self.high is not None
-        return LogUniform(self.low, self.high) if self.log else Uniform(self.low, self.high)
+        between = LogUniform if self.log else Uniform
+        return between(int(self.low), int(self.high), whole=True) if whole else between(self.low, self.high)
 
 
 class SearchSettings(Section):

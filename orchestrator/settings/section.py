@@ -35,6 +35,12 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
+    @classmethod
+    def number(cls, key: str) -> type[float] | None:
+        """What kind of number a setting is: int or float; None for what is no number, or only one of a few."""
+        kinds = set(_kinds(cls.model_fields[key].annotation))
+        return float if float in kinds else int if int in kinds else None
+
     @model_validator(mode="before")
     @classmethod
     def _numbers(cls, values: Any) -> Any:

@@ -106,6 +106,20 @@ def test_every_proposal_is_a_trial_of_its_method_within_the_ranges(name: str) ->
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_settings_that_are_whole_numbers_are_proposed_as_such(name: str) -> None:
+    whole = {"batch_size": {"low": 8, "high": 32}, "micro_batch_tokens": {"low": 256, "high": 8192, "log": True}}
+    given = settings(name, methods=("sft",), space={"training": RATES["training"] | whole}, grid_points=4)
+    samples = proposals(make_searcher(given, Goal()), range(16))
+    trials = [Trial.from_sample(sample.pop("number"), sample) for sample in samples]
+    for trial in trials:
+        training = trial.training_settings(given.training)
+        assert (8 <= training.batch_size <= 32, 256 <= training.micro_batch_tokens <= 8192) == (True, True)
+        assert {key: type(value) for key, value in trial.training.items()} == {"learning_rate": float, **dict.fromkeys(whole, int)}
+    assert len({trial.training["batch_size"] for trial in trials if trial.method == "sft"}) > 1
+    assert trials[0].training["micro_batch_tokens"] == given.training.micro_batch_tokens, "the settings' own come first"
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_every_method_gets_as_many_trials_and_numbers_run_over_all_of_them(name: str) -> None:
     samples = proposals(made(name), range(15))
     assert Counter(sample["method"] for sample in samples) == dict.fromkeys(METHODS, 5)

@@ -48,6 +48,21 @@ def test_a_single_point_is_the_middle_of_its_range() -> None:
     assert grid(ranges, 1, {}) == [{"x": 0.5, "y": pytest.approx(0.1)}]
 
 
+@pytest.mark.parametrize(
+    ("distribution", "points", "values"),
+    [
+        (Uniform(8, 64, whole=True), 3, [8, 36, 64]),
+        (LogUniform(8, 128, whole=True), 5, [8, 16, 32, 64, 128]),
+        (Uniform(1, 3, whole=True), 8, [1, 2, 3]),
+        (Uniform(1, 4, whole=True), 1, [2]),
+    ],
+)
+def test_the_points_of_whole_numbers_are_whole_and_no_more_than_there_are(distribution: Uniform, points: int, values: list[int]) -> None:
+    found = [sample["x"] for sample in grid({"x": distribution}, points, {})]
+    assert found == values
+    assert {type(value) for value in found} == {int}
+
+
 def test_what_the_published_setting_leaves_open_is_filled() -> None:
     first: dict[str, Any] = grid(RANGES, 2, {"dpo.label_smoothing": 0.1})[0]
     assert first == {"dpo.beta": 0.01, "dpo.label_smoothing": 0.1}

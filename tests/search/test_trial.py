@@ -82,6 +82,20 @@ def test_the_settings_ranges_replace_the_methods_and_add_training() -> None:
     assert space["ipo"] == METHODS["ipo"].search_space
 
 
+def test_a_setting_that_is_a_whole_number_is_searched_in_whole_numbers() -> None:
+    ends = RangeSettings(low=8, high=64)
+    ranges = {
+        "training": {"batch_size": ends, "steps": ends, "warmup": RangeSettings(low=0, high=0.5)},
+        "selection": {"seed": ends, "eta": RangeSettings(low=0.6, high=0.9)},
+        "rounds": {"count": RangeSettings(low=1, high=4, log=True)},
+    }
+    space = joint_space(SearchSettings(methods=("dpo",), space=ranges))
+    whole = Uniform(8, 64, whole=True)
+    assert space["training"] == {"batch_size": whole, "steps": whole, "warmup": Uniform(0, 0.5)}
+    assert space["selection"] == {"seed": whole, "eta": Uniform(0.6, 0.9)}
+    assert space["rounds"] == {"count": LogUniform(1, 4, whole=True)}
+
+
 def test_replacing_a_range_leaves_the_methods_own_declaration_alone() -> None:
     before = dict(METHODS["dpo"].search_space)
     joint_space(SearchSettings(methods=("dpo",), space={"dpo": {"beta": RangeSettings(low=1, high=2)}}))
