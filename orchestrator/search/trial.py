@@ -115,7 +115,10 @@ def joint_space(search: SearchSettings) -> dict[str, dict[str, Distribution]]:
 
 
 def published_samples(methods: Sequence[str], space: Space, shared: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each method's published defaults, and the `shared_settings`, as a flat sample; what is outside its range is left to the searcher."""
+    """Each method's published defaults, and the `shared_settings`, as a flat sample.
+
+    What is outside its range is left to the searcher, and so is what the settings leave open.
+    """
     samples = []
     for name in methods:
         defaults = {name: method_named(name)().hyperparameters(), **shared}
@@ -123,7 +126,7 @@ def published_samples(methods: Sequence[str], space: Space, shared: Mapping[str,
             f"{owner}.{key}": defaults[owner][key]
             for owner in (name, *shared)
             for key, distribution in space.get(owner, {}).items()
-            if distribution.contains(defaults[owner][key])
+            if defaults[owner][key] is not None and distribution.contains(defaults[owner][key])
         }
         samples.append({"method": name} | flat)
     return samples

@@ -96,6 +96,13 @@ def test_a_setting_that_is_a_whole_number_is_searched_in_whole_numbers() -> None
     assert space["rounds"] == {"count": LogUniform(1, 4, whole=True)}
 
 
+def test_what_the_settings_leave_open_is_left_to_the_searcher_too() -> None:
+    search = SearchSettings(methods=("dpo",), space={"training": {"steps": RangeSettings(low=10, high=40)}})
+    assert published_samples(search.methods, joint_space(search), of_training()) == [{"method": "dpo", "dpo.beta": 0.1}]
+    given = published_samples(search.methods, joint_space(search), of_training(steps=20))
+    assert given == [{"method": "dpo", "dpo.beta": 0.1, "training.steps": 20}]
+
+
 def test_replacing_a_range_leaves_the_methods_own_declaration_alone() -> None:
     before = dict(METHODS["dpo"].search_space)
     joint_space(SearchSettings(methods=("dpo",), space={"dpo": {"beta": RangeSettings(low=1, high=2)}}))
