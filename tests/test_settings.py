@@ -39,6 +39,7 @@ OWN += "@dataclass(frozen=True)\nclass MyPO(DPO):\n    name = 'my_po'\n"
 VERIFIER = '[judge]\nkind = "verifier"\n'
 PLAIN = OWN_INPUTS + VERIFIER
 STREAMING = PLAIN.replace("[data]", "[data]\nstreaming = true")
+PAID_FINALS = '[finals.judge]\nkind = "openai"\nmodel = "m"\n'
 WORLD = '[world]\nkind = "tasks"\n' + VERIFIER
 
 
@@ -186,6 +187,7 @@ def test_every_problem_is_told_at_once_up_to_eight(file: Path) -> None:
         ),
         (PLAIN + "[search.space.training]\nbatch_size = { low = 8.5, high = 64 }\n", "may not be 8.5: Input should be a valid integer"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 1, high = 2, options = [1] }\n", "a range is either low and high, or options"),
+        (PLAIN + "[budget]\ncost = 5\n" + PAID_FINALS, "finals.judge has no price: set finals.judge.input_price and finals.judge"),
         (
             STREAMING + '[[rounds.scorers]]\nkind = "length"\n',
             "rounds take prompts and pairs from data in memory: leave data.streaming out",

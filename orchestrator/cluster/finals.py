@@ -8,16 +8,30 @@ from typing import Any
 
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.capability_runs import measure_finalists
+from orchestrator.cluster.evaluation_actors import start_judge
+from orchestrator.cluster.judges import within_budget
 from orchestrator.report.narration import Narrator
 from orchestrator.search.board import Board, Status
 from orchestrator.search.goal import Goal
 from orchestrator.search.leaderboard import Row
 from orchestrator.search.ledger import Event, read_ledger
 from orchestrator.search.verdict import finalists
-from orchestrator.settings import Settings
+from orchestrator.settings import OpenAISettings, Settings
 from orchestrator.settings.search import CONTROL
 
 FINAL_JUDGE = "final-judge"
+
+
+def start_final_judge(settings: Settings, directory: Path, is_paid: bool) -> list[Any]:
+    """The actor of the finals' own judge, if they have one, and it is paid or not.
+
+    One that is paid stands elsewhere and is ready at once: started with the finals, it may be paid what the search has left.
+    """
+    judge = settings.finals.judge
+    if judge is None or isinstance(judge, OpenAISettings) != is_paid:
+        return []
+    within = within_budget(judge, settings.budget, directory / "ledger.jsonl")
+    return [start_judge(FINAL_JUDGE, within, settings.cache, directory / "logs")]
 
 
 def play_finals(settings: Settings, hub: Any, directory: Path, story: Narrator) -> None:

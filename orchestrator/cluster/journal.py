@@ -91,8 +91,12 @@ class Journal:
         self._kept_back = (runs, judgments)
 
     def exhausted(self, budget: BudgetSettings, judgments: int = 0) -> str | None:
-        """The bound that so many more verdicts would overstep, in words; what is set aside and kept back counts as spent."""
-        expected = Spent(judgments=judgments + self._set_aside).plus(kept_back(self._meter, *self._kept_back))
+        """The bound that so many more verdicts would overstep, in words; what is set aside and kept back counts as spent.
+
+        Each of them is expected to cost what verdicts did so far.
+        """
+        wanted = judgments + self._set_aside
+        expected = Spent(judgments=wanted, cost=wanted * self._meter.cost_of_judgment).plus(kept_back(self._meter, *self._kept_back))
         return exhausted(budget, self.spent().plus(expected))
 
     @contextmanager

@@ -8,6 +8,8 @@ from evals.asking import ChatModel
 from evals.chat_models.remembering import RememberingModel, ReplayedModel, remembered
 from evals.chat_models.reply_file import ReplyFile
 from evals.judging import Judge
+from orchestrator.search.budget import Meter
+from orchestrator.search.ledger import read_ledger
 from orchestrator.settings import (
     BudgetSettings,
     JudgeSettings,
@@ -81,11 +83,12 @@ def scorer_gpus(settings: ScorerSettings) -> float:
     return judge_gpus(settings.model if isinstance(settings, RatingSettings) else settings)
 
 
-def within_budget(settings: JudgeSettings, budget: BudgetSettings) -> JudgeSettings:
-    """The same judge, who may not be paid more than the search may spend."""
+def within_budget(settings: JudgeSettings, budget: BudgetSettings, ledger: Path) -> JudgeSettings:
+    """The same judge, who may not be paid more than the search may still spend, after what its ledger tells."""
     if not isinstance(settings, OpenAISettings) or budget.cost is None:
         return settings
-    return settings.model_copy(update={"max_cost": min(budget.cost, settings.max_cost or budget.cost)})
+    left = max(0.0, budget.cost - Meter(read_ledger(ledger)).spent(0.0).cost)
+    return settings.model_copy(update={"max_cost": min(left, settings.max_cost or left)})
 
 
 def gpus_or_default(given: float | None) -> float:

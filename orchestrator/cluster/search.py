@@ -16,7 +16,7 @@ from orchestrator.cluster.capability_runs import suite_of
 from orchestrator.cluster.claims import check_inputs, inputs_told
 from orchestrator.cluster.directories import at_work
 from orchestrator.cluster.evaluation_actors import LedgerActor, start_judge
-from orchestrator.cluster.finals import FINAL_JUDGE, play_finals
+from orchestrator.cluster.finals import play_finals, start_final_judge
 from orchestrator.cluster.generating import engine_names, start_engines
 from orchestrator.cluster.hub import TrialHub
 from orchestrator.cluster.judges import within_budget
@@ -165,6 +165,7 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
         tune_trials(settings, plan, HUB, directory)
     _check_scored(actors.hub, directory, story)
     if settings.evaluation.held_out is not None or settings.finals.capability is not None:
+        actors.others.extend(start_final_judge(settings, directory, is_paid=True))
         with story.following(directory, planned):
             play_finals(settings, actors.hub, directory, story)
     ask(actors.hub.close)
@@ -257,10 +258,9 @@ def _start_actors(settings: Settings, directory: Path, sessions: int) -> _Actors
     cluster, logs = settings.cluster, directory / "logs"
     rank = settings.training.lora.rank if settings.training.lora else 0
     engines = start_engines(cluster, settings.evaluation, logs, rank)
-    judges = [start_judge("judge", within_budget(settings.judge, settings.budget), settings.cache, logs)]
+    within = within_budget(settings.judge, settings.budget, directory / "ledger.jsonl")
+    judges = [start_judge("judge", within, settings.cache, logs), *start_final_judge(settings, directory, is_paid=False)]
     judges += [start_judge(actor_name(name), model, settings.cache, logs) for name, model in settings.ladder.models.items()]
-    if settings.finals.judge is not None:
-        judges.append(start_judge(FINAL_JUDGE, within_budget(settings.finals.judge, settings.budget), settings.cache, logs))
     ledger = LedgerActor.options(name="ledger").remote(str(directory / "ledger.jsonl"))
     hub = TrialHub.options(name=HUB).remote(str(directory), engine_names(cluster), "judge", "ledger", sessions)
     gangs: Any = GangsActor.options(max_concurrency=cluster.gangs).remote(str(directory))

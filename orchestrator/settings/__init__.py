@@ -139,12 +139,6 @@ class Settings(Section):
                 f"early stopping compares trials on the way, where a {self.training.schedule} schedule has not cooled down yet: "
                 'set training.schedule = "constant" or "wsd", or search.scheduler = "none"'
             )
-        if (
-            self.budget.cost is not None
-            and isinstance(self.judge, OpenAISettings)
-            and not (self.judge.input_price or self.judge.output_price)
-        ):
-            raise ValueError("budget.cost is given and the judge has no price: set judge.input_price and judge.output_price")
         if self.hyperparameters and self.method is None:
             raise ValueError("hyperparameters are given and no method: set `method`")
         if len(set(self.search.methods)) < len(self.search.methods):
@@ -154,8 +148,16 @@ class Settings(Section):
         if self.data.streaming and self.rounds is not None:
             raise ValueError("rounds take prompts and pairs from data in memory: leave data.streaming out, or give a smaller file")
         self.training.check_workers(self.cluster.workers)
+        self._check_prices()
         self._check_searched_sections()
         return self
+
+    def _check_prices(self) -> None:
+        """What may be spent on a judge is known only of one that has a price."""
+        for name, judge in (("judge", self.judge), ("finals.judge", self.finals.judge)):
+            is_free = isinstance(judge, OpenAISettings) and not (judge.input_price or judge.output_price)
+            if self.budget.cost is not None and is_free:
+                raise ValueError(f"budget.cost is given and {name} has no price: set {name}.input_price and {name}.output_price")
 
     def _check_searched_sections(self) -> None:
         """Every shared setting that the search may choose must be possible."""

@@ -174,3 +174,18 @@ def test_no_more_verdicts_are_asked_for_in_the_finals_than_the_budget_has(tmp_pa
         assert [event["reason"] for event in finals.ledger.named("spent")] == [f"the budget of {PROMPTS + 10} judgments is spent"]
 
     finals.play(story)
+
+
+def test_verdicts_that_are_on_the_way_are_expected_to_cost_what_verdicts_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finals = Finals(tmp_path, monkeypatch, Scoring(), cost=1.0)
+
+    async def story() -> None:
+        await finals.journal.write("score", trial="001", step=1, scorecard={"judged": 40, "unreadable": 0, "cost": 0.4}, verdicts={})
+        budget = BudgetSettings(cost=1.0)
+        assert finals.journal.exhausted(budget, 60) is None
+        with finals.journal.set_aside(30):
+            assert finals.journal.exhausted(budget, 30) is None
+            assert finals.journal.exhausted(budget, 31) == "the budget of 1 of the judge's cost is spent"
+        assert finals.journal.exhausted(budget, 61) is not None
+
+    asyncio.run(story())
