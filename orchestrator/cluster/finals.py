@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from evals.errors import UnreadableVerdictsError
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.capability_runs import measure_finalists
 from orchestrator.cluster.evaluation_actors import start_judge
@@ -65,6 +66,19 @@ def _compare(settings: Settings, events: Sequence[Event], rows: Sequence[Row], h
             each.result()
     if (reason := ask(hub.spent_out, True)) is not None:
         story.say(f"[yellow]{reason}[/yellow]: the finals end with what is known")
+    check_judged(directory)
+
+
+def check_judged(directory: Path) -> None:
+    """Raises UnreadableVerdictsError where the judge could judge none of the runs that it was asked about."""
+    events = read_ledger(directory / "ledger.jsonl", "held_out", "unreadable")
+    left_out = [event["reason"] for event in events if "run" in event and event["event"] == "unreadable"]
+    if left_out and all(event["event"] == "unreadable" for event in events):
+        cure = (
+            "use a stronger judge; or raise evaluation.max_unreadable in settings.json, remove the lines `unreadable` of these runs from "
+            "ledger.jsonl, and resume: what was replied is remembered"
+        )
+        raise UnreadableVerdictsError(f"no finalist is judged: {left_out[0]}", str(directory), cure)
 
 
 def _further_runs(settings: Settings, board: Board, row: Row, hub: Any) -> Sequence[tuple[str, int, str, str]]:

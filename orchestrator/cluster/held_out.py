@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ray.exceptions import RayError
 
+from evals.errors import UnreadableVerdictsError
 from evals.prompts import load_prompts
 from orchestrator.cluster.assessing import explained
 from orchestrator.cluster.journal import Journal
@@ -26,10 +27,14 @@ class HeldOutScores:
         self._evaluation, self._scorer = evaluation, scorer
 
     async def score(self, finalist: str, seed: int, run: str, model: str, judge: str | None) -> Event | None:
-        """Score one seed of a finalist, perhaps by a judge that the search never asked. None when the budget does not last."""
-        known = next((event for event in read_ledger(self._directory / "ledger.jsonl", "held_out") if event["run"] == run), None)
+        """Score one seed of a finalist, perhaps by a judge that the search never asked.
+
+        None when the budget does not last, and for a run that this judge cannot judge, which is left out.
+        """
+        events = read_ledger(self._directory / "ledger.jsonl", "held_out", "unreadable")
+        known = next((event for event in events if event.get("run") == run), None)
         if known is not None or self._purse.ended(finals=True):
-            return known
+            return known if known is not None and known["event"] == "held_out" else None
         assert self._evaluation.held_out is not None
         prompts = load_prompts(self._evaluation.held_out)
         if (reason := self._purse.exhausted(len(prompts.prompts))) is not None:
@@ -43,6 +48,10 @@ class HeldOutScores:
                 scored = await self._scorer.judge(answered, judge=find_actor(judge) if judge else None)
         except BudgetSpentError as error:
             await self._purse.spend_out(error.what)
+            return None
+        except UnreadableVerdictsError as error:
+            told = {"trial": finalist, "seed": seed, "run": run, "checkpoint": model, "reason": error.what}
+            await self._journal.write("unreadable", **told, asked=error.asked, cost=error.cost)
             return None
         except (DaaError, RayError, OSError) as error:
             raise explained(error, model, self._directory) from error

@@ -9,6 +9,7 @@ from threading import Event
 from typing import Any
 
 import ray
+from rich.markup import escape
 
 from evals.whole_files import save_json
 from orchestrator.cluster.asking import ask
@@ -277,6 +278,6 @@ def _conclude(rows: list[Row], directory: Path, story: Narrator) -> Outcome:
         story.say(f"winner: [bold]{found.best.trial}[/bold], {words.hyperparameters(found.best.hyperparameters)}")
         story.say_path("its checkpoint, for transformers and vLLM:", found.best.checkpoint)
         for sentence in [*words.verdict(found), *words.cut_short(events), *words.capability(capabilities(events))]:
-            story.say(f"[bold]{sentence}[/bold]")
+            story.say(f"[bold]{escape(sentence)}[/bold]")
     story.say_path("report:", directory / "report.html")
     return Outcome(directory, rows, found)

@@ -62,9 +62,11 @@ def verdict(found: Answer) -> list[str]:
 
 
 def cut_short(events: Sequence[Event]) -> list[str]:
-    """That the finals of the latest session came to the end of their budget, if they did."""
+    """That the finals of the latest session came to the end of their budget, if they did; and runs that their judge could not judge."""
     spent = [event for event in since_begin(events) if event["event"] == "spent" and event.get("finals")]
-    return [f"The finals ended early: {spent[-1]['reason']}."] if spent else []
+    left_out = [event for event in events if event["event"] == "unreadable" and "run" in event]
+    told = [f"{event['run']} is left out of the finals: {event['reason']}." for event in left_out]
+    return ([f"The finals ended early: {spent[-1]['reason']}."] if spent else []) + told
 
 
 def capability(found: Sequence[Capability]) -> list[str]:

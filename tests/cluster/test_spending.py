@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from evals.errors import UnreadableVerdictsError
 from orchestrator.cluster import spending
+from orchestrator.cluster.finals import check_judged
 from orchestrator.cluster.held_out import HeldOutScores
 from orchestrator.cluster.journal import Bell, Journal
 from orchestrator.cluster.spending import Purse
@@ -187,5 +189,37 @@ def test_verdicts_that_are_on_the_way_are_expected_to_cost_what_verdicts_did(tmp
             assert finals.journal.exhausted(budget, 30) is None
             assert finals.journal.exhausted(budget, 31) == "the budget of 1 of the judge's cost is spent"
         assert finals.journal.exhausted(budget, 61) is not None
+
+    asyncio.run(story())
+
+
+def test_a_run_of_the_finals_that_the_judge_cannot_judge_is_left_out_is_paid_for_and_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "ledger.jsonl"
+
+    async def session(run: str, scoring: Scoring) -> tuple[Any, Finals]:
+        finals = Finals(tmp_path, monkeypatch, scoring, cost=50.0)
+        found = await finals.scores.score("001", 0, run, "m", None)
+        file.write_text((file.read_text() if file.exists() else "") + "".join(json.dumps(event) + "\n" for event in finals.ledger.events))
+        return found, finals
+
+    async def story() -> None:
+        what = "9 of 30 verdicts could not be read"
+        found, finals = await session("001", Scoring(error=UnreadableVerdictsError(what, asked=PROMPTS, cost=3.0)))
+        assert found is None
+        told = {"trial": "001", "seed": 0, "run": "001", "reason": what, "asked": PROMPTS, "cost": 3.0}
+        assert told.items() <= finals.ledger.named("unreadable")[0].items()
+        spent = finals.journal.spent()
+        assert (spent.judgments, spent.cost) == (PROMPTS, 3.0)
+        with pytest.raises(UnreadableVerdictsError, match=f"no finalist is judged: {what}") as refused:
+            check_judged(tmp_path)
+        assert "a stronger judge" in refused.value.cure
+        scoring = Scoring()
+        found, finals = await session("001", scoring)
+        assert (found, scoring.asked, finals.ledger.events) == (None, 0, []), "not asked again"
+        found, finals = await session("002", scoring)
+        assert (found["run"], scoring.asked) == ("002", PROMPTS)
+        check_judged(tmp_path)
 
     asyncio.run(story())

@@ -158,6 +158,10 @@ def test_what_finalists_lost_is_told_in_words_in_numbers_and_on_the_page_and_so_
     assert "No finalist surely lost capability against the base model on sums." in (answer_ready(kept, []) or {})["sentences"]
     cut = [*ledger("001-dpo"), {"event": "spent", "time": 50.0, "reason": "the budget of 1 hours is spent", "finals": True}]
     assert "The finals ended early: the budget of 1 hours is spent." in (answer_ready(cut, []) or {})["sentences"]
+    unreadable = {"event": "unreadable", "time": 50.0, "asked": 9, "cost": 1.0, "reason": "8 of 9 verdicts could not be read"}
+    left_out = [*ledger("001-dpo"), {**unreadable, "trial": "001-dpo", "step": 10}, {**unreadable, "trial": "002-ipo", "run": "002-ipo"}]
+    sentences = (answer_ready(left_out, []) or {})["sentences"]
+    assert [each for each in sentences if "left out" in each] == ["002-ipo is left out of the finals: 8 of 9 verdicts could not be read."]
 
 
 def test_the_answer_file_has_the_answer_its_sentences_and_what_it_cost(run: Path) -> None:
