@@ -10,6 +10,7 @@ from orchestrator.errors import SettingsError
 from orchestrator.search.racing import Rules, Rung, last_rungs, nested_order, rungs
 from orchestrator.search.trial import TRAINING
 from orchestrator.settings import Settings, TrainingSettings
+from orchestrator.settings.search import CONTROL
 
 # What decides how many steps a trial takes, and so how many checkpoints it can have.
 _OF_STEPS = ("batch_size", "epochs", "steps")
@@ -54,7 +55,8 @@ def make_plan(settings: Settings, pairs: int, gpus: float, prompts: int, held_ou
     laid = rungs(_checkpoints(settings, pairs), prompts, search.prompt_growth)
     laid = laid if search.scheduler == "racing" else last_rungs(laid)
     plan = SearchPlan(laid, pairs, gpus, gangs=settings.cluster.gangs)
-    finalists = finals.finalists + 1
+    # Plain DPO may be among the finalists by itself, beside those of another method.
+    finalists = min(search.trials, finals.finalists + (search.arms != (CONTROL,)))
     return (
         replace(plan, final_runs=finalists * (finals.seeds - 1), final_judgments=finalists * finals.seeds * held_out) if held_out else plan
     )

@@ -26,6 +26,14 @@ def test_the_finals_need_each_finalist_and_the_control_under_all_seeds() -> None
     assert (plan.pairs, plan.gpus) == (PAIRS, 8.0)
 
 
+@pytest.mark.parametrize(
+    ("search", "finalists"), [({"trials": 2}, 2), ({"trials": 4}, 4), ({"trials": 12, "methods": ["dpo"]}, 3), ({"methods": ["simpo"]}, 4)]
+)
+def test_no_more_is_kept_back_for_the_finals_than_trials_can_play_in_them(search: dict[str, Any], finalists: int) -> None:
+    plan = make_plan(settings(**search), PAIRS, 0.0, PROMPTS, held_out=500)
+    assert (plan.final_runs, plan.final_judgments) == (finalists * 1, finalists * 2 * 500)
+
+
 def test_without_held_out_prompts_there_are_no_finals() -> None:
     plan = make_plan(settings(), PAIRS, 0.0, PROMPTS, held_out=0)
     assert (plan.final_runs, plan.final_judgments) == (0, 0)
