@@ -30,7 +30,8 @@ class BaseScore:
         """The score, measured now if it is not known. What fails here ends the search."""
         if self._known is None:
             try:
-                scored = await self._scorer.score(self._model, self._prompts)
+                with self._journal.set_aside(len(self._prompts.prompts)):
+                    scored = await self._scorer.score(self._model, self._prompts)
                 scored.save(answers_of(self._directory, {"event": "baseline"}))
             except (DaaError, RayError, OSError) as error:
                 await self._journal.give_up(failure := explained(error, self._model, self._directory))
