@@ -39,6 +39,7 @@ OWN += "@dataclass(frozen=True)\nclass MyPO(DPO):\n    name = 'my_po'\n"
 VERIFIER = '[judge]\nkind = "verifier"\n'
 PLAIN = OWN_INPUTS + VERIFIER
 STREAMING = PLAIN.replace("[data]", "[data]\nstreaming = true")
+SPACE = "[search.space.training]\n"
 PAID_FINALS = '[finals.judge]\nkind = "openai"\nmodel = "m"\n'
 WORLD = '[world]\nkind = "tasks"\n' + VERIFIER
 
@@ -179,13 +180,20 @@ def test_every_problem_is_told_at_once_up_to_eight(file: Path) -> None:
         (PLAIN + "[search.space.dpo]\nbeta = { low = 2, high = 1 }\n", "low must be below high"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 0, high = 1, log = true }\n", "a logarithmic range needs low above 0"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 1 }\n", "a range is either low and high, or options"),
-        (PLAIN + "[search.space.training]\ncheckpoints = { options = [2, 4] }\n", "remove the range, and set training.checkpoints"),
-        (PLAIN + "[search.space.training]\nzero_stage = { low = 0, high = 2 }\n", "training.zero_stage is no number between others"),
+        (PLAIN + SPACE + "checkpoints = { options = [2, 4] }\n", "remove the range, and set training.checkpoints"),
+        (PLAIN + SPACE + 'schedule = { options = ["constant", "cosine"] }\n', "schedule may not be cosine: early stopping"),
         (
-            PLAIN + "[search.space.training]\ncompile = { low = 0, high = 1 }\n",
+            PLAIN + "[training]\nsteps = 50\n" + SPACE + "epochs = { low = 1, high = 3 }\n",
+            "training.epochs has no effect: how long trials train, steps say",
+        ),
+        (PLAIN + SPACE + "epochs = { low = 1, high = 3 }\nsteps = { low = 9, high = 20 }\n", "training.epochs has no effect"),
+        (PLAIN + SPACE + "epochs = { low = 1, high = 3 }\n[search.space.selection]\nseed = { low = 0, high = 3 }\n", "has no effect"),
+        (PLAIN + SPACE + "zero_stage = { low = 0, high = 2 }\n", "training.zero_stage is no number between others"),
+        (
+            PLAIN + SPACE + "compile = { low = 0, high = 1 }\n",
             "training.compile is no number between others: give options",
         ),
-        (PLAIN + "[search.space.training]\nbatch_size = { low = 8.5, high = 64 }\n", "may not be 8.5: Input should be a valid integer"),
+        (PLAIN + SPACE + "batch_size = { low = 8.5, high = 64 }\n", "may not be 8.5: Input should be a valid integer"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 1, high = 2, options = [1] }\n", "a range is either low and high, or options"),
         (PLAIN + "[budget]\ncost = 5\n" + PAID_FINALS, "finals.judge has no price: set finals.judge.input_price and finals.judge"),
         (

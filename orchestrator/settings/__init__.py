@@ -160,27 +160,34 @@ class Settings(Section):
                 raise ValueError(f"budget.cost is given and {name} has no price: set {name}.input_price and {name}.output_price")
 
     def _check_searched_sections(self) -> None:
-        """Every shared setting that the search may choose must be possible."""
+        """Every shared setting that the search may choose must be possible, with all others as they are."""
+        plain = {name: getattr(self, name) for name in Settings.model_fields} | {"search": self.search.model_copy(update={"space": {}})}
         for owner in ("training", "selection", "rounds"):
             section = getattr(self, owner)
             for key, searched in self.search.space.get(owner, {}).items():
                 if section is None or key not in type(section).model_fields:
                     continue
-                if key == "checkpoints":
-                    raise ValueError(
-                        f"search.space.{owner}.{key}: trials are compared at their checkpoints, of which all have equally many: "
-                        "remove the range, and set training.checkpoints"
-                    )
-                if searched.options is None and type(section).number(key) is None:
-                    raise ValueError(f"search.space.{owner}.{key} is no number between others: give options")
+                self._check_range(owner, key, searched, type(section).number(key) is not None)
                 for value in searched.ends:
                     try:
-                        chosen = type(section).model_validate(section.model_dump() | {key: value})
-                        if isinstance(chosen, TrainingSettings):
-                            chosen.check_workers(self.cluster.workers)
+                        Settings.model_validate(plain | {owner: section.model_dump() | {key: value}})
                     except (ValidationError, SettingsError) as error:
-                        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.what
+                        told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.what
+                        reason = told.removeprefix("Value error, ")
                         raise ValueError(f"search.space.{owner}.{key} may not be {value}: {reason}") from error
+
+    def _check_range(self, owner: str, key: str, searched: RangeSettings, is_number: bool) -> None:
+        """Refuse a range over what cannot be one, and what makes no difference."""
+        where, space = f"search.space.{owner}.{key}", self.search.space
+        if searched.options is None and not is_number:
+            raise ValueError(f"{where} is no number between others: give options")
+        if key == "checkpoints":
+            what = "trials are compared at their checkpoints, of which all have equally many"
+            raise ValueError(f"{where}: {what}: remove the range, and set training.checkpoints")
+        fixed = self.training.steps is not None or "steps" in space[owner] or self.rounds is not None or "selection" in space
+        if key == "epochs" and fixed:
+            what = "how long trials train, steps say where they are given, and with rounds or searched selections the settings' own epochs"
+            raise ValueError(f"{where} has no effect: {what}; remove the range")
 
     def with_world(self, world: World) -> Settings:
         """The same run on what its world made."""
