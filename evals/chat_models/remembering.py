@@ -57,8 +57,11 @@ class RememberingModel:
                 keep(number, reply)
 
         self.asked += len(places)
-        if places:
-            self._model.ask([questions[numbers[0]] for numbers in places], take)
+        replies = self._model.ask([questions[numbers[0]] for numbers in places], take) if places else []
+        for place, reply in enumerate(replies):
+            # Not every model hands over what it cannot answer, such as a text that is too long for it.
+            if places[place][0] not in found:
+                take(place, reply)
         return [found[number] for number in range(len(questions))]
 
 

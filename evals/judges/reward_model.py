@@ -74,7 +74,7 @@ class RewardModel:
         return fingerprint(local_model(self.model))
 
     def ask(self, questions: Sequence[Question], keep: Keep = forget) -> list[Reply]:
-        """One reply per question, in order; each is handed to `keep` with its batch.
+        """One reply per question, in order; each that fits is handed to `keep` with its batch.
 
         Raises ModelError for a model that cannot be loaded or whose reward is not named, or that has no chat template.
         """

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,14 @@ def test_rewards_are_remembered_and_equal_texts_scored_once(model_a: Path, tmp_p
     again = remembered(model, tmp_path / "replies")
     assert RewardModelJudge(again).judge(MATCHES) == verdicts
     assert (first.asked, again.asked, again.remembered) == (2 * len(MATCHES), 0, 2 * len(MATCHES))
+
+
+def test_a_response_that_does_not_fit_is_a_failure_of_its_match_alone_and_is_not_remembered(model_a: Path, tmp_path: Path) -> None:
+    directory = make_reward_model(tmp_path / "reward", model_a)
+    long = Match(MATCHES[1].prompt, "word " * 400, "same")
+    matches = [MATCHES[0], long, replace(long, baseline="other"), MATCHES[2]]
+    for asked in (7, 1):
+        model = remembered(RewardModel(str(directory), max_length=100), tmp_path / "replies")
+        verdicts = RewardModelJudge(model).judge(matches)
+        assert [verdict.candidate_score is None for verdict in verdicts] == [False, True, True, False]
+        assert (verdicts[1].reason, model.asked) == ("longer than 100 tokens", asked)
