@@ -1,7 +1,7 @@
 """Models that remember: what their file of replies knows is not asked, nor paid for, again."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evals.asking import ChatModel, Keep, Question, Reply, forget, question_key
@@ -12,11 +12,12 @@ from evals.errors import UserError
 class RememberingModel:
     """A chat model that asks only what its file does not know. Failures are not remembered.
 
-    `asked` counts the questions put to the model itself, `remembered` those answered from the file.
+    A reply in the file that `is_good` denies is asked for again. `asked` counts the questions put to the model itself, `remembered` those
+    answered from the file.
     """
 
-    def __init__(self, model: ChatModel, replies: ReplyFile) -> None:
-        self._model, self._replies = model, replies
+    def __init__(self, model: ChatModel, replies: ReplyFile, is_good: Callable[[Reply], bool] = lambda reply: True) -> None:
+        self._model, self._replies, self._is_good = model, replies, is_good
         self.asked = 0
         self.remembered = 0
 
@@ -40,7 +41,7 @@ class RememberingModel:
         found: dict[int, Reply] = {}
         for number, key in enumerate(keys):
             known = self._replies.get(key)
-            if known is None:
+            if known is None or not self._is_good(known):
                 wanted.setdefault(key, []).append(number)
             else:
                 found[number] = known
@@ -90,7 +91,7 @@ class ReplayedModel:
         return replies
 
 
-def remembered(model: ChatModel, directory: Path) -> RememberingModel:
+def remembered(model: ChatModel, directory: Path, is_good: Callable[[Reply], bool] = lambda reply: True) -> RememberingModel:
     """The model with the file of its own replies in `directory`."""
     name = hashlib.sha256(model.identity.encode()).hexdigest()[:16]
-    return RememberingModel(model, ReplyFile(directory / f"{name}.jsonl"))
+    return RememberingModel(model, ReplyFile(directory / f"{name}.jsonl"), is_good)

@@ -25,7 +25,7 @@ class RewardModelJudge:
         return self.model.name
 
     def judge(self, matches: Sequence[Match]) -> list[Verdict]:
-        """One verdict per match. A response that does not fit makes its match unreadable. Raises what the reward model raises."""
+        """One verdict per match. A response without a reward makes its match unreadable. Raises what the reward model raises."""
         questions = [response_question(match.prompt, text) for match in matches for text in (match.candidate, match.baseline)]
         replies = self.model.ask(questions)
         return [_verdict(match, *pair) for match, pair in zip(matches, zip(replies[::2], replies[1::2], strict=True), strict=True)]
@@ -36,14 +36,19 @@ def response_question(prompt: EvaluationPrompt, text: str) -> Question:
     return Question(prompt.id, (*prompt.messages, Message("assistant", text)))
 
 
+def is_reward(reply: Reply) -> bool:
+    """Whether a reply tells a reward, and not what a model tells beyond the numbers that half precision has."""
+    return not reply.failure and math.isfinite(float(reply.text))
+
+
 @dataclass(frozen=True)
 class RewardModel:
     """Answers a conversation that ends with a response with that response's reward, a number in text.
 
     Loads with transformers, on a GPU where there is one. `batch_size` responses are scored at a time, of similar length; one that does not
-    fit in `max_length` tokens is a failure in its reply. Of several outputs `output` says which is the reward: its number, "mean", or a
-    weight for each; without it the model must have one output, or a `score` that it makes of them itself, as ArmoRM does
-    (arXiv:2406.12845). Code that comes with the model runs only with `trust_remote_code`.
+    fit in `max_length` tokens, or whose reward is not finite, is a failure in its reply. Of several outputs `output` says which is the
+    reward: its number, "mean", or a weight for each; without it the model must have one output, or a `score` that it makes of them itself,
+    as ArmoRM does (arXiv:2406.12845). Code that comes with the model runs only with `trust_remote_code`.
     """
 
     model: str
@@ -90,7 +95,7 @@ class RewardModel:
             with torch.inference_mode():
                 scores = self._rewards(model(**batch)).tolist()
             for number, score in zip(chosen, scores, strict=True):
-                replies[number] = Reply(repr(score), prompt_tokens=len(encoded[number]))
+                replies[number] = _reply(score, len(encoded[number]))
                 keep(number, replies[number])
         return replies
 
@@ -136,10 +141,14 @@ class RewardModel:
         return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
+def _reply(score: float, tokens: int) -> Reply:
+    return Reply(repr(score), prompt_tokens=tokens) if math.isfinite(score) else Reply(failure=f"the reward is {score}")
+
+
 def _verdict(match: Match, ours: Reply, theirs: Reply) -> Verdict:
-    failure = ours.failure or theirs.failure
-    if failure:
-        return Verdict(match.prompt.id, None, reason=failure)
+    failed = next((reply for reply in (ours, theirs) if not is_reward(reply)), None)
+    if failed is not None:
+        return Verdict(match.prompt.id, None, reason=failed.failure or f"the reward is {failed.text}")
     rewards = float(ours.text), float(theirs.text)
     return Verdict(match.prompt.id, _sigmoid(rewards[0] - rewards[1]), reason=f"reward {rewards[0]:.3f} against {rewards[1]:.3f}")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evals.asking import ChatModel
-from evals.judges.reward_model import response_question
+from evals.judges.reward_model import is_reward, response_question
 from evals.scoring import ScoredItem
 
 
@@ -19,6 +19,6 @@ class RewardModelScorer:
         return self.model.name
 
     def score(self, items: Sequence[ScoredItem]) -> list[float | None]:
-        """Rewards in order; None for a response that does not fit. Raises what the reward model raises."""
+        """Rewards in order; None for a response that has none. Raises what the reward model raises."""
         replies = self.model.ask([response_question(item.prompt, item.text) for item in items])
-        return [None if reply.failure else float(reply.text) for reply in replies]
+        return [float(reply.text) if is_reward(reply) else None for reply in replies]

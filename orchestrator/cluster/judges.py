@@ -54,9 +54,9 @@ def judge_model(settings: OpenAISettings | VllmJudgeSettings | ReplaySettings, r
 
 def reward_model(settings: RewardModelSettings, replies: Path) -> RememberingModel:
     """The reward model behind a judge or a scorer, with its memory."""
-    from evals.judges.reward_model import RewardModel
+    from evals.judges.reward_model import RewardModel, is_reward
 
-    return remembered(RewardModel(**settings.model_dump(exclude={"kind", "gpus"})), replies)
+    return remembered(RewardModel(**settings.model_dump(exclude={"kind", "gpus"})), replies, is_reward)
 
 
 def _asked_model(settings: OpenAISettings | VllmJudgeSettings) -> ChatModel:

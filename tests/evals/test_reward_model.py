@@ -1,9 +1,11 @@
 """A real sequence classifier, made on the spot, as the judge."""
 
+import json
 import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,8 @@ from evals.errors import ModelError
 from evals.judges.reward_model import RewardModel, RewardModelJudge
 from evals.judging import Match
 from evals.prompts import EvaluationPrompt, Message
+from orchestrator.cluster.judges import reward_model
+from orchestrator.settings import RewardModelSettings
 
 MATCHES = [Match(EvaluationPrompt(str(n), (Message("user", f"question {n}"),)), "one " * (n + 1), "two " * 3) for n in range(5)]
 
@@ -87,3 +91,36 @@ def test_a_response_that_does_not_fit_is_a_failure_of_its_match_alone_and_is_not
         verdicts = RewardModelJudge(model).judge(matches)
         assert [verdict.candidate_score is None for verdict in verdicts] == [False, True, True, False]
         assert (verdicts[1].reason, model.asked) == ("longer than 100 tokens", asked)
+
+
+def test_a_reward_beyond_half_precision_is_a_failure_of_its_match_alone(model_a: Path, tmp_path: Path) -> None:
+    directory = make_reward_model(tmp_path / "reward", model_a)
+    model = RewardModel(str(directory), batch_size=1)
+    good = RewardModelJudge(model).judge(MATCHES)
+    _, loaded = model._loaded
+    forward, reached = loaded.forward, []
+
+    def overflowing(**batch: Any) -> Any:
+        told = forward(**batch)
+        reached.append(len(reached))
+        told.logits *= math.inf if len(reached) == 1 else 1
+        return told
+
+    loaded.forward = overflowing
+    failed, *others = RewardModelJudge(model).judge(MATCHES)
+    assert (failed.candidate_score, others) == (None, good[1:])
+    assert failed.reason in ("the reward is inf", "the reward is -inf")
+
+
+@pytest.mark.parametrize("told", ["nan", "inf", "-inf"])
+def test_what_is_no_number_and_was_remembered_as_a_reward_is_asked_again(told: str, model_a: Path, tmp_path: Path) -> None:
+    settings = RewardModelSettings(kind="reward_model", model=str(make_reward_model(tmp_path / "reward", model_a)), batch_size=1)
+    model = reward_model(settings, tmp_path / "replies")
+    good = RewardModelJudge(model).judge(MATCHES)
+    (file,) = (tmp_path / "replies").glob("*.jsonl")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    spoilt = json.dumps(rows[0] | {"reply": rows[0]["reply"] | {"text": told}})
+    file.write_text("\n".join([spoilt, *map(json.dumps, rows[1:])]) + "\n")
+    for asked in (1, 0):
+        again = reward_model(settings, tmp_path / "replies")
+        assert (RewardModelJudge(again).judge(MATCHES), again.asked) == (good, asked)
