@@ -36,9 +36,10 @@ class Question:
 class Reply:
     """A model's next turn. `logprobs` has the labels that the model gave any probability, `tokens` counts those generated.
 
-    `model` is the model's version as its server names it, `cost` what the reply cost, in the currency of the prices. `failure` says why
-    there is no reply, where there is none: a conversation longer than the context, a refusal by the server. Of a sample, `logprob` is
-    the sum over the tokens generated, before temperature, in nats, and `respelt` tells that encoding the text gives other tokens.
+    `model` is the model's version as its server names it, `cost` what was paid for it, failed attempts included, in the currency of the
+    prices. `failure` says why there is no reply, where there is none: a conversation longer than the context, a refusal by the server. Of
+    a sample, `logprob` is the sum over the tokens generated, before temperature, in nats, and `respelt` tells that encoding the text gives
+    other tokens.
     """
 
     text: str = ""

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from evals.asking import Keep, Question, Reply, forget
@@ -126,20 +126,22 @@ class OpenAIModel:
             retry=retry_if_exception(is_transient),
             reraise=True,
         )
+        paid: list[float] = []
         try:
-            return await retrying(self._request, client, question)
+            return replace(await retrying(self._request, client, question, paid), cost=sum(paid))
         except RefusedAnswerError as error:
-            return Reply(failure=self._told(error))
+            return Reply(failure=self._told(error), cost=sum(paid))
         except MalformedAnswerError as error:
             self._give_up(error)
         except APIError as error:
             if is_transient(error):
                 self._give_up(error)
             if any(sign in str(error) for sign in (*FILTERED, *TOO_LONG)):
-                return Reply(failure=self._told(error)[:300])
+                return Reply(failure=self._told(error)[:300], cost=sum(paid))
             self._refuse(error)
 
-    async def _request(self, client: "AsyncOpenAI", question: Question) -> Reply:
+    async def _request(self, client: "AsyncOpenAI", question: Question, paid: list[float]) -> Reply:
+        """One attempt, whose cost joins what was `paid`, whatever the answer is good for."""
         from openai import APIResponseValidationError
 
         await self._pace.wait()
@@ -152,14 +154,17 @@ class OpenAIModel:
                 **self._options(question),
             )
             self._pace.heed(answer.headers)
+            # What says nothing of its tokens may have cost the most.
+            cost = most
             completion = answer.parse()
             usage = getattr(completion, "usage", None)
             cost = self.budget.prices.of(usage.prompt_tokens, usage.completion_tokens) if usage else most
-            return _read(completion, question, cost)
+            return _read(completion, question)
         except (ValueError, APIResponseValidationError) as error:
             raise MalformedAnswerError(f"the answer is no JSON: {error}") from error
         finally:
             self.budget.settle(most, cost)
+            paid.append(cost)
 
     def _options(self, question: Question) -> dict[str, Any]:
         """How the next turn is made, in the words of the API."""
@@ -204,7 +209,7 @@ def _whole(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _read(completion: "ChatCompletion", question: Question, cost: float) -> Reply:
+def _read(completion: "ChatCompletion", question: Question) -> Reply:
     """The reply in a completion. Raises MalformedAnswerError or RefusedAnswerError when there is none."""
     choices = getattr(completion, "choices", None)
     message = getattr(choices[0], "message", None) if choices else None
@@ -223,7 +228,6 @@ def _read(completion: "ChatCompletion", question: Question, cost: float) -> Repl
         tokens=usage.completion_tokens if usage else 0,
         finished=choice.finish_reason != "length",
         model=getattr(completion, "model", "") or "",
-        cost=cost,
     )
 
 

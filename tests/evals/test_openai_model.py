@@ -253,6 +253,39 @@ def test_a_verdict_costs_what_both_orders_cost(server: FakeServer, protocol: str
     assert twice.cost == pytest.approx(2 * once.cost) and once.cost > 0
 
 
+def told(usage: dict[str, Any] | None = None, **changes: Any) -> Answer:
+    """Say [[A]], for a dollar where a million tokens cost that, with the message changed."""
+    content = json.loads(completion("[[A]]").body)
+    content["usage"] = usage or {"prompt_tokens": 900_000, "completion_tokens": 100_000, "total_tokens": 1_000_000}
+    content["choices"][0]["message"] |= changes
+    return Answer(json.dumps(content).encode())
+
+
+@pytest.mark.parametrize("bad", [told(refusal="no"), replace(told(), body=told().body.replace(b"choices", b"choises")), failure(500)])
+@pytest.mark.parametrize("times", [1, 2])
+def test_every_attempt_that_was_answered_is_paid_for_in_the_verdict_and_in_the_budget(server: FakeServer, bad: Answer, times: int) -> None:
+    server.answer = lambda body, number: bad if number < times else told()
+    model = OpenAIModel(settings(server, input_price=1.0, output_price=1.0, max_cost=2.01))
+    (verdict,) = PairwiseJudge(model, "text").judge(matches(1))
+    assert verdict.candidate_score is not None
+    assert verdict.cost == model.budget.spent == (1.0 if bad.status == 500 else times + 1.0)
+
+
+def test_a_refusal_that_stays_was_paid_for_as_often_as_it_was_asked_for(server: FakeServer) -> None:
+    server.answer = lambda body, number: told(refusal="no")
+    model = OpenAIModel(settings(server, input_price=1.0, output_price=1.0))
+    (verdict,) = PairwiseJudge(model, "text").judge(matches(1))
+    assert (verdict.candidate_score, verdict.cost, model.budget.spent) == (None, 3.0, 3.0)
+
+
+def test_what_was_paid_before_a_filter_stops_a_question_is_told(server: FakeServer) -> None:
+    stopped = Answer(json.dumps({"error": {"message": "content_filter"}}).encode(), 400)
+    server.answer = lambda body, number: stopped if number else told(refusal="no")
+    (reply,) = OpenAIModel(settings(server, input_price=1.0, output_price=1.0)).ask([Question("q", (Message("user", "?"),))])
+    assert "content_filter" in reply.failure
+    assert reply.cost == 1.0
+
+
 def test_a_reasoning_model_is_asked_in_its_own_words_and_its_room_is_paid_for(server: FakeServer) -> None:
     server.answer = fair_text
     reasoning = {"reasoning_effort": "low", "reasoning_tokens": 500}
