@@ -157,8 +157,9 @@ class OpenAIModel:
             # What says nothing of its tokens may have cost the most.
             cost = most
             completion = answer.parse()
-            usage = getattr(completion, "usage", None)
-            cost = self.budget.prices.of(usage.prompt_tokens, usage.completion_tokens) if usage else most
+            prompt_tokens, tokens = _counts(completion)
+            if prompt_tokens is not None and tokens is not None:
+                cost = self.budget.prices.of(prompt_tokens, tokens)
             return _read(completion, question)
         except (ValueError, APIResponseValidationError) as error:
             raise MalformedAnswerError(f"the answer is no JSON: {error}") from error
@@ -215,20 +216,32 @@ def _read(completion: "ChatCompletion", question: Question) -> Reply:
     message = getattr(choices[0], "message", None) if choices else None
     if choices is None or message is None:
         raise MalformedAnswerError(f"the answer is no chat completion: {str(completion)[:200]}")
-    choice, usage = choices[0], getattr(completion, "usage", None)
+    choice, (prompt_tokens, tokens) = choices[0], _counts(completion)
     if getattr(message, "refusal", None) or choice.finish_reason == "content_filter":
         raise RefusedAnswerError(f"the model refuses to answer: {getattr(message, 'refusal', None) or 'content filter'}")
     content = (choice.logprobs and choice.logprobs.content) or []
-    told = {top.token: top.logprob for top in content[0].top_logprobs} | {content[0].token: content[0].logprob} if content else {}
-    told = {_whole(token): logprob for token, logprob in told.items()}
+    tops = (*(content[0].top_logprobs or ()), content[0]) if content else ()
     return Reply(
-        text=_whole(message.content or ""),
-        logprobs=told if question.labels else {},
-        prompt_tokens=usage.prompt_tokens if usage else 0,
-        tokens=usage.completion_tokens if usage else 0,
+        text=_whole(_text(message.content)),
+        logprobs={_whole(top.token): top.logprob for top in tops} if question.labels else {},
+        prompt_tokens=prompt_tokens or 0,
+        tokens=tokens or 0,
         finished=choice.finish_reason != "length",
         model=getattr(completion, "model", "") or "",
     )
+
+
+def _counts(completion: "ChatCompletion") -> tuple[int | None, int | None]:
+    """The tokens of the question and of the answer, as far as the server tells them."""
+    usage = getattr(completion, "usage", None)
+    return getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+
+
+def _text(content: Any) -> str:
+    """The text of a message, which some servers send in parts."""
+    if isinstance(content, list):
+        return "".join(part.get("text") or "" for part in content if isinstance(part, dict))
+    return content or ""
 
 
 def _run(replies: Coroutine[Any, Any, list[Reply]]) -> list[Reply]:

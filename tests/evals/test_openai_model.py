@@ -286,6 +286,32 @@ def test_what_was_paid_before_a_filter_stops_a_question_is_told(server: FakeServ
     assert reply.cost == 1.0
 
 
+@pytest.mark.parametrize("usage", [{"prompt_tokens": 10}, {"prompt_tokens": 10, "completion_tokens": None, "total_tokens": 10}])
+def test_what_a_server_does_not_count_may_have_cost_the_most(server: FakeServer, usage: dict[str, Any]) -> None:
+    server.answer = lambda body, number: told(usage)
+    model = OpenAIModel(settings(server, input_price=1.0, output_price=1.0))
+    question = Question("q", (Message("user", "?"),), Decoding(max_tokens=50))
+    (reply,) = model.ask([question])
+    assert (reply.text, reply.prompt_tokens, reply.tokens) == ("[[A]]", 10, 0)
+    assert reply.cost == model.budget.spent == model.budget.prices.at_most(question) > 0
+
+
+@pytest.mark.parametrize("tops", [{}, {"top_logprobs": None}])
+def test_a_token_without_others_beside_it_is_read_alone(server: FakeServer, tops: dict[str, Any]) -> None:
+    content = json.loads(completion("m").body)
+    content["choices"][0]["logprobs"] = {"content": [{"token": "m", "logprob": -0.1, **tops}]}
+    server.answer = lambda body, number: Answer(json.dumps(content).encode())
+    (reply,) = OpenAIModel(settings(server)).ask([Question("q", (Message("user", "?"),), labels=("m", "M"))])
+    assert (reply.text, reply.logprobs) == ("m", {"m": -0.1})
+
+
+def test_a_text_in_parts_is_read_whole(server: FakeServer) -> None:
+    parts = [{"type": "text", "text": "It is better. "}, {"type": "image"}, {"type": "text", "text": "[[A]]"}]
+    server.answer = lambda body, number: told(content=parts)
+    (reply,) = OpenAIModel(settings(server)).ask([Question("q", (Message("user", "?"),))])
+    assert reply.text == "It is better. [[A]]"
+
+
 def test_a_reasoning_model_is_asked_in_its_own_words_and_its_room_is_paid_for(server: FakeServer) -> None:
     server.answer = fair_text
     reasoning = {"reasoning_effort": "low", "reasoning_tokens": 500}
