@@ -13,7 +13,7 @@ from evals.scoring import ScoredItem, Scorer
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.judges import judge_model, replies_directory, reward_model, scorer_gpus
 from orchestrator.output import send_output_to
-from orchestrator.settings.evaluation import RewardModelSettings, VerifierSettings
+from orchestrator.settings.evaluation import OpenAISettings, RewardModelSettings, VerifierSettings
 from orchestrator.settings.scoring import ClosenessSettings, PairRankerSettings, RatingSettings, ScorerSettings
 
 
@@ -61,10 +61,20 @@ def start_scorers(name: str, settings: ScorerSettings, count: int, cache: Path, 
     """`count` actors of one scorer, found as NAME-0 and so on; each holds the GPUs that the scorer needs."""
     gpus = scorer_gpus(settings)
     replies = str(replies_directory(cache))
+    share = share_of_bounds(settings, count)
     return [
-        ScorerActor.options(name=own, num_cpus=0, num_gpus=gpus).remote(settings, str(logs / f"{own}.log"), replies)
+        ScorerActor.options(name=own, num_cpus=0, num_gpus=gpus).remote(share, str(logs / f"{own}.log"), replies)
         for own in (f"{name}-{number}" for number in range(count))
     ]
+
+
+def share_of_bounds(settings: ScorerSettings, count: int) -> ScorerSettings:
+    """The settings of one of `count` actors, which ask and spend together what one alone might; each may ask at least once."""
+    if not isinstance(settings, RatingSettings) or not isinstance(settings.model, OpenAISettings):
+        return settings
+    requests, cost = settings.model.max_requests, settings.model.max_cost
+    shares = {"max_requests": requests and max(1, requests // count), "max_cost": cost and cost / count}
+    return settings.model_copy(update={"model": settings.model.model_copy(update=shares)})
 
 
 def score_with(actors: Sequence[Any], items: Sequence[ScoredItem]) -> list[float | None]:

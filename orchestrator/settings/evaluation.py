@@ -75,8 +75,10 @@ class AskedJudge(Section):
 class OpenAISettings(AskedJudge):
     """A model behind an OpenAI-compatible endpoint. The key is read from the environment variable `api_key_env`, which is the judge's own.
 
-    `max_requests` and `max_cost` bound what one run may ask and spend; prices are per million tokens. A reasoning model is told its
-    `reasoning_effort` in place of a temperature, has room for `reasoning_tokens` before its answer, and judges by `protocol` "text".
+    `max_requests` and `max_cost` bound what one process asks and spends from its start, attempts that fail included: after a restart, or
+    when a run is resumed, they begin anew, and `[budget]` is what bounds a whole search. Prices are per million tokens. A reasoning model
+    is told its `reasoning_effort` in place of a temperature, has room for `reasoning_tokens` before its answer, and judges by `protocol`
+    "text".
     """
 
     kind: Literal["openai"]

@@ -62,9 +62,10 @@ class RoundsSettings(Section):
     references. `keep` adds the given pairs, or those of all rounds before, to a round's own.
 
     `scorers` are summed, with `standardise` each on a scale of mean 0 and deviation 1 over the round, which is written down; each runs in
-    `scorer_actors` processes, a reward model on a GPU each where the cluster has any. Pairs are the
-    best and the worst response of a prompt; all ordered pairs whose sigmoid(difference / `tau`) is above `eta`; rows of all responses, for
-    methods that take several; or pairs in which one response is better for every scorer ("pareto"), with `revision` where there is none.
+    `scorer_actors` processes, a reward model on a GPU each where the cluster has any, and an endpoint's `max_requests` and `max_cost` are
+    divided among them. Pairs are the best and the worst response of a prompt; all ordered pairs whose sigmoid(difference / `tau`) is above
+    `eta`; rows of all responses, for methods that take several; or pairs in which one response is better for every scorer ("pareto"), with
+    `revision` where there is none.
     """
 
     count: PositiveInt = 2

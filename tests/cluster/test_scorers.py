@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from evals.errors import UserError
 from evals.prompts import EvaluationPrompt, Message
 from evals.scoring import ScoredItem
+from orchestrator.cluster import scorers
 from orchestrator.cluster.judges import scorer_gpus
 from orchestrator.cluster.scorers import by_prompt, dealt, make_scorer, score_with, start_scorers
 from orchestrator.cluster.session import ray_session
@@ -57,6 +58,30 @@ def test_what_a_pair_rankers_settings_say_reaches_it_and_it_holds_a_gpu_where_th
     name = make_scorer(settings, tmp_path).name
     assert name.startswith(f"pair ranker {directory} (") and name.endswith("cut at 100 + 2 x 50 tokens, bf16")
     assert scorer_gpus(settings) == 0.5
+
+
+class Started:
+    """A scorer's actor that starts no process, and keeps the settings it was given."""
+
+    @staticmethod
+    def options(**options: Any) -> type["Started"]:
+        return Started
+
+    @staticmethod
+    def remote(settings: ScorerSettings, log: str, replies: str) -> ScorerSettings:
+        return settings
+
+
+@pytest.mark.parametrize(("requests", "share"), [(11, 2), (3, 1), (None, None)])
+def test_the_actors_of_a_scorer_share_what_its_model_may_be_asked_and_paid(
+    requests: int | None, share: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorers, "ScorerActor", Started)
+    model = {"kind": "openai", "model": "m", "base_url": "http://x/v1", "max_requests": requests, "max_cost": 2.0, "output_price": 1.0}
+    settings = settings_of(kind="judge", model=model)
+    started = start_scorers("scorer", settings, 4, tmp_path, tmp_path)
+    assert [(each.model.max_requests, each.model.max_cost) for each in started] == [(share, 0.5)] * 4
+    assert start_scorers("scorer", settings, 1, tmp_path, tmp_path) == [settings]
 
 
 def test_responses_to_a_prompt_stay_together() -> None:
