@@ -40,11 +40,13 @@ class Comparison:
 def compare_scores(first: BenchmarkScore, second: BenchmarkScore) -> Comparison:
     """Compare two models' scores on one benchmark by the influence of each prompt, so that also length-controlled scores are paired.
 
-    Raises UserError for scores of different benchmarks or judges, or without a prompt in common.
+    Raises UserError for scores of different benchmarks, judges or baselines, or without a prompt in common.
     """
-    for what, one, other in (("benchmarks", first.benchmark, second.benchmark), ("judges", first.judge, second.judge)):
+    told = [(score.benchmark, score.judge, score.baseline) for score in (first, second)]
+    for what, one, other in zip(("benchmarks", "judges", "baselines"), *told, strict=True):
         if one != other:
-            raise UserError(f"scores of two {what} cannot be compared: {one} and {other}", "compare", "judge both models alike")
+            named = " and ".join(each or "one without a name" for each in (one, other))
+            raise UserError(f"scores of two {what} cannot be compared: {named}", "compare", "judge both models alike")
     return paired(first.score - second.score, first.influence, second.influence, SPANS.get(first.benchmark, 100.0))
 
 

@@ -11,32 +11,41 @@ from typing import Any
 
 import numpy as np
 
-from evals.benchmarks.files import TEXT, Column, benchmark_file, check_row, is_number, read_csv, read_rows
+from evals.benchmarks.files import TEXT, TEXT_OR_NONE, Column, benchmark_file, check_row, is_number, read_csv, read_rows
 from evals.benchmarks.length_control import GamedRows, LengthControl, length_controlled
 from evals.benchmarks.score import BenchmarkScore, interval
 from evals.errors import DataFormatError, UnreadableVerdictsError
 from evals.statistics import probability
 
 PROMPTS = 805
+BASELINE = "gpt4_1106_preview"
 _TIE, _HIGHEST = 1.5, 2
 _PREFERENCE = Column(
     lambda value: value is None or value == 0 or is_number(value, 1, _HIGHEST) or (isinstance(value, float) and math.isnan(value)),
     "a number from 1 to 2, 0 for a tie, or null for a verdict that cannot be read",
 )
-_ANNOTATION = {"instruction": TEXT, "output_1": TEXT, "output_2": TEXT, "generator_2": TEXT, "preference": _PREFERENCE}
+# What a row may leave out.
+_UNNAMED = {"generator_1": None}
+_TEXTS = ("instruction", "output_1", "output_2", "generator_2")
+_ANNOTATION = {**dict.fromkeys(_TEXTS, TEXT), "generator_1": TEXT_OR_NONE, "preference": _PREFERENCE}
 
 
 def score_annotations(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkScore]:
     """Scores of the models in rows of `annotations.json`, one for each model and judge, in the order of their first row.
 
     Rows are joined with the benchmark's instructions by their text, so that order and missing rows do not matter. The headline is the
-    length-controlled win rate. Raises DataFormatError for a row that is no annotation or whose instruction is not the benchmark's, and
-    UnreadableVerdictsError for a model without a readable preference.
+    length-controlled win rate. Raises DataFormatError for a row that is no annotation, whose instruction is not the benchmark's or that
+    judges its model against another baseline than those before it, and UnreadableVerdictsError for a model without a readable preference.
     """
     by_model: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    baselines: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
-        check_row(row, number, _ANNOTATION, "annotations", "give AlpacaEval's annotations.json")
-        by_model[row["generator_2"], str(row.get("annotator", ""))].append(row)
+        check_row({**_UNNAMED, **row}, number, _ANNOTATION, "annotations", "give AlpacaEval's annotations.json")
+        model, against = row["generator_2"], row.get("generator_1")
+        if against and baselines.setdefault(model, against) != against:
+            what = f"row {number} judges {model} against {against}, and the rows before it against {baselines[model]}"
+            raise DataFormatError(what, "annotations", "score what was judged against each baseline apart")
+        by_model[model, str(row.get("annotator", ""))].append(row)
     return [_score(model, judge, annotations) for (model, judge), annotations in by_model.items()]
 
 
@@ -69,6 +78,7 @@ def _score(model: str, judge: str, rows: Sequence[Mapping[str, Any]]) -> Benchma
     low, high = interval(controlled.win_rate, controlled.standard_error, count, (0, 100))
     wins, draws = int((preferences > _TIE).sum()), int((preferences == _TIE).sum())
     details = {
+        "baseline": next((row["generator_1"] for row in rows if row.get("generator_1")), ""),
         "win_rate": raw,
         "win_rate_standard_error": raw_error,
         "n_wins": wins,

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from evals.benchmarks.files import TEXT, Column, check_row
+from evals.benchmarks.files import TEXT, TEXT_OR_NONE, Column, check_row
 from evals.benchmarks.score import BenchmarkScore, interval
 from evals.benchmarks.style_control import Battle, ControlledScore, Style, control_battles
 from evals.errors import DataFormatError, UnreadableVerdictsError
 
 # A verdict's worth to the assistant shown as A, and its weight: a strong verdict counts three times.
 VERDICTS: Mapping[str, tuple[float, int]] = {"A>>B": (1.0, 3), "A>B": (1.0, 1), "A=B": (0.5, 1), "B>A": (0.0, 1), "B>>A": (0.0, 3)}
+# In the categories that have a published leaderboard.
+QUESTIONS = 500
 # What the candidates of a category are judged against.
 BASELINES: Mapping[str, str] = {
     "hard_prompt": "o3-mini-2025-01-31",
@@ -32,7 +34,7 @@ _JUDGMENT = {
     "uid": TEXT,
     "model": TEXT,
     "category": TEXT,
-    "baseline": Column(lambda value: value is None or isinstance(value, str), "a text"),
+    "baseline": TEXT_OR_NONE,
     "games": Column(lambda value: all(_is_game(game) for game in value), "games with a `score` each, such as A>B, or null"),
 }
 
@@ -104,8 +106,9 @@ def _grouped(rows: Sequence[Mapping[str, Any]]) -> dict[_Key, dict[str, _Judgmen
             raise DataFormatError(f"row {number} is no judgment: it needs uid, model and games", "judgments", "give Arena-Hard's files")
         check_row({**_UNNAMED, **row, "uid": question}, number, _JUDGMENT, "judgments", "give Arena-Hard's files")
         model, category, baseline = row["model"], str(row.get("category", "arena-hard-v0.1")), row.get("baseline")
-        if baseline is not None and baselines.setdefault((model, category), baseline) != baseline:
-            what = f"row {number} judges {model} against {baseline}, and the rows of {category} before it against"
+        against = baseline or BASELINES.get(category)
+        if against and baselines.setdefault((model, category), against) != against:
+            what = f"row {number} judges {model} against {against}, and the rows of {category} before it against"
             raise DataFormatError(f"{what} {baselines[model, category]}", "judgments", "score what was judged against each baseline apart")
         games = [_candidate(game, is_first=seat == 1) for seat, game in enumerate(row["games"][:2])]
         readable = [game for game in games if game is not None]
@@ -139,7 +142,8 @@ def _score(key: _Key, judgments: _Judgments) -> BenchmarkScore:
     count = len(influence)
     error = math.sqrt(sum(share**2 for share in influence.values()))
     low, high = interval(100 * mean, error, count, (0, 100))
-    details = {"category": category, "n_questions": count, "n_rows": weights, **_position_bias(judgments)}
+    baseline = next((judgment.baseline for judgment in judgments.values() if judgment.baseline), BASELINES.get(category, ""))
+    details = {"category": category, "baseline": baseline, "n_questions": count, "n_rows": weights, **_position_bias(judgments)}
     return BenchmarkScore("arena_hard", model, judge, 100 * mean, error, low, high, len(games), unreadable, details, influence=influence)
 
 

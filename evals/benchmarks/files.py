@@ -74,6 +74,7 @@ class Column:
 
 
 TEXT = Column(lambda value: isinstance(value, str), "a text")
+TEXT_OR_NONE = Column(lambda value: value is None or isinstance(value, str), "a text")
 
 
 def is_number(value: Any, low: float, high: float) -> bool:

@@ -1,11 +1,12 @@
 """Published leaderboards, and the place that scores of one's own take on them."""
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evals.benchmarks import mt_bench
+from evals.benchmarks import alpaca_eval2, arena_hard, mt_bench
 from evals.benchmarks.files import DATA_VARIABLE, benchmark_file, read_csv, read_rows, read_text
 from evals.benchmarks.score import BenchmarkScore
 from evals.benchmarks.sources import ALPACA_EVAL2, ARENA_HARD_V0_1, ARENA_HARD_V2_0, MT_BENCH
@@ -16,6 +17,8 @@ _HEADLINES = {"alpaca_eval2": _LENGTH_CONTROLLED, "arena_hard": _SCORE, "mt_benc
 # AlpacaEval 2's official annotator, and the model behind it.
 _ANNOTATOR = "weighted_alpaca_eval_gpt4_turbo"
 _SAME_JUDGE = {"gpt-4-1106-preview": _ANNOTATOR}
+# Verdicts on each prompt, where it is not one: games with both seats, and turns.
+_VERDICTS = {"arena_hard": 2, "mt_bench": 2}
 # How an OpenAI-compatible endpoint's model is named in our files.
 _ENDPOINT = "openai "
 _ANEW = "move the file away, and run `daa eval fetch`"
@@ -24,6 +27,8 @@ _ANEW = "move the file away, and run `daa eval fetch`"
 @dataclass(frozen=True)
 class PublishedRow:
     """A model's published score, and what it is: the judge, the figure's own name (`headline`) and the file it stands in (`source`).
+
+    `baseline` is whom it was judged against, where the benchmark has one, and `prompts` how many it rests on, as far as that is known.
 
     `low` and `high` are the published bounds: 95 % on Arena-Hard v0.1 and 90 % on v2.0, both from resampling games, which makes them too
     narrow. `standard_error` is the published one, of AlpacaEval 2 half the true one or less. `length` is in the board's unit.
@@ -38,6 +43,8 @@ class PublishedRow:
     high: float | None = None
     standard_error: float | None = None
     length: float | None = None
+    baseline: str = ""
+    prompts: int | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,8 @@ class Placed:
     """A row of a leaderboard with `ours` among it. Equal scores share the better rank.
 
     `rank` counts the published models, and those of ours that may be compared with them, whose score is higher. `best_rank` and
-    `worst_rank` are what it would be at the ends of our 95 % interval. `note` says why a score of ours may not be compared.
+    `worst_rank` are what it would be at the ends of our 95 % interval. `note` says why a score of ours may not be compared,
+    and of how many prompts it is where not of all.
     """
 
     rank: int
@@ -101,15 +109,15 @@ def place(scores: Sequence[BenchmarkScore], rows: Sequence[PublishedRow]) -> lis
     Where the published scores are style-controlled, ours are too if their details have that figure.
     """
     figures = [_figure(score, rows) for score in scores]
-    notes = [_note(score, figure, rows) for score, figure in zip(scores, figures, strict=True)]
-    compared = [row.score for row in rows] + [figure.score for figure, note in zip(figures, notes, strict=True) if not note]
+    obstacles = [_obstacles(score, figure, rows) for score, figure in zip(scores, figures, strict=True)]
+    compared = [row.score for row in rows] + [figure.score for figure, found in zip(figures, obstacles, strict=True) if not found]
     theirs = [Placed(_rank(row.score, compared), row.model, row.score, row.judge, False, row.low, row.high, row.length) for row in rows]
     ours = []
-    for score, figure, note in zip(scores, figures, notes, strict=True):
+    for score, figure, found in zip(scores, figures, obstacles, strict=True):
         others = list(compared)
-        if not note:
+        if not found:
             others.remove(figure.score)
-        best, worst = _rank(figure.high, others), _rank(figure.low, others)
+        best, worst, note = _rank(figure.high, others), _rank(figure.low, others), _note(score, found, rows)
         spanned = Placed(_rank(figure.score, others), score.model, figure.score, score.judge, True, figure.low, figure.high)
         ours.append(replace(spanned, length=score.details.get("avg_length"), best_rank=best, worst_rank=worst, note=note))
     return sorted([*theirs, *ours], key=lambda row: -row.score)
@@ -133,14 +141,26 @@ def _figure(score: BenchmarkScore, rows: Sequence[PublishedRow]) -> _Figure:
     return _Figure(_HEADLINES.get(score.benchmark, _SCORE), score.score, score.low, score.high)
 
 
-def _note(score: BenchmarkScore, figure: _Figure, rows: Sequence[PublishedRow]) -> str:
+def _obstacles(score: BenchmarkScore, figure: _Figure, rows: Sequence[PublishedRow]) -> list[str]:
     """Why a score may not be compared with the published ones; nothing where it may."""
     reasons = []
+    if rows and rows[0].baseline and score.baseline != rows[0].baseline:
+        reasons.append(f"judged against {score.baseline or 'a baseline without a name'}, the published ones against {rows[0].baseline}")
     if rows and _official(score.judge) != _official(rows[0].judge):
         reasons.append(f"judged by {score.judge or 'a judge without a name'}, the published ones by {rows[0].judge}")
     if rows and figure.headline != rows[0].headline:
         reasons.append(f"it is the {figure.headline}, the published figure the {rows[0].headline}")
-    return f"not comparable: {'; '.join(reasons)}" if reasons else ""
+    return reasons
+
+
+def _note(score: BenchmarkScore, obstacles: Sequence[str], rows: Sequence[PublishedRow]) -> str:
+    """What one must know of a score beside the published ones."""
+    told = [f"not comparable: {'; '.join(obstacles)}"] if obstacles else []
+    asked = math.ceil((score.judged + score.unreadable) / _VERDICTS.get(score.benchmark, 1))
+    whole = rows[0].prompts if rows else None
+    if whole is not None and asked < whole:
+        told.append(f"{asked} of {whole} prompts were judged")
+    return "; ".join(told)
 
 
 def _official(judge: str) -> str:
@@ -161,7 +181,8 @@ def _alpaca_eval2(judge: str) -> list[PublishedRow]:
         model, where = next(iter(row.values())), f"{file}:{number}"
         score, length = _number(row, _LENGTH_CONTROLLED, where), _number(row, "avg_length", where)
         error = _number(row, "lc_standard_error", where) if row.get("lc_standard_error") else None
-        rows.append(PublishedRow(model, score, _ANNOTATOR, _LENGTH_CONTROLLED, str(file), standard_error=error, length=length))
+        found = PublishedRow(model, score, _ANNOTATOR, _LENGTH_CONTROLLED, str(file), standard_error=error, length=length)
+        rows.append(replace(found, baseline=alpaca_eval2.BASELINE, prompts=alpaca_eval2.PROMPTS))
     return rows
 
 
@@ -172,9 +193,9 @@ def _arena_hard_v0_1(judge: str) -> list[PublishedRow]:
         score, low, high, length = (
             _number(row, column, f"{file}:{number}") for column in ("score", "rating_q025", "rating_q975", "avg_tokens")
         )
-        rows.append(
-            PublishedRow(_cell(row, "model", f"{file}:{number}"), score, "gpt-4-1106-preview", _SCORE, str(file), low, high, length=length)
-        )
+        model = _cell(row, "model", f"{file}:{number}")
+        found = PublishedRow(model, score, "gpt-4-1106-preview", _SCORE, str(file), low, high, length=length)
+        rows.append(replace(found, baseline=arena_hard.BASELINES["arena-hard-v0.1"], prompts=arena_hard.QUESTIONS))
     return rows
 
 
@@ -196,7 +217,8 @@ def _arena_hard_v2_0(judge: str) -> list[PublishedRow]:
         if not found:
             raise DataFormatError(f"this line of a leaderboard cannot be read: {line.strip()!r}", str(file), _ANEW)
         score, below, above = (float(found[key]) for key in ("score", "below", "above"))
-        rows.append(PublishedRow(found["model"], score, chosen, _STYLE_CONTROLLED, str(file), score - below, score + above))
+        row = PublishedRow(found["model"], score, chosen, _STYLE_CONTROLLED, str(file), score - below, score + above)
+        rows.append(replace(row, baseline=arena_hard.BASELINES["hard_prompt"], prompts=arena_hard.QUESTIONS))
     return rows
 
 
@@ -210,13 +232,15 @@ def _mt_bench(judge: str) -> list[PublishedRow]:
         raise DataFormatError(error.what, error.where, cure) from error
     if file.name == "scores.csv":
         rows = [(row, f"{file}:{number}") for number, row in enumerate(read_csv(file), 2)]
-        return [
+        found = [
             PublishedRow(_cell(row, "model", where), _number(row, _AVERAGE, where), "gpt-4", _AVERAGE, str(file)) for row, where in rows
         ]
-    return [
-        PublishedRow(score.model, score.score, score.judge, _AVERAGE, str(file), score.low, score.high, score.standard_error)
-        for score in mt_bench.score_judgments(read_rows(file))
-    ]
+    else:
+        found = [
+            PublishedRow(score.model, score.score, score.judge, _AVERAGE, str(file), score.low, score.high, score.standard_error)
+            for score in mt_bench.score_judgments(read_rows(file))
+        ]
+    return [replace(row, prompts=mt_bench.QUESTIONS) for row in found]
 
 
 BOARDS: Mapping[str, Board] = {

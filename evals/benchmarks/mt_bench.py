@@ -18,6 +18,7 @@ _WINNERS = {"[[A]]": "A", "[[B]]": "B", "[[C]]": "tie"}
 # The official order of questions: ten of each.
 CATEGORIES = ("writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities")
 _FIRST_QUESTION, _IN_A_CATEGORY = 81, 10
+QUESTIONS = len(CATEGORIES) * _IN_A_CATEGORY
 
 _QUESTION = Column(lambda value: isinstance(value, int), "a whole number")
 _TURN = Column(lambda value: value in (1, 2), "1 or 2")

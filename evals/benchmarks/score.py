@@ -28,6 +28,11 @@ class BenchmarkScore:
     details: Mapping[str, Any] = field(default_factory=dict)
     influence: Mapping[str, float] = field(default_factory=dict, repr=False)
 
+    @property
+    def baseline(self) -> str:
+        """Whom the model was judged against; empty on a benchmark without a baseline, and where the files do not say."""
+        return str(self.details.get("baseline", ""))
+
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready form, the details beside the rest."""
         own = {key: value for key, value in vars(self).items() if key not in ("details", "influence")}

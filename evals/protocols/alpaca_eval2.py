@@ -6,6 +6,7 @@ from functools import cached_property
 
 from evals.asking import Question, Reply
 from evals.benchmarks import alpaca_eval2 as scoring
+from evals.benchmarks.alpaca_eval2 import BASELINE
 from evals.benchmarks.files import benchmark_file, read_rows
 from evals.benchmarks.formats import Completion, Outputs, annotation
 from evals.benchmarks.pins import check_prompts
@@ -18,7 +19,6 @@ from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt, Message
 from evals.protocols.contract import BenchmarkPrompt, Judged, PositionBias, Row, position_bias
 
-BASELINE = "gpt4_1106_preview"
 TEMPLATE = "alpaca_eval2/judge/alpaca_eval_clf.txt"
 _SWAPPED = " swapped"
 _ROLES = ("system", "user", "assistant")

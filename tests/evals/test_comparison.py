@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
@@ -87,11 +88,12 @@ def test_only_prompts_that_both_have_are_compared_and_too_few_are_refused() -> N
         paired(1.0, {"a": 0.1, "b": 0.2}, {"c": 0.1})
 
 
-def test_scores_of_different_judges_or_benchmarks_are_not_compared() -> None:
+def test_scores_of_different_judges_benchmarks_or_baselines_are_not_compared() -> None:
     ours = BenchmarkScore("arena_hard", "a", "gpt-4", 50, 1, 48, 52, 10, 0, influence={"a": 0.1, "b": 0.2})
     for other in (
         BenchmarkScore("arena_hard", "b", "gpt-5", 50, 1, 48, 52, 10, 0, influence={"a": 0.1, "b": 0.2}),
         BenchmarkScore("mt_bench", "b", "gpt-4", 50, 1, 48, 52, 10, 0, influence={"a": 0.1, "b": 0.2}),
+        BenchmarkScore("arena_hard", "b", "gpt-4", 50, 1, 48, 52, 10, 0, {"baseline": "o3"}, influence={"a": 0.1, "b": 0.2}),
     ):
         with pytest.raises(UserError, match="cannot be compared"):
             compare_scores(ours, other)
@@ -121,8 +123,11 @@ def test_a_prompt_that_one_model_has_alone_counts_for_that_one() -> None:
 def test_what_cannot_be_compared_is_refused_with_the_place_and_the_cure() -> None:
     ours = BenchmarkScore("arena_hard", "a", "gpt-4", 50, 1, 48, 52, 10, 0, influence={"a": 0.1, "b": 0.2})
     theirs = BenchmarkScore("arena_hard", "b", "gpt-5", 50, 1, 48, 52, 10, 0, influence={"a": 0.1, "b": 0.2})
+    against = replace(ours, details={"baseline": "o3"})
+    alike = "judge both models alike"
     asked = [
-        (lambda: compare_scores(ours, theirs), "scores of two judges cannot be compared: gpt-4 and gpt-5", "judge both models alike"),
+        (lambda: compare_scores(ours, against), "scores of two baselines cannot be compared: one without a name and o3", alike),
+        (lambda: compare_scores(ours, theirs), "scores of two judges cannot be compared: gpt-4 and gpt-5", alike),
         (lambda: compare_verdicts({"a": 1.0}, {"a": 0.5}), "1 prompts have verdicts on both models", "score both on the same prompts"),
         (lambda: paired(0.0, {"a": 1.0}, {"a": 0.5}), "the two models have no prompts in common", "judge both on the same prompts"),
     ]

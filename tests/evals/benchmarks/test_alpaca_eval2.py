@@ -146,6 +146,14 @@ def test_a_row_that_is_no_annotation_is_refused() -> None:
         score_annotations([{"instruction": "x", "preference": 1.0}])
 
 
+def test_one_model_is_judged_against_one_baseline_which_its_score_names() -> None:
+    row = {"instruction": "x", "output_1": "a", "generator_1": "d", "output_2": "c", "generator_2": "d", "preference": 1.0}
+    assert [score.baseline for score in score_annotations([row])] == ["d"]
+    with pytest.raises(DataFormatError, match="row 2 judges d against text_davinci_003, and the rows before it against d") as refused:
+        score_annotations([row, {**row, "generator_1": "text_davinci_003"}])
+    assert refused.value.cure == "score what was judged against each baseline apart"
+
+
 def test_without_the_benchmarks_data_it_is_said_what_to_place_where(monkeypatch: pytest.MonkeyPatch) -> None:
     row = {"instruction": "x", "output_1": "a", "generator_1": "b", "output_2": "c", "generator_2": "d", "preference": 1.0}
     monkeypatch.delenv(DATA_VARIABLE)
@@ -161,6 +169,7 @@ def test_without_the_benchmarks_data_it_is_said_what_to_place_where(monkeypatch:
         *(("preference", value) for value in ("1.5", 99, 0.5, [1], int("9" * 400))),
         *(("output_2", value) for value in (None, 7, ["c"])),
         ("output_1", None),
+        ("generator_1", 7),
         ("instruction", ["x"]),
         ("generator_2", 7),
     ],

@@ -117,6 +117,16 @@ def test_a_row_judged_against_another_baseline_is_refused_by_its_number() -> Non
     assert len(score_judgments([*rows, *elsewhere])) == 3
 
 
+def test_a_score_knows_its_baseline_also_where_its_rows_leave_it_out() -> None:
+    rows = judged(("B>A", "A>B"), ("A>B", "B>A"))
+    assert [score.baseline for score in score_judgments(rows)] == ["gpt-4-0314"]
+    assert [score.baseline for score in score_judgments([{**row, "category": "mine"} for row in rows])] == [""]
+    against = [{**row, "baseline": "gpt-4.1"} for row in rows]
+    assert [score.as_dict()["baseline"] for score in score_judgments(against)] == ["gpt-4.1"]
+    with pytest.raises(DataFormatError, match=r"row 2 judges m against gpt-4\.1, and .* before it against gpt-4-0314"):
+        score_judgments([rows[0], against[1]])
+
+
 def test_the_shares_of_the_error_add_up_to_it_and_belong_to_questions_that_were_judged() -> None:
     games = [("B>A", "A=B"), ("A>>B", "B>A"), ("B>A", None), (None, None), ("A=B", "A>B")]
     (found,) = score_judgments(judged(*games))

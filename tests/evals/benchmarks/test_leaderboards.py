@@ -1,6 +1,7 @@
 """Published leaderboards are read as they come, and our scores take their place among them, with their doubt."""
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,42 @@ def test_by_another_judge_a_score_is_shown_with_its_note_and_moves_no_other() ->
     assert (
         mine(place([ours(70, 50, 90, judge="")], ROWS)).note == "not comparable: judged by a judge without a name, the published ones by j"
     )
+
+
+def test_against_another_baseline_a_score_is_not_compared_and_part_of_the_prompts_is_told() -> None:
+    rows = [replace(row, baseline="o3", prompts=600) for row in ROWS]
+    found = place([ours(70, 50, 90, baseline="gpt-4.1")], rows)
+    told = "not comparable: judged against gpt-4.1, the published ones against o3; 500 of 600 prompts were judged"
+    assert (mine(found).note, [row.rank for row in found]) == (told, [1, 2, 2, 2, 4])
+    assert "judged against a baseline without a name, the published" in mine(place([ours(70, 50, 90)], rows)).note
+    part = place([ours(70, 50, 90, baseline="o3")], rows)
+    assert (mine(part).note, [row.rank for row in part]) == ("500 of 600 prompts were judged", [1, 2, 3, 3, 5])
+    assert mine(place([ours(70, 50, 90, baseline="o3")], [replace(row, prompts=500) for row in rows])).note == ""
+
+
+@needs_data
+@pytest.mark.usefixtures("real")
+@pytest.mark.parametrize(
+    ("board", "baseline", "prompts"),
+    [
+        ("alpaca_eval2", "gpt4_1106_preview", 805),
+        ("arena_hard_v0.1", "gpt-4-0314", 500),
+        ("arena_hard_v2.0", "o3-mini-2025-01-31", 500),
+        ("mt_bench", "", 80),
+    ],
+)
+def test_published_rows_name_their_baseline_and_how_many_prompts_they_rest_on(board: str, baseline: str, prompts: int) -> None:
+    assert {(row.baseline, row.prompts) for row in published(board)} == {(baseline, prompts)}
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "judged", "unreadable", "told"),
+    [("alpaca_eval2", 58, 2, "60 of"), ("arena_hard", 100, 20, "60 of"), ("mt_bench", 119, 0, "60 of"), ("mt_bench", 1600, 10, "")],
+)
+def test_prompts_are_told_by_the_verdicts_on_each(benchmark: str, judged: int, unreadable: int, told: str) -> None:
+    score = BenchmarkScore(benchmark, "mine", "j", 50.0, 1.0, 48.0, 52.0, judged, unreadable)
+    row = PublishedRow("a", 80.0, "j", {"alpaca_eval2": "length_controlled_winrate", "mt_bench": "average"}.get(benchmark, "score"), "file")
+    assert mine(place([score], [replace(row, prompts=805)])).note == (told and f"{told} 805 prompts were judged")
 
 
 @pytest.mark.parametrize("judge", ["gpt-4-1106-preview", "weighted_alpaca_eval_gpt4_turbo"])
