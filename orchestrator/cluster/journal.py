@@ -60,7 +60,7 @@ class Journal:
         self._ledger, self._bell = SharedWriter(partial(patiently, ledger.append)), bell
         self._meter = Meter()
         self._set_aside = 0
-        self._kept_back = (0, 0)
+        self._kept_back = (0, 0, 1.0)
         self.fatal: DaaError | None = None
 
     def recall(self, events: Sequence[Event]) -> None:
@@ -86,9 +86,9 @@ class Journal:
         """What the search has spent until this moment."""
         return self._meter.spent(now())
 
-    def keep_back(self, runs: int, judgments: int) -> None:
-        """Leave so much for trainings and verdicts that come last; none of it once they begin."""
-        self._kept_back = (runs, judgments)
+    def keep_back(self, runs: int, judgments: int, price: float = 1.0) -> None:
+        """Leave so much for trainings and verdicts that come last, each verdict at so many times its price; none of it once they begin."""
+        self._kept_back = (runs, judgments, price)
 
     def exhausted(self, budget: BudgetSettings, judgments: int = 0) -> str | None:
         """The bound that so many more verdicts would overstep, in words; what is set aside and kept back counts as spent.

@@ -123,13 +123,13 @@ class Meter:
         self._past = replace(self._past, judgments=self._past.judgments + judged - before[0], cost=self._past.cost + cost - before[1])
 
 
-def kept_back(meter: Meter, runs: int, judgments: int) -> Spent:
+def kept_back(meter: Meter, runs: int, judgments: int, price: float = 1.0) -> Spent:
     """What the finals will take: `runs` trainings, as many at a time as there were worker groups at most, and their verdicts.
 
-    Each training is expected to be as long as the longest so far, and each verdict to cost what they did.
+    Each training is expected to be as long as the longest so far, and each verdict to cost `price` times what they did.
     """
     hours = math.ceil(runs / meter.most_gangs) * meter.training_hours
-    return Spent(hours, hours * meter.gpus_of(meter.most_gangs), judgments, judgments * meter.cost_of_judgment)
+    return Spent(hours, hours * meter.gpus_of(meter.most_gangs), judgments, judgments * price * meter.cost_of_judgment)
 
 
 def exhausted(budget: BudgetSettings, spent: Spent) -> str | None:

@@ -9,7 +9,7 @@ from evals.prompts import PromptSet
 from orchestrator.errors import SettingsError
 from orchestrator.search.racing import Rules, Rung, last_rungs, nested_order, rungs
 from orchestrator.search.trial import TRAINING
-from orchestrator.settings import Settings, TrainingSettings
+from orchestrator.settings import OpenAISettings, Settings, TrainingSettings
 from orchestrator.settings.search import CONTROL
 
 # What decides how many steps a trial takes, and so how many checkpoints it can have.
@@ -20,6 +20,7 @@ _OF_STEPS = ("batch_size", "epochs", "steps")
 class SearchPlan:
     """`pairs` are trained on; `gpus` are held; the finals take `final_runs` trainings, `gangs` at a time, and `final_judgments` verdicts.
 
+    A verdict of theirs is paid `final_price` times what one of the search is.
     It begins with `first_gangs`, which hold `first_gpus` together with engines and judges; 0 groups stand for all. `origin` tells how the
     session was started: see `orchestrator.search.origin`; `inputs` are hashes of what it read, by the settings' keys.
     """
@@ -29,6 +30,7 @@ class SearchPlan:
     gpus: float = 0.0
     final_runs: int = 0
     final_judgments: int = 0
+    final_price: float = 1.0
     gangs: int = 1
     first_gangs: int = 0
     first_gpus: float = 0.0
@@ -57,9 +59,19 @@ def make_plan(settings: Settings, pairs: int, gpus: float, prompts: int, held_ou
     plan = SearchPlan(laid, pairs, gpus, gangs=settings.cluster.gangs)
     # Plain DPO may be among the finalists by itself, beside those of another method.
     finalists = min(search.trials, finals.finalists + (search.arms != (CONTROL,)))
-    return (
-        replace(plan, final_runs=finalists * (finals.seeds - 1), final_judgments=finalists * finals.seeds * held_out) if held_out else plan
+    if not held_out:
+        return plan
+    judgments = finalists * finals.seeds * held_out
+    return replace(plan, final_runs=finalists * (finals.seeds - 1), final_judgments=judgments, final_price=_final_price(settings))
+
+
+def _final_price(settings: Settings) -> float:
+    """What a verdict of the finals' judge is paid, in those of the search's; what is asked of them is about as long. 1 where it is free."""
+    search, finals = (
+        judge.input_price + judge.output_price if isinstance(judge, OpenAISettings) else 0.0
+        for judge in (settings.judge, settings.finals.judge or settings.judge)
     )
+    return finals / search if search else 1.0
 
 
 def _checkpoints(settings: Settings, pairs: int) -> int:

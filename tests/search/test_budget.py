@@ -92,6 +92,7 @@ def test_the_longest_training_is_known_and_a_gap_between_sessions_is_no_training
 def test_the_finals_are_expected_to_take_what_trainings_and_verdicts_took_so_far() -> None:
     meter = Meter([at(1, made.began(gpus=4)), at(1, made.attempted("dpo")), at(1.5, made.trained("dpo")), judged("dpo", 10, 100, 2.0)])
     assert kept_back(meter, runs=4, judgments=1000) == Spent(hours=2.0, gpu_hours=8.0, judgments=1000, cost=20.0)
+    assert kept_back(meter, runs=4, judgments=1000, price=2.5) == Spent(hours=2.0, gpu_hours=8.0, judgments=1000, cost=50.0)
     assert kept_back(Meter(), runs=4, judgments=1000) == Spent(judgments=1000)
     side_by_side = Meter([at(1, {**made.began(gpus=4), "gangs": 3}), at(1, made.attempted("dpo")), at(1.5, made.trained("dpo"))])
     assert kept_back(side_by_side, runs=4, judgments=0) == Spent(hours=1.0, gpu_hours=4.0)

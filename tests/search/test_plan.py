@@ -12,6 +12,7 @@ from orchestrator.search.racing import Rung
 from orchestrator.settings import Settings
 
 PAIRS, PROMPTS = 400, 100
+PAID = {"kind": "openai", "model": "m", "input_price": 2.0, "output_price": 8.0}
 
 
 def settings(**search: Any) -> Settings:
@@ -32,6 +33,20 @@ def test_the_finals_need_each_finalist_and_the_control_under_all_seeds() -> None
 def test_no_more_is_kept_back_for_the_finals_than_trials_can_play_in_them(search: dict[str, Any], finalists: int) -> None:
     plan = make_plan(settings(**search), PAIRS, 0.0, PROMPTS, held_out=500)
     assert (plan.final_runs, plan.final_judgments) == (finalists * 1, finalists * 2 * 500)
+
+
+@pytest.mark.parametrize(
+    ("search", "finals", "price"),
+    [
+        (PAID, PAID | {"input_price": 5.0, "output_price": 20.0}, 2.5),
+        (PAID, None, 1.0),
+        (PAID, {"kind": "verifier"}, 0.0),
+        ({"kind": "verifier"}, PAID, 1.0),
+    ],
+)
+def test_verdicts_of_the_finals_are_kept_back_at_their_own_judges_price(search: Any, finals: Any, price: float) -> None:
+    given = {"world": {"kind": "tasks"}, "judge": search, "finals": {"judge": finals}, "training": {"batch_size": 8}}
+    assert make_plan(Settings.model_validate(given), PAIRS, 0.0, PROMPTS, 500).final_price == price
 
 
 def test_without_held_out_prompts_there_are_no_finals() -> None:
