@@ -7,6 +7,7 @@ from orchestrator.cluster.measuring import measure
 from orchestrator.cluster.placement import held_gpus
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.surveying import seen_gpu
+from orchestrator.errors import ModelError
 from orchestrator.estimates.amounts import Amounts, amounts_of, measured_amounts, sampled
 from orchestrator.estimates.estimate import Estimate, Work, engine_of, estimated
 from orchestrator.estimates.gpus import gpu_named
@@ -44,9 +45,12 @@ def work_of(settings: Settings, shape: Shape, amounts: Amounts, plan: SearchPlan
     return Work(settings, shape, amounts, plan, work.trials, kind, pace)
 
 
-def expected(settings: Settings, inputs: Any, plan: SearchPlan) -> Estimate:
-    """The estimate of a search that is about to begin on the joined cluster, with these inputs."""
+def expected(settings: Settings, inputs: Any, plan: SearchPlan) -> Estimate | None:
+    """The estimate of a search that is about to begin on the joined cluster, with these inputs; None for a model that defies it."""
     assert settings.model.base is not None
     amounts = measured_amounts(settings.evaluation, sampled(inputs.pairs), plan.pairs)
-    shape = shape_of(settings.model.base, settings.training)
+    try:
+        shape = shape_of(settings.model.base, settings.training)
+    except ModelError:
+        return None
     return estimated(work_of(settings, shape, amounts, plan, seen_gpu()))

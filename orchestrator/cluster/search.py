@@ -160,7 +160,8 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     plan = replace(_plan(settings, count), inputs=told)
     with story.waiting("warming up engines and judge; trials begin meanwhile"):
         ask(actors.hub.begin, settings, plan)
-        ask(actors.hub.note, ESTIMATE, expected(settings, inputs, plan).as_dict())
+        if (estimate := expected(settings, inputs, plan)) is not None:
+            ask(actors.hub.note, ESTIMATE, estimate.as_dict())
     planned = planned_trials(settings)
     with story.following(directory, planned), _base_measured_beside(actors.hub, story):
         tune_trials(settings, plan, HUB, directory)

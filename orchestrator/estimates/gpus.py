@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from orchestrator.errors import SettingsError
@@ -18,11 +19,13 @@ class Gpu:
 
 
 GPUS = {
+    "GB200": Gpu(184, 2500e12, 8.0e12),
     "B200": Gpu(179, 2250e12, 8.0e12),
     "H200": Gpu(139, 989e12, 4.8e12),
     "H100": Gpu(79, 989e12, 3.35e12),
     "A100-80G": Gpu(79, 312e12, 2.0e12),
     "A100-40G": Gpu(39, 312e12, 1.55e12),
+    "L40": Gpu(44, 181e12, 0.86e12),
     "L40S": Gpu(44, 362e12, 0.86e12),
     "A10G": Gpu(22, 70e12, 0.6e12),
     "L4": Gpu(22, 121e12, 0.3e12),
@@ -30,12 +33,18 @@ GPUS = {
 }
 
 
+def _is_in(key: str, name: str) -> bool:
+    """Whether a name has the key's letters and digits, however they are set apart, and no more digits: an L40 is no L4, a GH200 no H200."""
+    letters = r"[\s_-]*".join(key.replace("-", ""))
+    return re.search(rf"(?<![A-Z0-9]){letters}(?!\d)", name) is not None
+
+
 def gpu_named(name: str) -> Gpu:
     """The GPU of a name as users write it, or as Ray or CUDA names it. Raises SettingsError for one that nobody here knows."""
-    plain = name.upper().replace(" ", "").replace("_", "-")
-    found = [key for key in GPUS if key.replace("-", "") in plain.replace("-", "")]
+    plain = name.upper()
+    found = [key for key in GPUS if _is_in(key, plain)]
     if found:
         return GPUS[max(found, key=len)]
-    if "A100" in plain:
+    if _is_in("A100", plain):
         return GPUS["A100-80G" if "80G" in plain else "A100-40G"]
     raise SettingsError(f"there is no GPU {name!r} in the table", "--gpu", f"{nearest(name, list(GPUS))}; one of {', '.join(GPUS)}")

@@ -40,7 +40,10 @@ class Shape:
 
 
 def shape_of(model: str, training: TrainingSettings) -> Shape:
-    """The shape of the model at `model` as `training` trains it. Raises ModelError where its configuration cannot be read."""
+    """The shape of the model at `model` as `training` trains it.
+
+    Raises ModelError where its configuration cannot be read, or is of a kind that is not reckoned with.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -50,7 +53,11 @@ def shape_of(model: str, training: TrainingSettings) -> Shape:
             made = AutoModelForCausalLM.from_config(config)
     except FAULTS as error:
         raise ModelError(f"the model's configuration cannot be read: {shortened(str(error))}", model, _CURE) from error
-    return _measured(made, config.get_text_config(), training)
+    try:
+        return _measured(made, config.get_text_config(), training)
+    except FAULTS as error:
+        what = f"what a model of the type {config.model_type!r} takes cannot be told: {shortened(str(error))}"
+        raise ModelError(what, model, "a model with attention in its layers can be planned with; a search needs no plan") from error
 
 
 def _measured(made: Any, config: Any, training: TrainingSettings) -> Shape:
@@ -70,19 +77,22 @@ def _measured(made: Any, config: Any, training: TrainingSettings) -> Shape:
         key_values=(getattr(config, "num_key_value_heads", None) or heads) * width,
         vocabulary=config.vocab_size,
         positions=getattr(config, "max_position_embeddings", None) or 0,
-        active=getattr(config, "num_experts_per_tok", experts) / experts if experts else 1.0,
+        active=(getattr(config, "num_experts_per_tok", None) or experts) / experts if experts else 1.0,
     )
 
 
 def _adapters(made: Any, training: TrainingSettings) -> int:
     """The weights of the adapters of every linear layer but the last, or of those that are named."""
     import torch
+    from transformers.pytorch_utils import Conv1D
 
     assert training.lora is not None
     rank, targets = training.lora.rank, training.lora.targets
     layers = [
         module
         for name, module in made.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not made.get_output_embeddings() and (not targets or name.endswith(targets))
+        if isinstance(module, torch.nn.Linear | Conv1D)
+        and module is not made.get_output_embeddings()
+        and (not targets or name.endswith(targets))
     ]
-    return sum(rank * (layer.in_features + layer.out_features) for layer in layers)
+    return sum(rank * sum(layer.weight.shape) for layer in layers)

@@ -171,6 +171,12 @@ def test_twice_the_steps_take_twice_the_training_and_two_gangs_half_of_it() -> N
 def test_a_gpu_is_found_by_the_name_that_its_driver_gives_it() -> None:
     assert gpu_named("NVIDIA H100 80GB HBM3") == gpu_named("h100")
     assert gpu_named("NVIDIA A100-SXM4-80GB").memory > gpu_named("A100").memory
+    assert gpu_named("NVIDIA L40").memory == gpu_named("NVIDIA L40S").memory > gpu_named("nvidia l4").memory
+    assert gpu_named("NVIDIA GeForce RTX 4090") == gpu_named("rtx_4090") == gpu_named("RTX4090")
+    assert gpu_named("A100 80GB PCIe") == gpu_named("A100-80G")
+    assert gpu_named("NVIDIA GB200") != gpu_named("NVIDIA B200")
+    with pytest.raises(SettingsError, match="no GPU 'NVIDIA GH200 480GB'"):
+        gpu_named("NVIDIA GH200 480GB")
     with pytest.raises(SettingsError, match=r"no GPU 'H20'.*\n.*\n.*did you mean 'H200'"):
         gpu_named("H20")
 
