@@ -1,6 +1,7 @@
 """Files and directories that are there whole or not at all, whatever ends the process that writes them."""
 
 import json
+import math
 import os
 import shutil
 import uuid
@@ -57,6 +58,15 @@ def making(directory: Path) -> Iterator[Path]:
         os.replace(partial, directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def without_nan(value: Any) -> Any:
+    """The same JSON-ready value with null for every float that is no number, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def save_json(file: Path, value: Any, indent: int | None = 2) -> None:

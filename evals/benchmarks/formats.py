@@ -111,11 +111,15 @@ def _chat_choice(completion: Completion) -> dict[str, Any] | None:
 
 
 def leaderboard_row(score: BenchmarkScore) -> dict[str, Any]:
-    """The official columns. `lc_standard_error` is this project's, about twice the package's. Raises UserError for another benchmark."""
+    """The official columns; what is no number is empty. `lc_standard_error` is this project's, about twice the package's.
+
+    Raises UserError for another benchmark.
+    """
     if not set(LEADERBOARD_COLUMNS.values()) - {"mode"} <= score.details.keys():
         raise UserError(f"{score.benchmark} has no place on AlpacaEval's leaderboard", score.model, "give scores of annotations")
     details = {"mode": _MODE, **score.details}
-    return {column: details[name] for column, name in LEADERBOARD_COLUMNS.items()}
+    cells = {column: details[name] for column, name in LEADERBOARD_COLUMNS.items()}
+    return {column: "" if isinstance(cell, float) and math.isnan(cell) else cell for column, cell in cells.items()}
 
 
 def arena_answer(uid: str, model: str, prompt: str, text: str, metadata: Row | None = None, tstamp: float = 0.0) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Scores of official annotation and judgment files, anybody's, as JSON rows or as a table."""
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from evals.benchmarks.files import read_rows
 from evals.benchmarks.score import BenchmarkScore
 from evals.comparison import compare_scores
 from evals.errors import DataFormatError, UserError
+from evals.whole_files import without_nan
 
 
 def score_files(benchmark: str, files: Sequence[Path]) -> list[dict[str, Any]]:
@@ -65,5 +65,4 @@ def _category(score: BenchmarkScore) -> str:
 
 def as_json(rows: Sequence[dict[str, Any]]) -> str:
     """A JSON list, one row a line; what is not a number is null."""
-    plain = [{key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()} for row in rows]
-    return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in plain) + "\n]"
+    return "[\n" + ",\n".join(json.dumps(without_nan(row), ensure_ascii=False, allow_nan=False) for row in rows) + "\n]"

@@ -9,7 +9,7 @@ from evals.capability import CapabilityEvaluation
 from evals.comparison import compare_scores
 from evals.model_files import identity, is_path
 from evals.protocols.running import Evaluation
-from evals.whole_files import save_json
+from evals.whole_files import save_json, without_nan
 from orchestrator.cluster.candidates import base_of_adapter, is_file, is_served
 from orchestrator.cluster.claims import check_same, hash_of
 from orchestrator.errors import UserError
@@ -21,7 +21,10 @@ Asked = Mapping[str, Any]
 
 
 class Scorecards:
-    """`scorecards.json`. Each card holds what was `asked` for: the benchmark, what the model and the judge are, and how they answer."""
+    """`scorecards.json`. Each card holds what was `asked` for: the benchmark, what the model and the judge are, and how they answer.
+
+    A figure that is not known, as the error of a single verdict, is null.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory, self._file = directory, directory / "scorecards.json"
@@ -56,7 +59,7 @@ class Scorecards:
             found = cards.get(_key(fresh), {}).get("findings", [])
             cards[_key(fresh)] = fresh | {"findings": [*fresh["findings"], *(each for each in found if each not in fresh["findings"])]}
         compared |= {_key(row): row for row in comparisons(self.evaluations)}
-        save_json(self._file, {"scorecards": list(cards.values()), "comparisons": list(compared.values())})
+        save_json(self._file, without_nan({"scorecards": list(cards.values()), "comparisons": list(compared.values())}))
 
 
 def comparisons(evaluations: Sequence[Evaluated]) -> list[dict[str, Any]]:

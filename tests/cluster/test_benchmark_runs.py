@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
@@ -165,6 +166,19 @@ def test_a_loss_that_was_found_stays_when_its_model_is_compared_with_others(tmp_
         Scorecards(tmp_path).take(evaluated("tuned", findings), {"capability sums": {"benchmark": "capability sums"}})
     (card,) = json.loads((tmp_path / "scorecards.json").read_text())["scorecards"]
     assert [found["detail"] for found in card["findings"]] == [lost.detail]
+
+
+def test_scorecards_are_json_that_every_program_reads(tmp_path: Path) -> None:
+    def refuse(word: str) -> None:
+        raise AssertionError(f"JSON has no {word}")
+
+    details = {"style_controlled_standard_error": math.nan, "style_coefficients": {"length": math.nan}, "lc_weights": (1.0, math.inf)}
+    for model in ("one", "two"):
+        score = BenchmarkScore("arena_hard", model, "judge", 25.0, math.nan, 20.0, 30.0, 4, 0, details)
+        Scorecards(tmp_path).take(CapabilityEvaluation([score], []), {"arena_hard": {"benchmark": "arena_hard"}})
+    for card in json.loads((tmp_path / "scorecards.json").read_text(), parse_constant=refuse)["scorecards"]:
+        assert (card["score"], card["standard_error"], card["style_controlled_standard_error"]) == (25.0, None, None)
+        assert (card["style_coefficients"], card["lc_weights"]) == ({"length": None}, [1.0, None])
 
 
 def test_what_a_benchmark_score_comes_from_is_told_by_content_and_what_only_costs_is_passed_over(tiny_model: Path, tmp_path: Path) -> None:

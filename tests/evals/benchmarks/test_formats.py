@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import math
 import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -296,6 +297,12 @@ def test_a_leaderboard_has_the_official_columns_and_the_best_model_first(tmp_pat
     assert header == f",{official},length_controlled_winrate,lc_standard_error"
     assert best == '"org/better, or not",40.5,1.25,1,2,0,3,41.0,community,1800,30.123456789012344,1.5'
     assert worse.startswith("worse,")
+
+
+def test_what_is_no_number_is_an_empty_cell_of_a_leaderboard(tmp_path: Path) -> None:
+    write_leaderboard(tmp_path / "leaderboard.csv", [board(20.0, win_rate_standard_error=math.nan)])
+    row = table(tmp_path / "leaderboard.csv")["org/m"]
+    assert (row["win_rate"], row["standard_error"], row["n_wins"]) == ("40.5", "", "1")
 
 
 def test_a_models_own_row_is_replaced_and_the_others_stay_with_their_columns(tmp_path: Path) -> None:

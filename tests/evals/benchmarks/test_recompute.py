@@ -114,8 +114,9 @@ def test_a_second_file_of_several_models_or_judges_is_not_compared(tmp_path: Pat
 
 
 def test_what_is_not_a_number_is_null() -> None:
-    row: dict[str, Any] = {"file": "f", "standard_error": float("nan")}
-    assert json.loads(as_json([row])) == [{"file": "f", "standard_error": None}]
+    row: dict[str, Any] = {"file": "f", "standard_error": float("nan"), "weights": (1.0, float("inf")), "of": {"style": float("nan")}}
+    told = {"file": "f", "standard_error": None, "weights": [1.0, None], "of": {"style": None}}
+    assert json.loads(as_json([row])) == [told]
 
 
 def test_the_command_prints_json_and_a_table(tmp_path: Path) -> None:
