@@ -33,11 +33,12 @@ _ANNOTATION = {**dict.fromkeys(_TEXTS, TEXT), "generator_1": TEXT_OR_NONE, "pref
 def score_annotations(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkScore]:
     """Scores of the models in rows of `annotations.json`, one for each model and judge, in the order of their first row.
 
-    Rows are joined with the benchmark's instructions by their text, so that order and missing rows do not matter. The headline is the
-    length-controlled win rate. Raises DataFormatError for a row that is no annotation, whose instruction is not the benchmark's or that
-    judges its model against another baseline than those before it, and UnreadableVerdictsError for a model without a readable preference.
+    Rows are joined with the benchmark's instructions by their text, so that order and missing rows do not matter; the last row of an
+    instruction counts. The headline is the length-controlled win rate. Raises DataFormatError for a row that is no annotation, whose
+    instruction is not the benchmark's or that judges its model against another baseline than those before it, and UnreadableVerdictsError
+    for a model without a readable preference.
     """
-    by_model: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    by_model: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = defaultdict(dict)
     baselines: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
         check_row({**_UNNAMED, **row}, number, _ANNOTATION, "annotations", "give AlpacaEval's annotations.json")
@@ -45,8 +46,8 @@ def score_annotations(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkScore]
         if against and baselines.setdefault(model, against) != against:
             what = f"row {number} judges {model} against {against}, and the rows before it against {baselines[model]}"
             raise DataFormatError(what, "annotations", "score what was judged against each baseline apart")
-        by_model[model, str(row.get("annotator", ""))].append(row)
-    return [_score(model, judge, annotations) for (model, judge), annotations in by_model.items()]
+        by_model[model, str(row.get("annotator", ""))][row["instruction"]] = row
+    return [_score(model, judge, list(annotations.values())) for (model, judge), annotations in by_model.items()]
 
 
 def is_switched(instruction: str, seed: int = 0) -> bool:

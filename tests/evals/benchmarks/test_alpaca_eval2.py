@@ -146,6 +146,15 @@ def test_a_row_that_is_no_annotation_is_refused() -> None:
         score_annotations([{"instruction": "x", "preference": 1.0}])
 
 
+def test_the_last_row_of_an_instruction_counts() -> None:
+    row = {"output_1": "a", "generator_1": "d", "output_2": "c", "generator_2": "d"}
+    once = [{**row, "instruction": name, "preference": preference} for name, preference in (("x", 2.0), ("y", 1.25), ("z", None))]
+    twice = [{**row, "instruction": name, "preference": 1.0} for name in ("z", "x", "y", "x")]
+    (found,), (expected,) = score_annotations([*twice, *once]), score_annotations(once)
+    assert found == expected
+    assert (found.judged, found.unreadable, found.details["missing"]) == (2, 1, 802)
+
+
 def test_one_model_is_judged_against_one_baseline_which_its_score_names() -> None:
     row = {"instruction": "x", "output_1": "a", "generator_1": "d", "output_2": "c", "generator_2": "d", "preference": 1.0}
     assert [score.baseline for score in score_annotations([row])] == ["d"]
