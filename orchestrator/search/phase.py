@@ -38,13 +38,14 @@ def trials_planned(settings: Mapping[str, Any]) -> int | None:
 
 
 def _finals_are_over(events: Sequence[Event], settings: Mapping[str, Any]) -> bool:
-    """Whether every run of every finalist is scored, or ended without a score."""
+    """Whether every run of every finalist is scored, cannot be judged, or ended without a score."""
     if any(event.get("finals") for event in _of_kind(since_begin(events), "spent")):
         return True
     rows = {row.trial for row in finalists(events, Goal(), setting(settings, "finals", "finalists") or 0)}
     runs = {event["trial"] for event in _of_kind(events, "trial") if event.get("seed_of") in rows}
     lost = [end for end in _of_kind(events, "end") if end["trial"] in runs and end["status"] != "completed"]
-    played = len([event for event in _of_kind(events, "held_out") if event["trial"] in rows]) + len(lost)
+    judged = [*_of_kind(events, "held_out"), *(event for event in _of_kind(events, "unreadable") if "run" in event)]
+    played = len([event for event in judged if event["trial"] in rows]) + len(lost)
     is_played = not setting(settings, "evaluation", "held_out") or played >= len(rows) * (setting(settings, "finals", "seeds") or 1)
     asked = {event["trial"] for event in _of_kind(events, "capability")}
     return is_played and (not setting(settings, "finals", "capability") or {BASE, *rows} <= asked)

@@ -41,4 +41,4 @@ def projected(events: Sequence[Event], planned: int | None, now: float) -> Proje
         return found
     plan, share = SearchPlan.of(begun), max(planned, over) / over
     whole = Spent(spent.hours * share, spent.gpu_hours * share, round(spent.judgments * share), spent.cost * share)
-    return replace(found, expected=whole.plus(kept_back(meter, plan.final_runs, plan.final_judgments)))
+    return replace(found, expected=whole.plus(kept_back(meter, plan.final_runs, plan.final_judgments, plan.final_price)))

@@ -98,6 +98,8 @@ def test_a_search_that_goes_on_after_its_finals_is_searching_and_plays_them_agai
     third = [scored("003", 10, 70.0), ended("003", "completed"), {**finals, "time": 130.0}]
     assert phase_of([*again, *third], WITH_FINALS) == "in the finals"
     assert phase_of([*again, *third, held_out("003", verdicts(1.0, 0.0, 1.0))], WITH_FINALS) == "finished"
+    unreadable = {"event": "unreadable", "time": 90.0, "trial": "003", "seed": 0, "run": "003", "asked": 3, "cost": 0.0}
+    assert phase_of([*again, *third, unreadable], WITH_FINALS) == "finished"
 
 
 def test_capability_is_measured_when_the_base_model_and_these_finalists_were_asked() -> None:
