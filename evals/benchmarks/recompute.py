@@ -31,36 +31,47 @@ def scores_of(benchmark: str, file: Path) -> list[BenchmarkScore]:
 
 
 def compare_files(benchmark: str, first: Path, second: Path) -> list[dict[str, Any]]:
-    """The first file's model against the second's, one row for each category.
+    """The first file's models against the second's, one row for each model, category and judge that both files have.
 
-    Raises UserError where they have none in common, or where the second holds several models or judges.
+    Raises UserError where they have no category by the same judge in common, or where the second holds several models there.
     """
-    theirs = _by_category(scores_of(benchmark, second), second)
+    ours, theirs = (scores_of(benchmark, file) for file in (first, second))
+    against = _by_kind(theirs)
+    matched = [score for score in ours if _kind(score) in against]
+    if not matched:
+        raise _nothing_in_common(ours, theirs, f"{first} and {second}")
     rows = []
-    for score in scores_of(benchmark, first):
-        category = _category(score)
-        if category in theirs:
-            found = {"benchmark": benchmark, "category": category, "model": score.model, "against": theirs[category].model}
-            rows.append(found | compare_scores(score, theirs[category]).as_dict())
-    if not rows:
-        raise UserError("the two files have no category in common", f"{first} and {second}", "compare judgments of one benchmark")
+    for score in matched:
+        (category, judge), (other, *more) = _kind(score), against[_kind(score)]
+        if more:
+            cure = "give this file first" if len({each.model for each in matched}) == 1 else "give a second file of one model's judgments"
+            raise UserError(f"the second file holds more than one model: {other.model}, {more[0].model}", str(second), cure)
+        found = {"benchmark": benchmark, "category": category, "judge": judge, "model": score.model, "against": other.model}
+        rows.append(found | compare_scores(score, other).as_dict())
     return rows
 
 
-def _by_category(scores: Sequence[BenchmarkScore], file: Path) -> dict[str, BenchmarkScore]:
-    found: dict[str, list[BenchmarkScore]] = defaultdict(list)
+def _by_kind(scores: Sequence[BenchmarkScore]) -> dict[tuple[str, str], list[BenchmarkScore]]:
+    found: dict[tuple[str, str], list[BenchmarkScore]] = defaultdict(list)
     for score in scores:
-        found[_category(score)].append(score)
-    for alike in found.values():
-        if len(alike) > 1:
-            names = ", ".join(f"{score.model} (judge: {score.judge or 'not named'})" for score in alike)
-            cure = "give a file of one model's judgments by one judge, or give this file first"
-            raise UserError(f"the second file holds more than one model or judge: {names}", str(file), cure)
-    return {category: alike[0] for category, alike in found.items()}
+        found[_kind(score)].append(score)
+    return found
+
+
+def _kind(score: BenchmarkScore) -> tuple[str, str]:
+    """Category and judge."""
+    return _category(score), score.judge
 
 
 def _category(score: BenchmarkScore) -> str:
     return str(score.details.get("category", ""))
+
+
+def _nothing_in_common(ours: Sequence[BenchmarkScore], theirs: Sequence[BenchmarkScore], where: str) -> UserError:
+    if not {_category(score) for score in ours} & {_category(score) for score in theirs}:
+        return UserError("the two files have no category in common", where, "compare judgments of one benchmark")
+    judges = [", ".join(dict.fromkeys(score.judge or "one without a name" for score in scores)) for scores in (ours, theirs)]
+    return UserError(f"the two files have no judge in common: {judges[0]}; and {judges[1]}", where, "judge both models alike")
 
 
 def as_json(rows: Sequence[dict[str, Any]]) -> str:

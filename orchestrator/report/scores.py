@@ -23,10 +23,13 @@ def scores_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def comparisons_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Paired comparisons: the difference with its 95 % interval, how surely, and the smallest one that could be shown."""
-    table = Table("benchmark", "model", "against", Column("difference (95 %)", no_wrap=True), "p", "detectable", "prompts")
+    several = len({row.get("judge") for row in rows}) > 1
+    judge = [Column("judge", overflow="fold")] if several else []
+    table = Table("benchmark", "model", "against", *judge, Column("difference (95 %)", no_wrap=True), "p", "detectable", "prompts")
     for row in rows:
         difference = f"{row['difference']:+.2f} ({row['low']:+.2f}–{row['high']:+.2f})"
         name = " ".join(filter(None, (row["benchmark"], row["category"])))
         rest = (f"{row['p']:.3g}", f"{row['detectable']:.2f}", str(row["prompts"]))
-        table.add_row(name, escape(row["model"]), escape(row["against"]), difference, *rest)
+        by = [escape(row["judge"])] if several else []
+        table.add_row(name, escape(row["model"]), escape(row["against"]), *by, difference, *rest)
     return table

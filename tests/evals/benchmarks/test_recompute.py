@@ -100,17 +100,34 @@ def test_each_file_has_its_own_rows_and_a_refusal_names_the_file(tmp_path: Path)
         score_files("mmlu", [first])
 
 
-def test_a_second_file_of_several_models_or_judges_is_not_compared(tmp_path: Path) -> None:
-    files = []
-    for name, changes in (("one", [{}]), ("models", [{"model": "a"}, {"model": "b"}]), ("judges", [{"judge": "x"}, {"judge": ""}])):
-        rows = [{**row, **changed} for changed in changes for row in ROWS]
-        files.append(written(tmp_path / f"{name}.jsonl", "\n".join(map(json.dumps, rows))))
-    one, models, judges = files
-    for second, named in ((models, r"a \(judge: j\), b \(judge: j\)"), (judges, r"m \(judge: x\), m \(judge: not named\)")):
-        with pytest.raises(UserError, match=f"more than one model or judge: {named}") as refused:
-            compare_files("arena_hard", one, second)
-        assert (refused.value.where, "one model's judgments" in refused.value.cure) == (str(second), True)
+def judgments(file: Path, *changes: dict[str, str]) -> Path:
+    return written(file, "\n".join(json.dumps({**row, **changed}) for changed in changes for row in ROWS))
+
+
+def test_a_second_file_of_several_models_is_refused_with_a_cure_that_helps(tmp_path: Path) -> None:
+    one, models = judgments(tmp_path / "one.jsonl", {}), judgments(tmp_path / "models.jsonl", {"model": "a"}, {"model": "b"})
+    for first, cure in ((one, "give this file first"), (models, "give a second file of one model's judgments")):
+        with pytest.raises(UserError, match="the second file holds more than one model: a, b") as refused:
+            compare_files("arena_hard", first, models)
+        assert (refused.value.where, refused.value.cure) == (str(models), cure)
     assert [(row["model"], row["against"]) for row in compare_files("arena_hard", models, one)] == [("a", "m"), ("b", "m")]
+
+
+def test_judgments_of_two_judges_are_compared_judge_by_judge_whichever_file_comes_first(tmp_path: Path) -> None:
+    both = judgments(tmp_path / "both.jsonl", {"model": "a", "judge": "x"}, {"model": "a", "judge": "j"})
+    one = judgments(tmp_path / "one.jsonl", {})
+    for first, second, told in ((one, both, ("m", "a", "j")), (both, one, ("a", "m", "j"))):
+        assert [(row["model"], row["against"], row["judge"]) for row in compare_files("arena_hard", first, second)] == [told]
+    assert [row["judge"] for row in compare_files("arena_hard", both, both)] == ["x", "j"]
+
+
+def test_files_without_a_category_or_a_judge_in_common_are_refused(tmp_path: Path) -> None:
+    one, unnamed = judgments(tmp_path / "one.jsonl", {}), judgments(tmp_path / "unnamed.jsonl", {"judge": ""}, {"judge": "x"})
+    with pytest.raises(UserError, match="no judge in common: j; and one without a name, x") as refused:
+        compare_files("arena_hard", one, unnamed)
+    assert refused.value.cure == "judge both models alike"
+    with pytest.raises(UserError, match="no category in common"):
+        compare_files("arena_hard", one, judgments(tmp_path / "math.jsonl", {"category": "math"}))
 
 
 def test_what_is_not_a_number_is_null() -> None:
