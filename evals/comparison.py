@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -21,7 +21,7 @@ class Comparison:
     """The first model's score less the second's, paired by prompt, in units of the scores; `low` and `high` bound 95 %.
 
     `p` is the two-sided chance of such a difference between equals. `detectable` is the smallest true difference that this many prompts
-    show at the 5 % level in four of five repetitions.
+    show at the 5 % level in four of five repetitions. The error is 0 where no prompt differs from the others.
     """
 
     difference: float
@@ -31,6 +31,15 @@ class Comparison:
     p: float
     detectable: float
     prompts: int
+
+    @property
+    def least_p(self) -> float:
+        """What p cannot fall below: where all prompts say the same, the chance that as many coins fall alike."""
+        return 2 * 0.5**self.prompts if self.standard_error == 0 else 0.0
+
+    def within(self, span: float) -> "Comparison":
+        """The same within a scale's `span`: no difference is larger than that."""
+        return replace(self, low=max(-span, self.low), high=min(span, self.high), detectable=min(span, self.detectable))
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready form."""
@@ -47,7 +56,8 @@ def compare_scores(first: BenchmarkScore, second: BenchmarkScore) -> Comparison:
         if one != other:
             named = " and ".join(each or "one without a name" for each in (one, other))
             raise UserError(f"scores of two {what} cannot be compared: {named}", "compare", "judge both models alike")
-    return paired(first.score - second.score, first.influence, second.influence, SPANS.get(first.benchmark, 100.0))
+    span = SPANS.get(first.benchmark, 100.0)
+    return paired(first.score - second.score, first.influence, second.influence, span).within(span)
 
 
 def compare_verdicts(first: Mapping[str, float], second: Mapping[str, float]) -> Comparison:
@@ -60,7 +70,7 @@ def compare_verdicts(first: Mapping[str, float], second: Mapping[str, float]) ->
         raise UserError(f"{len(both)} prompts have verdicts on both models", "compare", "score both on the same prompts")
     ours, theirs = ({prompt: scores[prompt] for prompt in both} for scores in (first, second))
     means = [sum(scores.values()) / len(both) for scores in (ours, theirs)]
-    return paired(100 * (means[0] - means[1]), mean_influence(ours), mean_influence(theirs))
+    return paired(100 * (means[0] - means[1]), mean_influence(ours), mean_influence(theirs)).within(100.0)
 
 
 def mean_influence(scores: Mapping[str, float]) -> dict[str, float]:
@@ -73,7 +83,7 @@ def paired(difference: float, first: Mapping[str, float], second: Mapping[str, f
     """Compare by the prompts' influences; a prompt that only one model has a verdict on counts for that one alone.
 
     Where no prompt differs from the others there is no spread to see, and yet a doubt about the prompts not asked: up to the share of
-    them that Wilson's bound allows may differ by the scale's whole `span`.
+    them that Wilson's bound allows may differ by the scale's whole `span`. The interval is as wide as the doubt, also beyond the scale.
     """
     if len(first.keys() & second.keys()) < 2:
         raise UserError("the two models have no prompts in common", "compare", "judge both on the same prompts")
@@ -82,6 +92,8 @@ def paired(difference: float, first: Mapping[str, float], second: Mapping[str, f
     error = math.sqrt(sum((first.get(prompt, 0.0) - second.get(prompt, 0.0)) ** 2 for prompt in prompts))
     freedom = len(prompts) - 1
     quantile = student_quantile(freedom, 0.95)
-    doubt = error if error > NO_SPREAD * span else span * wilson_interval(0.0, len(prompts)).high / quantile
+    error = error if error > NO_SPREAD * span else 0.0
+    doubt = error or span * wilson_interval(0.0, len(prompts)).high / quantile
     low, high = difference - quantile * doubt, difference + quantile * doubt
-    return Comparison(difference, error, low, high, student_p(difference / doubt, freedom), _DETECTED * doubt, len(prompts))
+    found = Comparison(difference, error, low, high, student_p(difference / doubt, freedom), _DETECTED * doubt, len(prompts))
+    return replace(found, p=max(found.p, found.least_p))

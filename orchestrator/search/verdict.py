@@ -201,7 +201,8 @@ def _difference(pair: tuple[str, str], means: Mapping[str, Verdicts], seeds: _Se
     low, high = max(-limit, found.difference - half), min(limit, found.difference + half)
     # One-sided, t of 80 % is the two-sided one of 60 %.
     detectable = min(limit, half + student_quantile(freedom, 2 * POWER - 1) * error)
-    return Difference(*pair, found.difference, low, high, student_p(found.difference / error, freedom), detectable)
+    p = max(found.least_p, student_p(found.difference / error, freedom))
+    return Difference(*pair, found.difference, low, high, p, detectable)
 
 
 def _freedom(total: float, *parts: tuple[float, int]) -> int:

@@ -76,8 +76,27 @@ def test_models_that_agree_on_every_prompt_are_not_surely_equal() -> None:
     assert 0 < narrow.high == -narrow.low < 0.5
     assert wide.high > 40
     always_ahead = compare_verdicts(verdicts([1.0] * 3), verdicts([0.0] * 3))
-    assert always_ahead.low < 100 < always_ahead.high
-    assert 0.01 < always_ahead.p < 0.1
+    assert 0 < always_ahead.low < 100 == always_ahead.high
+
+
+@pytest.mark.parametrize("prompts", [3, 5, 8, 12])
+def test_prompts_that_all_say_the_same_show_no_more_than_as_many_coins_that_fall_alike(prompts: int) -> None:
+    ahead = compare_verdicts(verdicts([1.0] * prompts), verdicts([0.0] * prompts))
+    assert ahead.p == 2 * 0.5**prompts
+    assert compare_verdicts(verdicts([1.0] * prompts), verdicts([1.0] * prompts)).p == 1.0
+    varied = compare_verdicts(verdicts([1.0] * (prompts - 1) + [0.99]), verdicts([0.0] * prompts))
+    assert varied.least_p == 0 and varied.p < ahead.p
+
+
+@pytest.mark.parametrize(("benchmark", "span"), [("arena_hard", 100.0), ("mt_bench", 9.0), ("alpaca_eval2", 100.0)])
+def test_no_difference_is_told_beyond_the_scale(benchmark: str, span: float) -> None:
+    influence = {"a": span, "b": -span, "c": 0.0}
+    best = BenchmarkScore(benchmark, "a", "j", span, 1, 0, span, 3, 0, influence=influence)
+    worst = BenchmarkScore(benchmark, "b", "j", 0.0, 1, 0, span, 3, 0, influence={name: -share for name, share in influence.items()})
+    for found in (compare_scores(best, worst), compare_scores(worst, best)):
+        assert (found.low, found.high, found.detectable) == (-span, span, span)
+    almost = compare_verdicts(verdicts([1.0] * 20), verdicts([0.0] * 19 + [1.0]))
+    assert almost.low > 80 and almost.high == 100.0
 
 
 def test_only_prompts_that_both_have_are_compared_and_too_few_are_refused() -> None:

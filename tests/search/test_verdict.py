@@ -215,6 +215,15 @@ def test_finalists_that_agree_on_every_prompt_are_not_surely_equal() -> None:
     assert 90 < always.best.low < 100
 
 
+def test_few_prompts_that_all_say_the_same_are_no_proof() -> None:
+    always, never = made.verdicts(*[1.0] * 5), made.verdicts(*[0.0] * 5)
+    alone = told([*joined("simpo"), made.held_out("simpo", always)])
+    assert difference(alone, BASE).p == 2 * 0.5**5 and not difference(alone, BASE).is_real
+    both = told([*joined("simpo", "ipo"), made.held_out("simpo", always), made.held_out("ipo", never)])
+    # Of the three pairs the surest is corrected by all three.
+    assert difference(both, "ipo").p == 3 * 2 * 0.5**5
+
+
 def searched(rates: dict[str, float], trials: int) -> list[Event]:
     """A search without held-out prompts: the named trials, and others that were far behind."""
     chance = np.random.default_rng(12)
