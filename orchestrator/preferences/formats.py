@@ -1,14 +1,14 @@
 """The kinds of rows that preference data come in: a format is how it is recognised, and a small function from row to pair."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evals.errors import shortened
 from orchestrator.errors import DataFormatError
 from orchestrator.preferences.pairs import PreferencePair, ScoredResponse
 from orchestrator.preferences.rows import PAIR_HELP, BadRow, Row, RowError, SetAside
-from orchestrator.preferences.turns import Answer, answer, is_conversation, is_transcript, prompt_messages, split_conversations
+from orchestrator.preferences.turns import Answer, answer, is_conversation, is_transcript, prompt_messages, split_conversations, tools_of
 
 SCORED_HELP = 'each row needs "prompt", "responses" (two or more texts) and "rewards" (one number for each)'
 OTHERS_HELP = "docs/data.md has the columns of every format"
@@ -70,16 +70,18 @@ def read_row(row: Row) -> Outcome:
 
 
 def attempt(row: Row, cure: str, read: Callable[[], PreferencePair | str]) -> Outcome:
-    """What `read` makes of a row; a row that it cannot read is bad, one that it has a reason for is set aside."""
+    """What `read` makes of a row, with the row's tools; one that it cannot read is bad, one that it has a reason for is set aside."""
     try:
-        found = read()
+        found, tools = read(), tools_of(row.values)
     except DataFormatError as error:
         return BadRow(row.file, row.origin, error.what, error.cure or cure, row.values)
     except RowError as error:
         return BadRow(row.file, row.origin, str(error), cure, row.values, error.kind)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         return BadRow(row.file, row.origin, f"this row cannot be read: {shortened(repr(error))}", cure, row.values)
-    return SetAside(row.file, row.origin, found, row.values) if isinstance(found, str) else found
+    if isinstance(found, str):
+        return SetAside(row.file, row.origin, found, row.values)
+    return replace(found, tools=tools) if tools else found
 
 
 def _pair(values: Values, origin: str) -> PreferencePair:
@@ -104,7 +106,6 @@ def _pair(values: Values, origin: str) -> PreferencePair:
         better_reward,
         worse_reward,
         origin,
-        tools=tuple(values.get("tools") or ()),
         chosen_extra=better.extra,
         rejected_extra=worse.extra,
     )
@@ -182,7 +183,7 @@ def _attributes(rows: Sequence[Row]) -> list[Outcome]:
     made: list[Outcome] = []
     waiting: Row | None = None
     for row in rows:
-        if waiting is not None and waiting.values["prompt"] == row.values["prompt"]:
+        if waiting is not None and all(waiting.values.get(name) == row.values.get(name) for name in ("prompt", "tools")):
             made.append(attempt(waiting, OTHERS_HELP, lambda first=waiting, second=row: _by_helpfulness(first, second)))
             waiting = None
             continue
@@ -209,7 +210,7 @@ def _unpaired(rows: Sequence[Row]) -> list[Outcome]:
     by_prompt: dict[str, tuple[list[Row], list[Row]]] = {}
     for row in rows:
         try:
-            sides = by_prompt.setdefault(repr(prompt_messages(row.values["prompt"])), ([], []))
+            sides = by_prompt.setdefault(repr((prompt_messages(row.values["prompt"]), row.values.get("tools"))), ([], []))
             sides[0 if _truth(row.values["label"]) else 1].append(row)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             made.append(BadRow(row.file, row.origin, f"this row cannot be read: {shortened(repr(error))}", OTHERS_HELP, row.values))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from evals.json_lines import parsed_json
 from evals.prompts import Message, turn_fields
 from orchestrator.preferences.rows import RowError
 
@@ -63,6 +64,20 @@ def answer(response: Any) -> Answer:
             raise ValueError(f"a response ends with a turn of the {last.role}")
         return _whole(Answer(last.content, last.extra))
     return _whole(Answer(response))
+
+
+def tools_of(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """The tools that a row offers: a list of tables, or its JSON. Raises RowError for anything else."""
+    found = values.get("tools")
+    try:
+        tools = parsed_json(found) if isinstance(found, str) and found.strip() else found
+    except (TypeError, ValueError) as error:
+        raise RowError("unreadable", "`tools` is a text, and no JSON") from error
+    if not tools:
+        return ()
+    if not isinstance(tools, Sequence) or not all(isinstance(tool, Mapping) for tool in tools):
+        raise RowError("unreadable", "`tools` is no list of tables")
+    return tuple(tools)
 
 
 def common_prompt(chosen: tuple[Message, ...], rejected: tuple[Message, ...]) -> tuple[Message, ...]:

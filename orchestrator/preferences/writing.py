@@ -10,14 +10,14 @@ from orchestrator.preferences.pairs import PreferencePair
 def row_of(pair: PreferencePair) -> dict[str, Any]:
     """A pair as a row of JSON Lines: with its rewards where it has them; with all responses where there are more than two."""
     prompt = [message.as_dict() for message in pair.prompt]
+    tools = {"tools": list(pair.tools)} if pair.tools else {}
     if pair.others:
         scored = [(pair.chosen, pair.chosen_reward), *((other.text, other.reward) for other in pair.others)]
         scored.append((pair.rejected, pair.rejected_reward))
-        return {"prompt": prompt, "responses": [text for text, _ in scored], "rewards": [reward for _, reward in scored]}
+        return {"prompt": prompt, "responses": [text for text, _ in scored], "rewards": [reward for _, reward in scored], **tools}
     rewards = {"chosen_reward": pair.chosen_reward, "rejected_reward": pair.rejected_reward}
     known = {name: reward for name, reward in rewards.items() if reward is not None}
     chosen, rejected = _response(pair.chosen, pair.chosen_extra), _response(pair.rejected, pair.rejected_extra)
-    tools = {"tools": list(pair.tools)} if pair.tools else {}
     return {"prompt": prompt, "chosen": chosen, "rejected": rejected, **known, **tools}
 
 

@@ -11,7 +11,7 @@ import pytest
 from evals.prompts import Message
 from orchestrator.errors import DataFormatError
 from orchestrator.preferences.formats import FORMATS
-from orchestrator.preferences.pairs import PreferencePair
+from orchestrator.preferences.pairs import PreferencePair, ScoredResponse
 from orchestrator.preferences.reading import Reading, load_pairs, read_pairs
 from orchestrator.preferences.writing import row_of
 from tests.preferences.files import write_lines
@@ -20,6 +20,7 @@ ASKED = {"role": "user", "content": "say fox"}
 SYSTEM = {"role": "system", "content": "be brief"}
 GOOD, BAD = ({"role": "assistant", "content": text} for text in ("fox", "dog"))
 HUMAN = "\n\nHuman: say fox\n\nAssistant:"
+TOOLS = [{"type": "function", "function": {"name": "find", "parameters": {}}}]
 # The same pair in every spelling.
 ROWS: dict[str, list[dict[str, Any]]] = {
     "plain": [{"prompt": "say fox", "chosen": "fox", "rejected": "dog"}],
@@ -167,14 +168,37 @@ def test_conversations_that_part_before_their_last_turn_are_a_prompt_mismatch(ro
 
 def test_tool_calls_tools_and_reasoning_are_kept_for_the_template(tmp_path: Path) -> None:
     call = [{"type": "function", "function": {"name": "find", "arguments": {"what": "fox"}}}]
-    tools = [{"type": "function", "function": {"name": "find", "parameters": {}}}]
     used = [ASKED, {"role": "assistant", "content": None, "tool_calls": call}, {"role": "tool", "content": "a fox", "tool_call_id": "1"}]
     thought = {**GOOD, "reasoning_content": "the animal"}
-    pair = only(tmp_path, [{"prompt": used, "chosen": [thought], "rejected": [BAD], "tools": tools}])
-    assert pair.tools == tuple(tools)
+    pair = only(tmp_path, [{"prompt": used, "chosen": [thought], "rejected": [BAD], "tools": TOOLS}])
+    assert pair.tools == tuple(TOOLS)
     assert pair.prompt[1] == Message("assistant", "", {"tool_calls": call})
     assert pair.prompt[2].as_dict() == used[2]
     assert (pair.chosen_extra, pair.rejected_extra) == ({"reasoning_content": "the animal"}, {})
+
+
+@pytest.mark.parametrize("spelt", [TOOLS, json.dumps(TOOLS)], ids=["a list", "JSON"])
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_of_every_format_keeps_its_tools_whether_a_list_or_its_json(name: str, spelt: Any, tmp_path: Path) -> None:
+    assert only(tmp_path, [{**row, "tools": spelt} for row in ROWS[name]]).tools == tuple(TOOLS)
+
+
+@pytest.mark.parametrize("absent", [None, "", "null", "[]", []])
+def test_a_row_without_tools_offers_none(absent: Any, tmp_path: Path) -> None:
+    assert only(tmp_path, [{**ROWS["plain"][0], "tools": absent}]).tools == ()
+
+
+@pytest.mark.parametrize("tools", ["find", '"find"', {"name": "find"}, ["find"], 3])
+def test_tools_that_are_no_list_of_tables_make_a_bad_row(tools: Any, tmp_path: Path) -> None:
+    (bad,) = read(tmp_path, [*ROWS["plain"], {**ROWS["scored"][0], "tools": tools}]).bad
+    assert "`tools` is" in bad.reason
+
+
+@pytest.mark.parametrize("name", ["kto", "helpsteer2 rated"])
+def test_rows_that_offer_other_tools_are_not_paired(name: str, tmp_path: Path) -> None:
+    first, second = ROWS[name]
+    found = read(tmp_path, [first, {**second, "tools": TOOLS}, *ROWS["plain"]])
+    assert (len(found.pairs), len(found.set_aside)) == (1, 2)
 
 
 def test_a_message_that_holds_more_than_text_is_refused(tmp_path: Path) -> None:
@@ -212,3 +236,10 @@ def test_a_pair_that_is_written_is_read_as_it_was_with_its_tool_calls_and_reason
     write_lines(tmp_path / "rows.jsonl", [row_of(pair)])
     (found,) = load_pairs(tmp_path / "rows.jsonl")
     assert replace(found, origin="") == pair
+
+
+def test_a_pair_of_many_responses_is_written_and_read_with_its_tools(tmp_path: Path) -> None:
+    others = (ScoredResponse("wolf", 1.0),)
+    pair = PreferencePair((Message("user", "say fox"),), "fox", "dog", 2.0, 0.0, others=others, tools=tuple(TOOLS))
+    write_lines(tmp_path / "rows.jsonl", [row_of(pair)])
+    assert [replace(found, origin="") for found in load_pairs(tmp_path / "rows.jsonl")] == [pair]
