@@ -1,5 +1,6 @@
 """The proof that a directory is a model: what is in it is whole, and transformers loads it and computes with it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,14 @@ def check_loads(directory: Path) -> str:
     options: dict[str, Any] = {} if fits else {"device_map": "meta"}
     model = _complete(directory, **options) if base is None else adapted(directory, **options)
     tokenizer = load_tokenizer(str(directory), alone=True)
-    if len(tokenizer) > model.config.vocab_size:
-        what = f"the tokenizer has {len(tokenizer)} tokens, and the model knows {model.config.vocab_size}"
-        raise ModelError(what, str(directory), _CURE)
+    asked = _asked(tokenizer)
+    note = _unknown_tokens(model, tokenizer, asked, directory)
     if not fits:
         size = f"{needed / 2**30:.1f} GiB of weights are more than this machine's free memory"
-        return (
-            f"checked: every weight is there in the shape that the configuration asks for, and the tokenizer; nothing was computed: {size}"
-        )
-    _compute(model, tokenizer, directory)
-    return "checked: transformers loads weights, configuration and tokenizer, and computes finite logits"
+        checked = "every weight is there in the shape that the configuration asks for, and the tokenizer"
+        return f"checked: {checked}; nothing was computed: {size}{note}"
+    _compute(model, asked, directory)
+    return f"checked: transformers loads weights, configuration and tokenizer, and computes finite logits{note}"
 
 
 def _complete(directory: Path, **options: Any) -> Any:
@@ -53,15 +52,31 @@ def _complete(directory: Path, **options: Any) -> Any:
     return model
 
 
-def _compute(model: Any, tokenizer: Any, directory: Path) -> None:
+def _asked(tokenizer: Any) -> list[int]:
+    """The tokens of a question, in the chat template where there is one."""
+    if tokenizer.chat_template:
+        return tokenizer.apply_chat_template(_QUESTION, add_generation_prompt=True, return_dict=False)
+    return tokenizer(_QUESTION[0]["content"])["input_ids"]
+
+
+def _unknown_tokens(model: Any, tokenizer: Any, asked: Sequence[int], directory: Path) -> str:
+    """What is to be noted of tokens that the model has no embeddings for: a tokenizer may name some that no text is written with.
+
+    Raises ModelError where the question or the end of an answer has one.
+    """
+    size = model.config.get_text_config().vocab_size
+    ends = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
+    if (largest := max((*asked, *ends))) >= size:
+        raise ModelError(f"the tokenizer writes token {largest}, and the model has embeddings for {size}", str(directory), _CURE)
+    surplus = len(tokenizer) - size
+    return f"; the model has no embeddings for {surplus} of the tokenizer's tokens, none of which a question needs" if surplus > 0 else ""
+
+
+def _compute(model: Any, tokens: Sequence[int], directory: Path) -> None:
     import torch
 
-    if tokenizer.chat_template:
-        tokens = tokenizer.apply_chat_template(_QUESTION, add_generation_prompt=True, return_dict=False)
-    else:
-        tokens = tokenizer(_QUESTION[0]["content"])["input_ids"]
     with torch.no_grad():
-        logits = model.eval()(torch.tensor([tokens])).logits
+        logits = model.eval()(torch.tensor([list(tokens)])).logits
     if not torch.isfinite(logits).all():
         raise ModelError("the model's logits are not finite", str(directory), _CURE)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 from typer.testing import CliRunner
 
 from orchestrator import cli
@@ -16,6 +17,7 @@ from orchestrator.errors import ModelError, UserError
 from orchestrator.export import loading
 from orchestrator.export.found import find_trained
 from orchestrator.export.writing import Exported, export, form_of
+from orchestrator.policy.loading import load_tokenizer
 from orchestrator.report.model_cards import Publication
 from orchestrator.settings_file import load_settings
 from tests.evals.tiny_model import make_adapter
@@ -237,6 +239,35 @@ def test_a_model_that_does_not_fit_into_memory_is_checked_by_its_shapes(
     damage(searched / "checkpoints" / BEST.id / "step-000020" / "model" / "model.safetensors")
     with pytest.raises(ModelError):
         leave(searched, BEST.id, tmp_path / "other")
+
+
+@pytest.mark.parametrize(("writes_it", "outcome"), [(False, "no embeddings"), (True, "writes token")])
+def test_a_token_that_the_model_has_no_embedding_for_matters_where_the_template_writes_it(
+    writes_it: bool, outcome: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    directory = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    tokenizer = load_tokenizer(str(directory))
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    tokenizer.chat_template = f"{'<image>' if writes_it else ''}{tokenizer.chat_template}"
+    tokenizer.save_pretrained(directory)
+    if writes_it:
+        with pytest.raises(ModelError, match=outcome):
+            loading.check_loads(directory)
+    else:
+        assert outcome in loading.check_loads(directory)
+
+
+def test_a_model_with_a_part_for_images_leaves_as_others_do(tiny_model: Path, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_model))
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}
+    size = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
+    text = {"vocab_size": len(tokenizer), "sliding_window": 16, **size, **heads}
+    images = {"num_attention_heads": 1, "image_size": 28, "patch_size": 14, **size}
+    tokens = {"mm_tokens_per_image": 4, "image_token_index": 5, "boi_token_index": 6, "eoi_token_index": 7}
+    shape = Gemma3Config.from_dict({"text_config": text, "vision_config": images, **tokens})
+    Gemma3ForConditionalGeneration(shape).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    assert "finite logits" in loading.check_loads(tmp_path / "model")
 
 
 def test_the_command_says_where_the_model_is_and_what_was_checked(searched: Path, tmp_path: Path) -> None:
