@@ -17,6 +17,9 @@ from orchestrator.preferences.reading import Told, without_pairs
 from orchestrator.preferences.rows import BadRow, SetAside
 from orchestrator.preferences.streamed_set import COMPLETE, ShardedRows
 from orchestrator.preferences.token_shards import IDENTICAL, UNFIT, USABLE, Shard, shard_file
+from orchestrator.preferences.tokenization import after_prompts
+
+_SIDES = ("train", "validation")
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,14 @@ class ShardedSource:
 class Plan:
     """The places of the pairs that are trained on, of those that are held out and of those that do not fit, among all pairs.
 
-    Rewards (2, N) are those of the chosen and the rejected responses.
+    Rewards (2, N) are those of the chosen and the rejected responses, `after` (N,) the numbers of the pairs whose responses are mismatched.
     """
 
     train: np.ndarray
     validation: np.ndarray
     unfit: np.ndarray
+    train_after: np.ndarray
+    validation_after: np.ndarray
     train_rewards: np.ndarray
     validation_rewards: np.ndarray
     identical: int
@@ -81,7 +86,7 @@ def plan_set(directory: Path, shards: Path, sources: Sequence[ShardedSource], co
     """
     opened = [_Opened(source, shards) for source in sources]
     plan = _planned(opened, held_out)
-    for name in ("train", "validation", "unfit", "train_rewards", "validation_rewards"):
+    for name in (*_SIDES, "unfit", *(f"{side}_{part}" for side in _SIDES for part in ("after", "rewards"))):
         with written_beside(directory / f"{name}.npy") as partial, partial.open("wb") as content:
             np.save(content, getattr(plan, name))
     names = [name for source in sources for name in source.shards]
@@ -113,7 +118,17 @@ def _planned(opened: Sequence[_Opened], held_out: int) -> Plan:
     unfit, first = np.unique(places[states == UNFIT], return_index=True)
     rewards = np.concatenate([source.rewards for source in opened], axis=1)
     train, validation = usable[~held], usable[held]
-    return Plan(train, validation, unfit[np.argsort(first)], rewards[:, train], rewards[:, validation], int((states == IDENTICAL).sum()))
+    train_after, validation_after = (after_prompts(of_side == np.roll(of_side, -1)) for of_side in (keys[~held], keys[held]))
+    return Plan(
+        train=train,
+        validation=validation,
+        unfit=unfit[np.argsort(first)],
+        train_after=train_after,
+        validation_after=validation_after,
+        train_rewards=rewards[:, train],
+        validation_rewards=rewards[:, validation],
+        identical=int((states == IDENTICAL).sum()),
+    )
 
 
 def _joined(columns: Sequence[np.ndarray]) -> np.ndarray:

@@ -45,12 +45,13 @@ class ShardedRows:
 class StreamedPairs(LazyPairs):
     """Pairs by their `places` (N,) among those of all shards; their tokens are read when they are looked at.
 
-    Each has the response of the pair after it as its mismatched one, as `tokenize` gives it. `rewards` (2, N) are the chosen and the
+    `after` (N,) are the numbers of the pairs that give the mismatched responses, as in `tokenize`. `rewards` (2, N) are the chosen and the
     rejected responses', NaN where there are none; `digest` is a name for the content.
     """
 
     rows: ShardedRows
     places: np.ndarray
+    after: np.ndarray
     rewards: np.ndarray
     context: int
     digest: str
@@ -62,7 +63,7 @@ class StreamedPairs(LazyPairs):
         """A pair, read from its shard."""
         shard, number = self.rows.at(int(self.places[place]))
         pair = shard.pair(number)
-        shard, number = self.rows.at(int(self.places[(place + 1) % len(self)]))
+        shard, number = self.rows.at(int(self.places[self.after[place]]))
         response = shard.side(mismatched_side(place), number)
         return replace(pair, mismatched=response[: self.context - len(pair.prompt)])
 
@@ -110,8 +111,8 @@ class StreamedSet:
         return UnusedRows(self._rows, self._array("unfit"))
 
     def _pairs(self, name: str) -> StreamedPairs:
-        rewards = self._array(f"{name}_rewards")
-        return StreamedPairs(self._rows, self._array(name), rewards, self._context, f"{self._digest} {name}")
+        places, after, rewards = (self._array(f"{name}{part}") for part in ("", "_after", "_rewards"))
+        return StreamedPairs(self._rows, places, after, rewards, self._context, f"{self._digest} {name}")
 
     def _array(self, name: str) -> np.ndarray:
         return np.load(self._directory / f"{name}.npy", mmap_mode="r" if name.startswith("train") else None)

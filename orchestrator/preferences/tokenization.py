@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from evals.prompts import Message
 from evals.rendering import encode_texts, prompt_text, prompt_texts, text_or_refusal
 from orchestrator.errors import DataFormatError, UserError
@@ -147,13 +149,24 @@ def _texts(template: AnswerTemplate, pair: PreferencePair, prompt: str | UserErr
 
 
 def mismatched_side(index: int) -> str:
-    """Which response of the pair after it a pair gets as its mismatched one."""
+    """Which response of another prompt's pair a pair gets as its mismatched one."""
     return "rejected" if index % 2 else "chosen"
 
 
+def after_prompts(is_repeated: np.ndarray) -> np.ndarray:
+    """For each of N pairs the place (N,) of the next one with another prompt, behind the last one the first; of one prompt, the next pair.
+
+    `is_repeated` (N,) tells whether the pair after a pair has the same prompt.
+    """
+    places = np.arange(len(is_repeated))
+    ends = places if is_repeated.all() else np.flatnonzero(~is_repeated)
+    return (ends[np.searchsorted(ends, places) % len(ends)] + 1) % len(places)
+
+
 def _with_mismatched(pairs: Sequence[TokenizedPair], lengths: Lengths) -> Iterator[TokenizedPair]:
-    """Give each pair the response of the pair after it: the chosen and the rejected one in turn, whatever the batches will be."""
-    for index, pair in enumerate(pairs):
-        after = pairs[(index + 1) % len(pairs)]
-        response = getattr(after, mismatched_side(index))
+    """Give each pair a response to another prompt: the next one's chosen and rejected one in turn, whatever the batches will be."""
+    following = (*pairs[1:], *pairs[:1])
+    is_repeated = np.array([pair.prompt == after.prompt for pair, after in zip(pairs, following, strict=True)], dtype=bool)
+    for index, (pair, place) in enumerate(zip(pairs, after_prompts(is_repeated), strict=True)):
+        response = getattr(pairs[place], mismatched_side(index))
         yield replace(pair, mismatched=response[: lengths.context - len(pair.prompt)])

@@ -49,6 +49,14 @@ def test_pairs_come_out_as_they_are_tokenised_with_their_mismatched_responses(to
     assert len(found.validation) == 3 and any(pair.others for pair in found.pairs)
 
 
+@pytest.mark.parametrize("prompts", ["aaabbcca", "aaaa", "abcabc"])
+def test_mismatched_responses_of_prompts_with_several_pairs_are_those_of_data_in_memory(
+    prompts: str, tokenizer: Any, tmp_path: Path
+) -> None:
+    pairs = [replace(pair, prompt=(Message("user", f"say {prompt}"),)) for pair, prompt in zip(make_pairs(8), prompts, strict=False)]
+    assert list(streamed(pairs, tokenizer, tmp_path).pairs) == list(tokenize(tokenizer, pairs, Lengths(CONTEXT)).pairs)
+
+
 def test_batches_of_both_are_the_same_tensors(tokenizer: Any, tmp_path: Path) -> None:
     pairs = make_pairs(70)
     both = streamed(pairs, tokenizer, tmp_path).pairs, tokenize(tokenizer, pairs, Lengths(CONTEXT)).pairs

@@ -85,6 +85,17 @@ def test_rewards_travel_with_their_pair(tokenizer: Any) -> None:
     assert (made.chosen_reward, made.rejected_reward) == (2.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("prompts", "after"),
+    [("abcd", [1, 2, 3, 0]), ("aaabbc", [3, 3, 3, 5, 5, 0]), ("aaba", [2, 2, 3, 2]), ("aaa", [1, 2, 0]), ("a", [0])],
+)
+def test_a_mismatched_response_is_that_of_the_next_pair_with_another_prompt(prompts: str, after: list[int], tokenizer: Any) -> None:
+    pairs = [pair(f"fox {number}", f"dog {number}", f"say {prompt}") for number, prompt in enumerate(prompts)]
+    made = tokenize(tokenizer, pairs, WIDE).pairs
+    found = [tokenizer.decode(each.mismatched[:-1]) for each in made]
+    assert found == [f"{'dog' if place % 2 else 'fox'} {other}" for place, other in enumerate(after)]
+
+
 def test_a_tokenizer_without_a_chat_template_is_refused_with_a_cure(tokenizer: Any) -> None:
     bare = copy.deepcopy(tokenizer)
     bare.chat_template = None
