@@ -43,7 +43,7 @@ def select_file(
         raise DataFormatError(what, file, "lower --eta or --tau, or choose another metric")
     chosen = choose(model, pairs, Lengths(context), settings, training, str(cache.expanduser() / "reference"))
     save_rows(out, (row_of(chosen.texts[place]) for place in chosen.kept))
-    margins = {"reward margin": chosen.margins.explicit, "implicit margin, nats a token": chosen.margins.known_implicit()}
+    margins = {"reward margin": chosen.margins.apart, "implicit margin, nats a token": chosen.margins.known_implicit()}
     page.write_text(selection_page(settings, chosen.texts, chosen.pairs, margins, chosen.kept), encoding="utf-8")
     left_out = f"; {len(chosen.identical)} have the same response twice after truncation" if chosen.identical else ""
     unused = (*reading.bad, *reading.set_aside, *chosen.unfit)

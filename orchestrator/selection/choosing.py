@@ -18,13 +18,18 @@ _NO_REWARDS = "give `chosen_reward` and `rejected_reward` in every row, or selec
 
 @dataclass(frozen=True)
 class Margins:
-    """Of N pairs: `explicit` (N,), |r(yw) - r(yl)|, NaN without rewards; `implicit` (N,), | lw/Lw - ll/Ll | in nats a token, if known."""
+    """Of N pairs: `explicit` (N,), r(yw) - r(yl), NaN without rewards; `implicit` (N,), | lw/Lw - ll/Ll | in nats a token, if known."""
 
     explicit: np.ndarray
     implicit: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.explicit)
+
+    @property
+    def apart(self) -> np.ndarray:
+        """How far apart the rewards of each pair are, (N,), whichever response has the higher one."""
+        return np.abs(self.explicit)
 
     def of(self, pairs: np.ndarray) -> "Margins":
         """Those of some of the pairs."""
@@ -38,9 +43,9 @@ class Margins:
 
 
 def explicit_margins(pairs: Sequence[TokenizedPair] | Sequence[PreferencePair]) -> np.ndarray:
-    """How far apart the rewards of each pair are, (N,) float64; NaN where the data has none."""
+    """How far the reward of each pair's chosen response is above the rejected one's, (N,) float64; NaN where the data has none."""
     chosen, rejected = rewards_of(pairs)
-    return np.abs(chosen - rejected)
+    return chosen - rejected
 
 
 def _random(settings: SelectionSettings, margins: Margins) -> np.ndarray:
@@ -49,8 +54,8 @@ def _random(settings: SelectionSettings, margins: Margins) -> np.ndarray:
 
 # The higher, the sooner a pair is kept: (N,) float64. The first three as the authors of M_AP rank, arXiv:2503.01864.
 METRICS: Mapping[str, Callable[[SelectionSettings, Margins], np.ndarray]] = {
-    "alignment_potential": lambda settings, pairs: alignment_potential(pairs.explicit, pairs.known_implicit(), settings.weight),
-    "reward_margin": lambda settings, pairs: standardised(pairs.explicit)[0],
+    "alignment_potential": lambda settings, pairs: alignment_potential(pairs.apart, pairs.known_implicit(), settings.weight),
+    "reward_margin": lambda settings, pairs: standardised(pairs.apart)[0],
     "implicit_margin": lambda settings, pairs: -standardised(pairs.known_implicit())[0],
     "random": _random,
 }
@@ -82,10 +87,10 @@ def _pool(settings: SelectionSettings, margins: Margins) -> np.ndarray:
         raise DataFormatError(
             f"{settings.metric} needs rewards, and pair {int(unknown.argmax()) + 1} of the data has none", "selection.metric", _NO_REWARDS
         )
-    may = unknown | (margins.explicit > 0)
+    may = unknown | (margins.apart > 0)
     if settings.metric == "rejection_sampling":
         may = is_accepted(margins.explicit, settings.tau, settings.eta)
     if not may.any():
         what = f"{settings.metric} keeps none of {len(margins)} pairs"
-        raise DataFormatError(what, "selection", "lower `eta` or `tau`, or look whether the rewards differ at all")
+        raise DataFormatError(what, "selection", "lower `eta` or `tau`, or look whether the rewards differ, and are higher for the chosen")
     return np.flatnonzero(may)

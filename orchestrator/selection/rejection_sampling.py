@@ -28,15 +28,21 @@ def accepted_pairs(rewards: Sequence[float], tau: float, eta: float) -> list[tup
 
 
 def all_accepted(pairs: Sequence[PreferencePair], tau: float, eta: float) -> list[PreferencePair]:
-    """Every accepted pair of all responses to each prompt, two or more, as pairs of two. Pairs without rewards are left out."""
+    """Every accepted pair of all responses to each prompt, two or more, as pairs of two, each response with its turn's further fields.
+
+    Pairs without rewards are left out, and the rejected response is never preferred to the chosen one, whatever their rewards.
+    """
     found = []
     for pair in pairs:
         if pair.chosen_reward is None or pair.rejected_reward is None:
             continue
         both = (ScoredResponse(pair.chosen, pair.chosen_reward), ScoredResponse(pair.rejected, pair.rejected_reward))
-        responses = (*both, *pair.others)
+        responses, extras = (*both, *pair.others), (pair.chosen_extra, pair.rejected_extra, *({} for _ in pair.others))
         for better, worse in accepted_pairs([response.reward for response in responses], tau, eta):
+            if (better, worse) == (1, 0):
+                continue
             chosen, rejected = responses[better], responses[worse]
             rewards = {"chosen_reward": chosen.reward, "rejected_reward": rejected.reward}
-            found.append(replace(pair, chosen=chosen.text, rejected=rejected.text, others=(), **rewards))
+            turns = {"chosen_extra": extras[better], "rejected_extra": extras[worse]}
+            found.append(replace(pair, chosen=chosen.text, rejected=rejected.text, others=(), **rewards, **turns))
     return found

@@ -56,7 +56,7 @@ class TrainingRun:
 
     @cached_property
     def explicit_margins(self) -> np.ndarray:
-        """How far apart the rewards of each pair are, (N,); NaN where the data has none."""
+        """How far the reward of each pair's chosen response is above the rejected one's, (N,); NaN where the data has none."""
         return explicit_margins(self.pairs)
 
     @cached_property

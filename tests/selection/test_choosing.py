@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from orchestrator.errors import DataFormatError
-from orchestrator.selection.choosing import METRICS, Margins, count_selected, selected
+from orchestrator.preferences.pairs import TokenizedPair
+from orchestrator.selection.choosing import METRICS, Margins, count_selected, explicit_margins, selected
 from orchestrator.settings import SelectionSettings
 
 EXPLICIT = np.array([0.0, 3.0, 1.0, 2.0, 0.5, 2.5])
@@ -49,6 +50,24 @@ def test_rejection_sampling_accepts_by_its_rule_whatever_the_fraction() -> None:
     settings = SelectionSettings(metric="rejection_sampling", eta=0.85, tau=1.0, fraction=0.01)
     assert selected(settings, PAIRS) == [1, 3, 5]
     assert count_selected(settings, EXPLICIT) == 3
+
+
+def test_rejection_sampling_leaves_out_pairs_whose_rejected_response_has_the_higher_reward() -> None:
+    settings, turned = SelectionSettings(metric="rejection_sampling"), np.array([4.0, -4.0])
+    assert selected(settings, Margins(turned)) == [0]
+    assert count_selected(settings, turned) == 1
+
+
+def test_a_margin_is_as_wide_whichever_response_has_the_higher_reward() -> None:
+    turned = Margins(EXPLICIT * [1, -1, 1, -1, 1, -1], IMPLICIT)
+    for metric in METRICS:
+        settings = SelectionSettings.model_validate({"metric": metric, "fraction": 0.6})
+        assert selected(settings, turned) == selected(settings, PAIRS)
+
+
+def test_the_margin_of_a_pair_is_its_chosen_reward_less_its_rejected_one() -> None:
+    pairs = [TokenizedPair((1,), (2,), (3,), 5.0, 1.0), TokenizedPair((1,), (2,), (3,), 1.0, 5.0)]
+    assert explicit_margins(pairs).tolist() == [4.0, -4.0]
 
 
 def test_pairs_without_rewards_can_be_drawn_at_random_but_not_by_reward() -> None:
