@@ -35,9 +35,9 @@ def encode_conversation(tokenizer: Any, messages: Sequence[Message], context: in
     return tokens
 
 
-def encode_answered(tokenizer: Any, messages: Sequence[Message], where: str) -> list[int]:
+def encode_answered(tokenizer: Any, messages: Sequence[Message], where: str, tools: Tools = ()) -> list[int]:
     """Render and encode a conversation that ends with its answer, as a reward model reads it. Raises as `prompt_text` does."""
-    (tokens,) = encode_texts(tokenizer, [_text(tokenizer, messages, where)])
+    (tokens,) = encode_texts(tokenizer, [_text(tokenizer, messages, where, tools)])
     return tokens
 
 

@@ -50,6 +50,7 @@ def _prepared(settings: RewardSettings, directory: Path, story: Narrator) -> tup
         check_same(written, settings.json_ready(), "a reward model", directory)
         check_inputs(before, told, "a reward model", directory)
     save_json(file, {**settings.json_ready(), "inputs": told})
+    story.data_read(data.kinds, data.unused, directory)
     steps = run.steps
     story.say(f"{len(run.pairs)} pairs to train on in {steps} steps, {len(run.validation)} held out, {data.identical} left out as equal")
     return settings, run

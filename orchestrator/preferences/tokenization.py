@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from evals.prompts import Message
-from evals.rendering import encode_texts, prompt_text, prompt_texts, text_or_refusal
+from evals.rendering import Tools, encode_texts, prompt_text, prompt_texts, text_or_refusal
 from orchestrator.errors import DataFormatError, UserError
 from orchestrator.preferences.holding_out import hold_out
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
@@ -94,15 +94,20 @@ def fitting(pair: TokenizedPair, lengths: Lengths, origin: str) -> TokenizedPair
     """The pair with its responses cut to the room that the prompt leaves, or the refusal of a prompt that leaves none."""
     room = lengths.context - len(pair.prompt)
     if room < 1:
-        what = f"a prompt of {len(pair.prompt)} tokens leaves no room for an answer in a context of {lengths.context}"
-        return DataFormatError(what, origin, "raise `data.context`, or remove the row")
+        return no_room(pair.prompt, lengths, origin)
     others = tuple(response[:room] for response in pair.others)
     return replace(pair, chosen=pair.chosen[:room], rejected=pair.rejected[:room], others=others)
 
 
-def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> tuple[int, ...]:
+def no_room(prompt: Sequence[int], lengths: Lengths, origin: str) -> DataFormatError:
+    """The refusal of a prompt that leaves no room."""
+    what = f"a prompt of {len(prompt)} tokens leaves no room for an answer in a context of {lengths.context}"
+    return DataFormatError(what, origin, "raise `data.context`, or remove the row")
+
+
+def prompt_ids(tokenizer: Any, messages: Sequence[Message], where: str = "a prompt", tools: Tools = ()) -> tuple[int, ...]:
     """Token ids (T,) of a conversation up to and including the opening of the assistant's answer."""
-    return tuple(encode_texts(tokenizer, [prompt_text(tokenizer, messages, "a prompt")])[0])
+    return tuple(encode_texts(tokenizer, [prompt_text(tokenizer, messages, where, tools)])[0])
 
 
 def _encoded(template: AnswerTemplate, pairs: Sequence[PreferencePair]) -> list[TokenizedPair | UserError]:

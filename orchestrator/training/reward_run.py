@@ -1,5 +1,6 @@
 """What a reward model is trained on, how, and what it comes to."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from evals.whole_files import save_json
@@ -27,8 +28,8 @@ def reward_run(settings: RewardSettings, directory: Path) -> tuple[TrainingRun, 
     """
     assert settings.model.base is not None
     tokenizer, data = load_tokenizer(settings.model.base), settings.data
-    rows, held_out = read_sources(data).pairs, (data.validation_pairs, settings.held_out_share)
-    pairs = tokenize_conversations(tokenizer, rows, Lengths(data.context), *held_out)
+    read, held_out = read_sources(data), (data.validation_pairs, settings.held_out_share)
+    pairs = tokenize_conversations(tokenizer, read.pairs, Lengths(data.context), *held_out, leave_out=data.bad_rows != "refuse")
     objective = BradleyTerry(settings.margin, settings.centring)
     every_text = (*pairs.train.texts, *pairs.validation.texts)
     bare = next((pair for pair in every_text if pair.chosen_reward is None or pair.rejected_reward is None), None)
@@ -45,7 +46,7 @@ def reward_run(settings: RewardSettings, directory: Path) -> tuple[TrainingRun, 
         reference_cache=str(settings.cache.expanduser() / "reference"),
         validation=pairs.validation.pairs,
     )
-    return run, pairs
+    return run, replace(pairs, kinds=read.kinds, unused=(*read.bad, *read.set_aside, *pairs.unused))
 
 
 def train_reward_model(run: TrainingRun, data: RewardData, engine: Engine, file: Path) -> RewardCard | None:

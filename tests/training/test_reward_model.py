@@ -1,5 +1,7 @@
 """A reward model learns which of two responses is preferred, and what is left of it scores the same elsewhere."""
 
+import copy
+import io
 import json
 import math
 from collections.abc import Sequence
@@ -12,7 +14,8 @@ import torch
 
 from evals.judges.reward_model import RewardModel, response_question
 from evals.prompts import EvaluationPrompt, Message
-from orchestrator.errors import DataFormatError, ModelError
+from orchestrator.cluster.reward_runs import _prepared
+from orchestrator.errors import DataFormatError, ModelError, UserError
 from orchestrator.objectives import METHODS
 from orchestrator.objectives.bradley_terry import BradleyTerry
 from orchestrator.policy.reward_model import RewardPolicy, load_reward_policy
@@ -20,7 +23,8 @@ from orchestrator.policy.scores import PairScores, ResponseScores
 from orchestrator.policy.scoring import score_pairs
 from orchestrator.preferences.conversations import Conversations, RewardData, tokenize_conversations
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair, collate
-from orchestrator.preferences.tokenization import Lengths, tokenize
+from orchestrator.preferences.tokenization import Lengths, prompt_ids, tokenize
+from orchestrator.report.narration import Narrator
 from orchestrator.settings import DataSettings, ModelSettings
 from orchestrator.settings.reward import RewardSettings
 from orchestrator.training.local_engine import LocalEngine
@@ -265,6 +269,79 @@ def test_conversations_are_cut_at_the_context_with_room_for_what_is_not_read(tok
     data = tokenize_conversations(tokenizer, [*long, *same], Lengths(32))
     assert data.identical == 2
     assert {len(pair.prompt) + len(side) for pair in data.train.pairs for side in (pair.chosen, pair.rejected)} == {32}
+
+
+CALLING = (
+    "{% if tools %}<|system|>{{ tools | tojson }}<|end|>{% endif %}{% for turn in messages %}"
+    "<|{{ turn['role'] }}|>{{ turn['content'] }}{{ turn.tool_calls | tojson if turn.tool_calls }}<|end|>{% endfor %}"
+)
+
+
+def call(name: str) -> dict[str, Any]:
+    """What a turn that calls a tool has besides its text."""
+    return {"tool_calls": [{"type": "function", "function": {"name": name, "arguments": {}}}]}
+
+
+def test_pairs_that_differ_in_tool_calls_are_learned_with_their_tools(tokenizer: Any) -> None:
+    writes = copy.deepcopy(tokenizer)
+    writes.chat_template = CALLING
+    asked, tools = (Message("user", "say fox"),), ({"type": "function", "function": {"name": "find"}},)
+    pair = PreferencePair(asked, "", "", tools=tools, chosen_extra=call("find"), rejected_extra=call("lose"))
+    data = tokenize_conversations(writes, [pair], Lengths(512))
+    (made,) = data.train.pairs
+    assert data.identical == 0
+    for side, extra in ((made.chosen, pair.chosen_extra), (made.rejected, pair.rejected_extra)):
+        turns = [asked[0].as_dict(), {"role": "assistant", "content": "", **extra}]
+        whole = writes.apply_chat_template(turns, tools=list(tools), return_dict=False)
+        assert (*made.prompt, *side) == (*whole, writes.pad_token_id)
+
+
+def unusable_rows(tokenizer: Any) -> list[PreferencePair]:
+    """A prompt that the template refuses, and one that leaves no room for an answer."""
+    tokenizer.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + tokenizer.chat_template
+    )
+    refused = PreferencePair((Message("system", "be brief"), Message("user", "say fox")), "fox", "dog", origin="a.jsonl:7")
+    return [refused, PreferencePair((Message("user", "word " * 100),), "fox", "dog", origin="a.jsonl:9")]
+
+
+def test_rows_that_cannot_be_used_are_refused_by_their_place_or_left_out_with_it(tokenizer: Any) -> None:
+    strict = copy.deepcopy(tokenizer)
+    unusable = unusable_rows(strict)
+    for pair in unusable:
+        with pytest.raises(UserError) as refused:
+            tokenize_conversations(strict, [*reward_pairs(4), pair], Lengths(64))
+        assert refused.value.where == pair.origin
+    data = tokenize_conversations(strict, [*reward_pairs(4), *unusable], Lengths(64), leave_out=True)
+    assert (len(data.train.pairs), data.identical) == (4, 0)
+    assert [row.origin for row in data.unused] == ["a.jsonl:7", "a.jsonl:9"]
+    assert "no system" in data.unused[0].reason and "leaves no room" in data.unused[1].reason
+    with pytest.raises(UserError, match="no system"):
+        tokenize_conversations(strict, unusable, Lengths(64), leave_out=True)
+
+
+@pytest.mark.parametrize("spare", [0, 1, 2])
+def test_a_prompt_fits_where_one_token_of_an_answer_can_be_read(spare: int, tokenizer: Any) -> None:
+    pair = PreferencePair((Message("user", "say fox"),), "fox", "dog")
+    lengths = Lengths(len(prompt_ids(tokenizer, pair.prompt)) + spare)
+    if spare < 2:
+        with pytest.raises(DataFormatError, match="leaves no room"):
+            tokenize_conversations(tokenizer, [pair], lengths)
+    else:
+        assert len(tokenize_conversations(tokenizer, [pair], lengths).train.pairs) == 1
+
+
+def test_a_run_lists_the_rows_that_it_is_not_trained_on(tiny_model: Path, tmp_path: Path) -> None:
+    settings = settings_of(tiny_model, tmp_path)
+    settings = settings.model_copy(update={"data": settings.data.model_copy(update={"bad_rows": "quarantine"})})
+    tie = {"prompt": "?", "responses": ["a", "b"], "rewards": [1, 1]}
+    with (file := tmp_path / "train.jsonl").open("a") as rows:
+        rows.writelines(json.dumps(row) + "\n" for row in ({"prompt": "?"}, tie, {"prompt": "word " * 100, "chosen": "a", "rejected": "b"}))
+    (directory := tmp_path / "run").mkdir()
+    _prepared(settings, directory, Narrator(screen := io.StringIO()))
+    listed = [json.loads(line)["where"] for line in (directory / "quarantine.jsonl").read_text().splitlines()]
+    assert listed == [f"{file}:{number}" for number in (201, 202, 203)]
+    assert "train.jsonl: prompt/chosen/rejected, plain text" in screen.getvalue() and "3 rows give no pair" in screen.getvalue()
 
 
 def test_the_card_takes_prompts_as_independent_and_finds_which_length_wins() -> None:
