@@ -15,6 +15,8 @@ from orchestrator.preferences.rows import PAIR_HELP, BadRow, Row, RowError
 # No row that people or models write comes near these; what does must not take the machine's memory.
 LONGEST_LINE, LARGEST_JSON = 1 << 24, 1 << 31
 _CHUNK, _SAMPLE = 1 << 18, 1000
+# Columns that hold lists in some format; in the others, what looks like one may be an answer.
+_LISTS = frozenset(("all_generated_responses", "all_rm_scores", "answers", "history", "responses", "rewards", "tools"))
 _SPLIT = "one row a line, each with one prompt and its responses"
 _SURPLUS = "cells beyond the header"
 _QUOTED = 'close the quotation mark that this row opens; within a quoted text write each one twice, as ""'
@@ -119,7 +121,7 @@ def _batch_row(batch: Any, place: int) -> Mapping[str, Any] | RowError:
 
 
 def _csv(content: Any, name: str) -> Iterator[Row | BadRow]:
-    """Cells that hold a list, as JSON or as Python writes it, are read as one; empty cells are absent.
+    """Cells that hold a list, as JSON or as Python writes it, are read as one where it can be meant; empty cells are absent.
 
     A quotation mark that is never closed leaves open where rows end: DataFormatError names the line that its row begins on.
     """
@@ -149,7 +151,7 @@ def _no_csv(error: csv.Error, where: str) -> DataFormatError:
 
 def _table_row(row: Mapping[Any, Any], name: str, origin: str) -> Row | BadRow:
     row = row if any(row.get(_SURPLUS, ())) else {key: cell for key, cell in row.items() if key != _SURPLUS}
-    values = {key: _cell(cell) if isinstance(cell, str) else cell for key, cell in row.items() if cell not in (None, "")}
+    values = {key: _cell(key, cell) if isinstance(cell, str) else cell for key, cell in row.items() if cell not in (None, "")}
     if half_a_letter(json.dumps(values, ensure_ascii=False)):
         return BadRow(name, origin, f"this row cannot be read: {HALF}", IN_UTF8)
     if _SURPLUS in row:
@@ -167,7 +169,8 @@ def _text_lines(content: Any, name: str) -> Iterator[str]:
         yield line
 
 
-def _cell(text: str) -> Any:
+def _cell(column: str, text: str) -> Any:
+    """What a cell holds: messages in any column, a list or a table where the column is one of lists, or else its text, JSON or not."""
     if not text.startswith(("[", "{")):
         return text
     for read in (parsed_json, _python_literal):
@@ -175,8 +178,16 @@ def _cell(text: str) -> Any:
             found = read(text)
         except (TypeError, ValueError, SyntaxError, RecursionError, MemoryError):
             continue
-        return found if isinstance(found, list | dict) else text
+        return found if column in _LISTS or _is_message(found) or _is_conversation(found) else text
     return text
+
+
+def _is_conversation(found: Any) -> bool:
+    return isinstance(found, list) and bool(found) and all(isinstance(turn, dict) and ("role" in turn or "from" in turn) for turn in found)
+
+
+def _is_message(found: Any) -> bool:
+    return isinstance(found, dict) and any(set(names) <= set(found) for names in (("role", "content"), ("from", "value")))
 
 
 def _python_literal(text: str) -> Any:

@@ -185,7 +185,10 @@ def test_a_quotation_mark_that_is_never_closed_swallows_no_rows_and_is_named_by_
     assert refused.value.where == f"{tmp_path / 'pairs.csv'}:4" and "quotation mark" in refused.value.cure
 
 
-@pytest.mark.parametrize("cell", [b'"[""\\ud800""]"', b"\"['\\ud800']\"", b'"{""role"": ""\\udfff""}"', b"\xff", b"p,\xff"])
+HALVES = (b'"[{""role"": ""\\ud800""}]"', b"\"[{'from': '\\ud800'}]\"", b'"{""role"": ""user"", ""content"": ""\\udfff""}"')
+
+
+@pytest.mark.parametrize("cell", [*HALVES, b"\xff", b"p,\xff"])
 def test_a_row_of_a_table_whose_texts_are_none_is_set_aside(cell: bytes, tmp_path: Path) -> None:
     reading = read(tmp_path, b"prompt,chosen,rejected\n%s,c,r\np,c,r\n" % cell, "pairs.csv")
     assert (len(reading.pairs), [bad.origin.rpartition(":")[2] for bad in reading.bad]) == (1, ["2"])

@@ -6,6 +6,7 @@ import gzip
 import json
 import lzma
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.preferences.reading import load_pairs, read_pairs
 from orchestrator.preferences.sources import check_source, hub_rows, is_hub_name
 from tests.preferences.files import write_gzip, write_lines, write_parquet
+from tests.preferences.test_formats import ROWS as SPELLINGS
+from tests.preferences.test_formats import TOOLS
 
 ROWS = [{"prompt": f"say {word}", "chosen": word, "rejected": "dog", "score_chosen": 2.5, "score_rejected": 1.0} for word in ("fox", "ox")]
 TURNS = [{"role": "user", "content": "say fox"}]
@@ -79,6 +82,29 @@ def test_lists_as_python_writes_them_are_read_from_csv(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text(f'prompt,chosen,rejected\n"{TURNS}",fox,"a ""dog"", [1]"\n')
     (pair,) = load_pairs(tmp_path / "pairs.csv")
     assert ([turn.as_dict() for turn in pair.prompt], pair.rejected) == (TURNS, 'a "dog", [1]')
+
+
+@pytest.mark.parametrize(
+    "text", ['{"name": "Ada"}', "[1, 2, 3]", "[]", '["fox"]', '[{"name": "Ada"}]', "{'name': 'Ada'}", '{"from": "Ada", "to": "Bob"}']
+)
+def test_an_answer_in_json_stays_a_text_in_csv(text: str, tmp_path: Path) -> None:
+    write_csv(tmp_path / "pairs.csv", [{"prompt": text, "chosen": text, "rejected": "dog"}])
+    (pair,) = load_pairs(tmp_path / "pairs.csv")
+    assert (pair.prompt[0].content, pair.chosen) == (text, text)
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_every_format_is_read_from_csv_as_from_other_files(name: str, tmp_path: Path) -> None:
+    for container in ("rows.jsonl", "rows.csv"):
+        CONTAINERS[f"pairs{Path(container).suffix}"](tmp_path / container, [{**row, "tools": TOOLS} for row in SPELLINGS[name]])
+    found, expected = (load_pairs(tmp_path / container) for container in ("rows.csv", "rows.jsonl"))
+    assert [replace(pair, origin="") for pair in found] == [replace(pair, origin="") for pair in expected]
+
+
+def test_earlier_turns_are_read_from_csv(tmp_path: Path) -> None:
+    write_csv(tmp_path / "rows.csv", [{"instruction": "say fox", "history": [["hello", "hi"]], "chosen": "fox", "rejected": "dog"}])
+    (pair,) = load_pairs(tmp_path / "rows.csv")
+    assert [turn.content for turn in pair.prompt] == ["hello", "hi", "say fox"]
 
 
 def test_a_directory_of_shards_is_read_in_the_order_of_names_and_other_files_are_passed_over(tmp_path: Path) -> None:
