@@ -452,6 +452,12 @@ def test_checkpoints_are_spread_evenly_and_the_last_step_is_among_them(pairs: in
     assert settings.checkpoint_steps(pairs) == checkpoints
 
 
+def test_epochs_are_all_the_steps_that_their_decimals_say() -> None:
+    for hundredths in range(1, 300):
+        settings = TrainingSettings(batch_size=1, epochs=hundredths / 100)
+        assert [settings.total_steps(pairs) for pairs in (1, 50, 100)] == [max(1, hundredths * pairs // 100) for pairs in (1, 50, 100)]
+
+
 def test_less_data_than_one_batch_is_refused() -> None:
     with pytest.raises(DataFormatError, match="9 pairs are fewer than one batch of 10") as refused:
         TrainingSettings(batch_size=10).total_steps(9)

@@ -18,6 +18,7 @@ from orchestrator.preferences.writing import row_of
 from orchestrator.rounds.pairing import Scored, conflicts, most_potential, resolved, rows_of, scored
 from orchestrator.rounds.rewriting import evolved, evolving, revising
 from orchestrator.rounds.sampling import Sampled, Sampling, of_round, prompts_of
+from orchestrator.selection.alignment_potential import share_of
 from orchestrator.selection.rewards import Scale, scale_of
 from orchestrator.settings import DataSettings, EvolutionSettings, RevisionSettings, RoundsSettings
 from orchestrator.training.inputs import read_sources
@@ -106,7 +107,7 @@ class Workshop:
 
     def _evolved(self, model: str, found: Sequence[Scored], evolution: EvolutionSettings, scales: Sequence[Scale]) -> list[Scored]:
         """Answers to prompts that the model made of those that teach it most; at most as many prompts as there were."""
-        best = most_potential(found, evolution.weight, max(1, int(len(found) * evolution.fraction)))
+        best = most_potential(found, evolution.weight, share_of(len(found), evolution.fraction))
         sources = [each.prompt for each in best]
         texts = self._texts(model, evolving(sources, evolution), 1)
         prompts = evolved(sources, [text for (text,) in texts], evolution)

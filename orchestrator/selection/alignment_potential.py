@@ -22,7 +22,12 @@ def alignment_potential(explicit_margin: Values, implicit_margin: Values, weight
     return standardised(explicit_margin)[0] - weight * standardised(implicit_margin)[0]
 
 
+def share_of(count: int, ratio: float) -> int:
+    """How many of `count` the share `ratio` is, rounded down; at least one."""
+    # 0.29 of 100 is 29, and in floats a little less.
+    return max(1, int(count * ratio + 1e-9))
+
+
 def top_pairs(potential: np.ndarray, ratio: float) -> list[int]:
     """Indices of the share `ratio` of pairs with the highest potential, from the lowest of them to the highest; at least one."""
-    count = max(1, int(len(potential) * ratio))
-    return np.argsort(potential, kind="stable")[-count:].tolist()
+    return np.argsort(potential, kind="stable")[-share_of(len(potential), ratio) :].tolist()

@@ -8,7 +8,7 @@ import numpy as np
 from orchestrator.errors import DataFormatError
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
 from orchestrator.preferences.sequences import rewards_of
-from orchestrator.selection.alignment_potential import alignment_potential, top_pairs
+from orchestrator.selection.alignment_potential import alignment_potential, share_of, top_pairs
 from orchestrator.selection.rejection_sampling import is_accepted
 from orchestrator.selection.rewards import standardised
 from orchestrator.settings.selection import SelectionSettings
@@ -77,7 +77,7 @@ def count_selected(settings: SelectionSettings, explicit: np.ndarray) -> int:
     if settings.metric == "all":
         return len(explicit)
     pool = _pool(settings, Margins(explicit))
-    return len(pool) if settings.metric == "rejection_sampling" else max(1, int(len(pool) * settings.fraction))
+    return len(pool) if settings.metric == "rejection_sampling" else share_of(len(pool), settings.fraction)
 
 
 def _pool(settings: SelectionSettings, margins: Margins) -> np.ndarray:

@@ -101,7 +101,8 @@ class TrainingSettings(Section):
                 "use more data, a smaller batch_size, or hold out fewer with data.validation_pairs",
                 code="DAA-0210",
             )
-        return self.steps or max(1, math.floor(self.epochs * (pairs // self.batch_size)))
+        # 0.29 of 100 is 29, and in floats a little less.
+        return self.steps or max(1, math.floor(self.epochs * (pairs // self.batch_size) + 1e-9))
 
     def checkpoint_steps(self, pairs: int) -> list[int]:
         """The steps after which a checkpoint is written and scored: evenly spaced, the last step among them."""

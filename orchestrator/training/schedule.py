@@ -10,7 +10,8 @@ _DECAY = 0.2
 
 def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
     """The rate for step `step` (from 0) of `steps`: linear warm-up to `settings.learning_rate`, then the chosen shape."""
-    warmup = math.ceil(settings.warmup * steps)
+    # 0.07 of 100 is 7, and in floats a little more.
+    warmup = math.ceil(settings.warmup * steps - 1e-9)
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)

@@ -70,6 +70,13 @@ def test_the_margin_of_a_pair_is_its_chosen_reward_less_its_rejected_one() -> No
     assert explicit_margins(pairs).tolist() == [4.0, -4.0]
 
 
+def test_a_fraction_is_all_the_pairs_that_its_decimals_say() -> None:
+    rewards = np.linspace(1, 2, 100)
+    for hundredths in range(1, 101):
+        settings = SelectionSettings(metric="reward_margin", fraction=hundredths / 100)
+        assert len(selected(settings, Margins(rewards))) == hundredths == count_selected(settings, rewards)
+
+
 def test_pairs_without_rewards_can_be_drawn_at_random_but_not_by_reward() -> None:
     unknown = Margins(np.full(10, np.nan))
     assert len(selected(SelectionSettings(metric="random"), unknown)) == 4

@@ -42,6 +42,12 @@ def test_the_other_schedules_are_their_formulas(schedule: str, plain: list[float
     assert rates(schedule, 8) == pytest.approx(plain)
 
 
+@pytest.mark.parametrize("hundredths", range(1, 100))
+def test_warm_up_takes_the_steps_that_its_decimals_say(hundredths: int) -> None:
+    found = rates("constant", 100, warmup=hundredths / 100)
+    assert found == pytest.approx([min(1.0, (step + 1) / hundredths) for step in range(100)])
+
+
 @pytest.mark.parametrize("schedule", ["constant", "wsd", "linear", "cosine"])
 @pytest.mark.parametrize("steps", [1, 2, 3, 7])
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5])
