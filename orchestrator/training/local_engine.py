@@ -1,6 +1,7 @@
 """Training in this process, on one device, without Ray or DeepSpeed."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from orchestrator.training.telemetry import Stopwatch
 
 
 class LocalEngine:
-    """One rank, AdamW, the weights' own precision."""
+    """One rank and AdamW, which moves a float32 copy of each weight of less precision: its steps are smaller than bf16 can tell apart."""
 
     rank = share = 0
     world_size = shares = 1
@@ -31,10 +32,18 @@ class LocalEngine:
         self.layout, self.cost = model.layout, cost_of(model)
         self.watch = Stopwatch(self.device)
         self._model = model.to(self.device).train()
-        self._clip = settings.gradient_clipping
-        self._optimizer = torch.optim.AdamW(
-            self._trained.values(), betas=settings.adam_betas, weight_decay=settings.weight_decay, fused=True
-        )
+        self._settings = settings
+
+    @cached_property
+    def _moved(self) -> dict[str, Tensor]:
+        """What the optimiser moves, by the weights' names: the weight itself where that is float32 or better."""
+        return {name: weight if _is_exact(weight) else weight.detach().float() for name, weight in self._trained.items()}
+
+    @cached_property
+    def _optimizer(self) -> torch.optim.AdamW:
+        """Made with the first step, as an engine that only scores needs neither copies nor moments."""
+        settings = self._settings
+        return torch.optim.AdamW(self._moved.values(), betas=settings.adam_betas, weight_decay=settings.weight_decay, fused=True)
 
     @property
     def policy(self) -> Any:
@@ -51,18 +60,24 @@ class LocalEngine:
         return frozen
 
     def backward(self, loss: Tensor, is_last: bool) -> None:
-        """Add gradients."""
+        """Add gradients, in float32 where the optimiser has a copy."""
         with self.watch("backward"):
             loss.backward()
+            for name, weight in self._trained.items():
+                moved = self._moved[name]
+                if moved is not weight and weight.grad is not None:
+                    moved.grad = weight.grad.float() if moved.grad is None else moved.grad.add_(weight.grad)
+                    weight.grad = None
 
     def update(self, learning_rate: float) -> float:
         """Clip, step, clear."""
         with self.watch("optimiser"):
             for group in self._optimizer.param_groups:
                 group["lr"] = learning_rate
-            norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), self._clip or float("inf"))
+            norm = torch.nn.utils.clip_grad_norm_(self._moved.values(), self._settings.gradient_clipping or float("inf"))
             self._optimizer.step()
             self._optimizer.zero_grad(set_to_none=True)
+            _round(self._moved, self._trained)
             return float(norm)
 
     def average(self, values: Mapping[str, float]) -> dict[str, float]:
@@ -74,10 +89,10 @@ class LocalEngine:
         return [value]
 
     def save(self, directory: Path) -> None:
-        """Write weights and optimiser."""
+        """Write weights, as exact as the optimiser has them, and optimiser."""
         directory.mkdir(parents=True, exist_ok=True)
         torch.save(
-            {"model": {name: weight.detach() for name, weight in self._trained.items()}, "optimizer": self._optimizer.state_dict()},
+            {"model": {name: moved.detach() for name, moved in self._moved.items()}, "optimizer": self._optimizer.state_dict()},
             directory / "local.pt",
         )
 
@@ -86,6 +101,7 @@ class LocalEngine:
         try:
             saved = torch.load(directory / "local.pt", map_location=self.device, weights_only=True)
             self._model.load_state_dict(saved["model"], strict=False)
+            _round(saved["model"], {name: moved for name, moved in self._moved.items() if moved is not self._trained[name]})
             self._optimizer.load_state_dict(saved["optimizer"])
         except FAULTS as error:
             cure = "delete the checkpoint; training goes on from the one before, or begins anew"
@@ -96,5 +112,18 @@ class LocalEngine:
         self._model.model.save_pretrained(directory)  # pyright: ignore[reportCallIssue]
 
     def close(self) -> None:
-        """Drop the optimiser's state."""
-        self._optimizer.state.clear()
+        """Drop what the optimiser keeps."""
+        vars(self).pop("_optimizer", None)
+        vars(self).pop("_moved", None)
+
+
+def _is_exact(weight: Tensor) -> bool:
+    return weight.dtype.itemsize >= torch.float32.itemsize
+
+
+@torch.no_grad()
+def _round(given: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> None:
+    """Copy what is not the same tensor, in the precision of where it goes."""
+    for name, tensor in into.items():
+        if given[name] is not tensor:
+            tensor.copy_(given[name])
