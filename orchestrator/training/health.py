@@ -43,11 +43,21 @@ class Sign:
     cure: str
 
 
+def _loss_grows(trend: Trend) -> bool:
+    return trend.last["loss"] > trend.first["loss"] + 5 * trend.spread
+
+
+def _learns(trend: Trend) -> bool:
+    """More pairs are told apart than at first, and than by chance: a loss whose weights follow the policy, as WPO's do, may grow then."""
+    known = max(trend.first["accuracy"], 0.5)
+    return trend.last["accuracy"] > known + 0.05 and trend.last["margin"] > trend.first["margin"]
+
+
 # The gravest first.
 SIGNS = (
     Sign(
         "diverging",
-        lambda trend: trend.last["gradient_norm"] > 10 * trend.usual_norm or trend.last["loss"] > trend.first["loss"] + 5 * trend.spread,
+        lambda trend: trend.last["gradient_norm"] > 10 * trend.usual_norm or (_loss_grows(trend) and not _learns(trend)),
         "lower learning_rate, lengthen warmup, or set gradient_clipping",
     ),
     Sign(

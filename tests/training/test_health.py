@@ -28,7 +28,8 @@ def test_a_run_that_learns_is_healthy_and_a_short_one_is_young() -> None:
 @pytest.mark.parametrize(
     ("word", "last"),
     [
-        ("diverging", {"loss": 3.0}),
+        ("diverging", {"loss": 3.0, "accuracy": 0.5}),
+        ("diverging", {"loss": 3.0, "margin": -1.0}),
         ("drifting", {"drift": 2.5}),
         ("falling", {"chosen_logp": -140.0}),
         ("length", {"longer_wins": 0.9}),
@@ -45,6 +46,10 @@ def test_a_trouble_has_a_word_and_a_cure(word: str, last: dict[str, float]) -> N
 def test_gradients_that_burst_at_the_end_are_divergence() -> None:
     burst = [step | {"gradient_norm": 50.0} if number >= STEPS - 12 else step for number, step in enumerate(steps())]
     assert health(burst).word == "diverging"
+
+
+def test_a_loss_that_grows_while_more_pairs_are_told_apart_is_no_divergence() -> None:
+    assert health(steps(loss=3.0)).word == "healthy"
 
 
 def test_chosen_responses_that_fall_without_a_margin_are_not_called_so() -> None:
