@@ -71,12 +71,12 @@ SIGNS = (
             trend.last["chosen_logp"] < trend.first["chosen_logp"] - max(0.1 * abs(trend.first["chosen_logp"]), 2 * trend.luck)
             and trend.last["margin"] > trend.first["margin"]
         ),
-        'chosen responses lose probability as well: add an SFT term ("dpo+sft"), take a method that has one (rpo, cpo), or raise beta',
+        'chosen responses lose probability as well: add an SFT term ("dpo+sft"), take a method that has one (dpo_sft, cpo), or raise beta',
     ),
     Sign(
         "length",
         lambda trend: trend.last["longer_wins"] > trend.last["longer_chosen"] + 0.2,
-        "the policy prefers length more than the data do: take a method that normalises by length (simpo, length_dpo)",
+        "the policy prefers length more than the data do: take a method that normalises by length (simpo, ln_dpo)",
     ),
     Sign(
         "saturated",

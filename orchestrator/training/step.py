@@ -32,7 +32,8 @@ class StepResult:
 
     Rewards, margin and accuracy are the method's own. Log-probabilities are None for reward models. `drift` is the mean of
     |log pi - log pi_ref| per token over both responses, in nats, None for methods without a reference. `longer_chosen` is the share of
-    pairs whose chosen response is the longer one, `longer_wins` the share in which the policy's reward prefers the longer one.
+    pairs whose chosen response is the longer one, `longer_wins` the share in which the policy's reward prefers the longer one; where
+    neither is longer or preferred, a pair counts as half.
     """
 
     loss: float
@@ -160,15 +161,15 @@ def scored(engine: Engine, micro: MicroBatch, needs: Needs, losses: Losses | Non
 
 @torch.no_grad()
 def _summary(scores: PairScores, outcome: PairLoss) -> dict[str, float]:
-    wins, longer = outcome.chosen_reward > outcome.rejected_reward, scores.chosen.length > scores.rejected.length
+    margin, longer = outcome.chosen_reward - outcome.rejected_reward, (scores.chosen.length - scores.rejected.length).sign()
     values = {
         "loss": outcome.loss,
-        "accuracy": wins.float(),
-        "margin": outcome.chosen_reward - outcome.rejected_reward,
+        "accuracy": (margin > 0).float(),
+        "margin": margin,
         "chosen_reward": outcome.chosen_reward,
         "rejected_reward": outcome.rejected_reward,
-        "longer_chosen": longer.float(),
-        "longer_wins": (wins == longer).float(),
+        "longer_chosen": (1 + longer) / 2,
+        "longer_wins": (1 + longer * margin.sign()) / 2,
     }
     if scores.chosen.value is None:
         values |= {"chosen_logp": scores.chosen.logp, "rejected_logp": scores.rejected.logp}

@@ -1,9 +1,11 @@
 """What goes wrong in a run is called by its name, with a cure; what goes well is not."""
 
+import re
 from typing import Any
 
 import pytest
 
+from orchestrator.objectives import method_named
 from orchestrator.training.health import SIGNS, health
 
 STEPS = 60
@@ -41,6 +43,14 @@ def test_a_trouble_has_a_word_and_a_cure(word: str, last: dict[str, float]) -> N
     found = health(steps(STEPS, **last))
     assert found.word == word
     assert found.cure == next(sign.cure for sign in SIGNS if sign.word == word) != ""
+
+
+def test_every_method_that_a_cure_names_exists() -> None:
+    told = [
+        name for sign in SIGNS for found in re.findall(r"\(([a-z_, ]+)\)|\"([a-z_+]+)\"", sign.cure) for name in ",".join(found).split(",")
+    ]
+    named = [method_named(name.strip()).name for name in told if name]
+    assert {"dpo+sft", "simpo"} <= {*named}
 
 
 def test_gradients_that_burst_at_the_end_are_divergence() -> None:

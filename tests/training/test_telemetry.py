@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,16 @@ def test_longer_responses_and_drift_are_means_over_pairs(
     first, last = metrics(run)[0], metrics(run)[-1]
     batch = collate(tokenized_pairs, range(len(tokenized_pairs)))
     lengths = batch.responses.lengths
-    share = float((lengths[:, 0] > lengths[:, 1]).float().mean())
+    share = float(((1 + (lengths[:, 0] - lengths[:, 1]).sign()) / 2).mean())
     epoch = [step["longer_chosen"] for step in metrics(run)[:4]]
     assert sum(epoch) / 4 == pytest.approx(share)
     assert first["drift"] == pytest.approx(0, abs=1e-7) and last["drift"] > 0.001
+
+
+def test_equally_long_responses_say_nothing_of_length(
+    tiny_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
+) -> None:
+    alike = [replace(pair, rejected=pair.chosen[::-1]) for pair in tokenized_pairs]
+    run = tiny_run(METHODS["dpo"](), tiny_model, tokenizer, alike, tmp_path)
+    train_locally(run)
+    assert {(step["longer_chosen"], step["longer_wins"]) for step in metrics(run)} == {(0.5, 0.5)}
