@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "jobs" / "examples").glob("*.toml"))
 OF_REWARDS = [example for example in EXAMPLES if example.name == "reward.toml"]
 OF_BENCHMARKS = [example for example in EXAMPLES if not is_of_a_search(example)]
+OF_SEARCHES = [example for example in EXAMPLES if example not in (*OF_BENCHMARKS, *OF_REWARDS)]
 OWN_INPUTS = """\
 [model]
 base = "model"
@@ -353,9 +354,7 @@ def test_every_example_of_a_benchmark_run_loads(example: Path) -> None:
     assert settings.benchmarks
 
 
-@pytest.mark.parametrize(
-    "example", [file for file in EXAMPLES if file not in (*OF_BENCHMARKS, *OF_REWARDS)], ids=lambda example: example.name
-)
+@pytest.mark.parametrize("example", OF_SEARCHES, ids=lambda example: example.name)
 def test_every_example_loads_and_its_resolved_settings_load_again_as_the_same(example: Path) -> None:
     settings = load_settings(example)
     resolved = json.loads(json.dumps(settings.json_ready()))

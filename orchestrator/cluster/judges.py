@@ -71,16 +71,16 @@ def _asked_model(settings: OpenAISettings | VllmJudgeSettings) -> ChatModel:
     return VllmModel(engine, settings.model)
 
 
-def judge_gpus(settings: Section) -> float:
-    """GPUs that the actor of a judge or a scorer holds, once the cluster is joined."""
+def judge_gpus(settings: Section, default: float | None = None) -> float:
+    """GPUs that the actor of a judge or a scorer holds; see `gpus_or_default`."""
     if isinstance(settings, VllmJudgeSettings):
-        return gpus_or_default(settings.gpus) * settings.tensor_parallel
-    return gpus_or_default(settings.gpus) if isinstance(settings, RewardModelSettings | PairRankerSettings) else 0.0
+        return gpus_or_default(settings.gpus, default) * settings.tensor_parallel
+    return gpus_or_default(settings.gpus, default) if isinstance(settings, RewardModelSettings | PairRankerSettings) else 0.0
 
 
-def scorer_gpus(settings: ScorerSettings) -> float:
-    """GPUs that one actor of a scorer holds, once the cluster is joined."""
-    return judge_gpus(settings.model if isinstance(settings, RatingSettings) else settings)
+def scorer_gpus(settings: ScorerSettings, default: float | None = None) -> float:
+    """GPUs that one actor of a scorer holds; see `gpus_or_default`."""
+    return judge_gpus(settings.model if isinstance(settings, RatingSettings) else settings, default)
 
 
 def within_budget(settings: JudgeSettings, budget: BudgetSettings, ledger: Path) -> JudgeSettings:
@@ -91,9 +91,11 @@ def within_budget(settings: JudgeSettings, budget: BudgetSettings, ledger: Path)
     return settings.model_copy(update={"max_cost": min(left, settings.max_cost or left)})
 
 
-def gpus_or_default(given: float | None) -> float:
-    """As many GPUs as given, or else one where the cluster has any."""
-    return min(1.0, ray.cluster_resources().get("GPU", 0.0)) if given is None else given
+def gpus_or_default(given: float | None, default: float | None = None) -> float:
+    """As many GPUs as given, or else the default: one where the cluster has any, which must then be joined."""
+    if given is not None:
+        return given
+    return min(1.0, ray.cluster_resources().get("GPU", 0.0)) if default is None else default
 
 
 def replies_directory(cache: Path) -> Path:

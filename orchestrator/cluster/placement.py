@@ -32,13 +32,16 @@ def needed(cluster: ClusterSettings, gangs: int) -> dict[str, float]:
     }
 
 
-def held_gpus(settings: Settings, gangs: int | None = None) -> float:
-    """GPUs that a search holds for as long as it runs, when so many of its gangs have joined; by default all."""
+def held_gpus(settings: Settings, gangs: int | None = None, default: float | None = None) -> float:
+    """GPUs that a search holds for as long as it runs, when so many of its gangs have joined; by default all.
+
+    A model that does not say how many it takes has `default`; without one the joined cluster is asked.
+    """
     cluster = settings.cluster
     # Parts of a GPU that take turns leave no other part of use.
     shared = max(cluster.workers, cluster.engines) if cluster.turns and cluster.gpus_per_worker else None
     own = needed(cluster, cluster.gangs if gangs is None else gangs)["GPU"] if shared is None else shared
-    return own + sum(model["GPU"] for model in _models(settings))
+    return own + sum(model["GPU"] for model in _models(settings, default))
 
 
 def started_for_rounds(settings: Settings) -> Settings:
@@ -48,11 +51,11 @@ def started_for_rounds(settings: Settings) -> Settings:
     return settings.model_copy(update={"cluster": cluster, "finals": finals, "ladder": LadderSettings()})
 
 
-def _models(settings: Settings) -> Sequence[Resources]:
+def _models(settings: Settings, default: float | None = None) -> Sequence[Resources]:
     """What each judge, those of the ladder and of the finals included, and each actor of a scorer needs on one node."""
     judges = [settings.judge, *settings.ladder.models.values(), *([settings.finals.judge] if settings.finals.judge else [])]
     scorers = list(settings.rounds.scorers) * settings.rounds.scorer_actors if settings.rounds else []
-    return [{"GPU": judge_gpus(judge)} for judge in judges] + [{"GPU": scorer_gpus(scorer)} for scorer in scorers]
+    return [{"GPU": judge_gpus(judge, default)} for judge in judges] + [{"GPU": scorer_gpus(scorer, default)} for scorer in scorers]
 
 
 def engine_cpus(cluster: ClusterSettings) -> float:

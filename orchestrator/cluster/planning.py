@@ -27,13 +27,19 @@ def planned(settings: Settings, gpu: str | None, measuring: Path | None = None) 
     """
     assert settings.model.base is not None
     amounts, shape = amounts_of(settings), shape_of(settings.model.base, settings.training)
-    plan = make_plan(settings, amounts.pairs, held_gpus(settings), amounts.prompts, amounts.held_out)
+    plan = make_plan(settings, amounts.pairs, foreseen_gpus(settings, gpu), amounts.prompts, amounts.held_out)
     if measuring is None:
         return work_of(settings, shape, amounts, plan, gpu)
     with screen_kept_from(measuring / "logs" / "driver.log"), ray_session(settings.cluster, measuring):
         name = gpu or seen_gpu()
         pace = measured(measure(settings, measuring), settings)
     return work_of(settings, shape, amounts, plan, name, pace)
+
+
+def foreseen_gpus(settings: Settings, gpu: str | None) -> float:
+    """GPUs that a search will hold: a model that leaves their number open gets one where there are some by its name or the settings."""
+    cluster = settings.cluster
+    return held_gpus(settings, default=float(gpu is not None or cluster.gpus_per_worker > 0 or cluster.gpus_per_engine > 0))
 
 
 def work_of(settings: Settings, shape: Shape, amounts: Amounts, plan: SearchPlan, gpu: str | None, pace: Pace | None = None) -> Work:
