@@ -37,6 +37,14 @@ def load_settings(path: str | Path) -> Settings:
     return check_settings(values, str(path), text)
 
 
+def load_search_settings(path: str | Path) -> Settings:
+    """Read and check the settings file of a search, as `load_settings` does, and as `check_search` does."""
+    values, text = read_toml(Path(path))
+    settings = check_settings(values, str(path), text)
+    check_search(settings, str(path), text)
+    return settings
+
+
 def load_reward_settings(path: str | Path) -> RewardSettings:
     """Read and check the settings of a reward model's training, as `load_settings` does."""
     values, text = read_toml(Path(path))
@@ -107,6 +115,14 @@ def check_gpus(cluster: ClusterSettings, where: str, text: str = "") -> None:
         place = _place(("cluster", "gpus_per_engine"), where, text)
         what = f"Ray gives a part of one GPU or whole ones, and gpus_per_engine is {cluster.gpus_per_engine:g}"
         raise SettingsError(what, place, f"give gpus_per_engine = {int(cluster.gpus_per_engine)}, or 1 at most")
+
+
+def check_search(settings: Settings, where: str = "the settings", text: str = "") -> None:
+    """Refuse what a search cannot do and a single run can. Raises SettingsError."""
+    try:
+        settings.cluster.check_engines()
+    except SettingsError as error:
+        raise SettingsError(error.what, _place(error.where.split("."), where, text), error.cure, error.code) from error
 
 
 def check_methods(settings: Settings, where: str, text: str = "") -> None:

@@ -18,7 +18,16 @@ from orchestrator.objectives import METHODS
 from orchestrator.policy.scores import Needs
 from orchestrator.settings import RangeSettings, SearchSettings, Settings, TrainingSettings, VllmJudgeSettings
 from orchestrator.settings.reward import RewardSettings
-from orchestrator.settings_file import check_files, check_prompts, check_settings, line_of, load_reward_settings, load_settings, validated
+from orchestrator.settings_file import (
+    check_files,
+    check_prompts,
+    check_settings,
+    line_of,
+    load_reward_settings,
+    load_search_settings,
+    load_settings,
+    validated,
+)
 from orchestrator.worlds.recipes import World
 from tests.processor_time import is_quick
 
@@ -224,6 +233,19 @@ def test_a_range_for_plain_dpo_is_possible_when_it_competes_as_the_control_only(
 def test_a_cosine_schedule_is_possible_without_early_stopping(file: Path) -> None:
     file.write_text(PLAIN + '[training]\nschedule = "cosine"\n[search]\nscheduler = "none"\n')
     assert load_settings(file).training.schedule == "cosine"
+
+
+def test_engines_without_a_gpu_beside_workers_with_some_are_refused_for_a_search_and_do_not_matter_where_only_training_is_asked(
+    file: Path,
+) -> None:
+    file.write_text(PLAIN + "[cluster]\ngpus_per_worker = 1\n")
+    assert load_settings(file).cluster.gpus_per_worker == 1
+    with pytest.raises(SettingsError, match="workers have GPUs, and engines have none") as refused:
+        load_search_settings(file)
+    assert refused.value.where == f"{file}:9, cluster.gpus_per_engine"
+    assert "set gpus_per_engine = 1" in refused.value.cure
+    file.write_text(PLAIN + "[cluster]\ngpus_per_worker = 1\ngpus_per_engine = 1\n")
+    assert load_search_settings(file) == load_settings(file)
 
 
 def test_more_workers_than_a_batch_has_pairs_are_refused_with_the_least_batch_that_does(file: Path) -> None:

@@ -9,7 +9,8 @@ from evals.whole_files import save_json, save_rows
 from orchestrator.cluster.candidates import largest_rank
 from orchestrator.cluster.directories import at_work
 from orchestrator.cluster.generating import Generation, start_engines
-from orchestrator.cluster.judges import replies_directory
+from orchestrator.cluster.judges import gpus_or_default, replies_directory
+from orchestrator.cluster.placement import nodes_of_cluster, require
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.workshop import MADE, RESPONSES, told
 from orchestrator.rounds.sampling import Sampling
@@ -26,14 +27,15 @@ def generate(
     """Write `responses.jsonl`, a row of different answers for each prompt that has two, and `made.json`, how many and how fast.
 
     `places` are the directory to write to and the cache, where each answer is kept as it comes: called again, only what is missing is
-    asked. Raises ModelError for a model that cannot be loaded and ClusterError for a cluster without room.
+    asked. An engine has a GPU where the cluster has any and nothing is said of its GPUs. Raises ModelError for a model that cannot be
+    loaded and ClusterError for a cluster without room.
     """
     directory, cache = places[0].expanduser().resolve(), places[1]
     check_model(model)
     cluster, answering = engines
     with at_work(directory) as story, ray_session(cluster, directory):
         story.say_path(f"{settings.responses} answers to each of {len(prompts)} prompts by", model)
-        started = start_engines(cluster, answering, directory / "logs", largest_rank([model]))
+        started = start_engines(on_gpus(cluster), answering, directory / "logs", largest_rank([model]))
         local = Path(model).expanduser()
         name = str(local.resolve()) if local.exists() else model
         sampling, throughput = Generation(started, replies_directory(cache)).sample(name, prompts, settings)
@@ -42,3 +44,12 @@ def generate(
         story.say(told(sampling, throughput))
         story.say_path("the answers:", directory / RESPONSES)
         return sampling
+
+
+def on_gpus(cluster: ClusterSettings) -> ClusterSettings:
+    """The same with a GPU for each engine, where the joined cluster has any and the settings leave it open. Raises ClusterError."""
+    if "gpus_per_engine" in cluster.model_fields_set:
+        return cluster
+    held = cluster.model_copy(update={"gpus_per_engine": gpus_or_default(None)})
+    require(held, nodes_of_cluster())
+    return held

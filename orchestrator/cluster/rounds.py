@@ -40,6 +40,7 @@ def play_rounds(settings: Settings, trial: Trial, directory: Path) -> list[Round
     """
     directory = directory.expanduser().resolve()
     rounds = required_rounds(settings)
+    settings.cluster.check_engines()
     with at_work(directory) as story, ray_session(settings.cluster, directory):
         from orchestrator.cluster.preparing import prepared
 

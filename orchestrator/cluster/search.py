@@ -49,7 +49,7 @@ from orchestrator.search.plan import SearchPlan, make_plan
 from orchestrator.search.trial import shared_settings
 from orchestrator.search.verdict import Answer, answer
 from orchestrator.settings import Settings
-from orchestrator.settings_file import check_settings
+from orchestrator.settings_file import check_search, check_settings
 from orchestrator.training.tidying import keep_only
 from orchestrator.worlds import in_world
 
@@ -88,6 +88,7 @@ def search(settings: Settings, directory: Path) -> Outcome:
             "continue it with `daa search --resume DIR`, or choose another --dir",
             code="DAA-0710",
         )
+    check_search(settings)
     return _run(settings, directory)
 
 

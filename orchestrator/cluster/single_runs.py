@@ -122,6 +122,7 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
     import asyncio
 
     directory = directory.expanduser().resolve()
+    settings.cluster.check_engines()
     with at_work(directory) as story, ray_session(settings.cluster, directory):
         from orchestrator.cluster.preparing import prepared
 

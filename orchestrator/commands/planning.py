@@ -29,9 +29,9 @@ def plan(
 
     Example: daa plan jobs/examples/llama3_8b.toml --gpu H100
     """
-    from orchestrator.settings_file import check_files, check_prompts, load_settings
+    from orchestrator.settings_file import check_files, check_prompts, load_search_settings
 
-    settings = load_settings(settings_file)
+    settings = load_search_settings(settings_file)
     check_files(settings)
     check_prompts(settings)
     from orchestrator.cluster.order import keys_sent

@@ -7,6 +7,10 @@ import typer
 
 from orchestrator.commands.places import Directory, fresh_directory
 
+OfGeneration = Annotated[
+    Path | None, typer.Option("--settings", help=r"A TOML file, of which \[rounds.generation], \[cluster], \[evaluation] and cache count.")
+]
+
 
 def rounds(
     settings_file: Annotated[Path, typer.Argument(help=r"A TOML settings file with \[rounds]; jobs/examples has some.")],
@@ -35,7 +39,7 @@ def rounds(
 def generate(  # noqa: PLR0913 (the options of the command)
     model: Annotated[str, typer.Argument(help="A Hugging Face directory, a LoRA adapter or a hub identifier.")],
     prompts: Annotated[Path, typer.Option(help="JSON Lines with `prompt` or `messages`: evaluation prompts, or preference data.")],
-    settings_file: Annotated[Path | None, typer.Option("--settings", help=r"A TOML file, of which \[rounds.generation] counts.")] = None,
+    settings_file: OfGeneration = None,
     responses: Annotated[int | None, typer.Option(help="Answers to each prompt. Default: 5.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Default: 0.8.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Default: 0.95.")] = None,

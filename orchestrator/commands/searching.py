@@ -44,9 +44,9 @@ def search(
         resume_search(resume)
         return
     assert settings_file is not None
-    from orchestrator.settings_file import check_files, check_prompts, load_settings
+    from orchestrator.settings_file import check_files, check_prompts, load_search_settings
 
-    settings = load_settings(settings_file)
+    settings = load_search_settings(settings_file)
     check_files(settings)
     check_prompts(settings)
     from orchestrator.cluster.search import search

@@ -89,6 +89,12 @@ class ClusterSettings(Section):
         """How many groups must have room when the run begins."""
         return self.gangs if self.least_gangs is None else min(self.least_gangs, self.gangs)
 
+    def check_engines(self) -> None:
+        """Refuse engines that no GPU is kept for where workers have some: they would use that of a worker. Raises SettingsError."""
+        if self.gpus_per_worker and not self.gpus_per_engine:
+            cure = "set gpus_per_engine = 1, or with turns gpus_per_worker = 0.6 and gpus_per_engine = 0.4"
+            raise SettingsError("workers have GPUs, and engines have none", "cluster.gpus_per_engine", cure)
+
 
 class Settings(Section):
     """A whole run. `world` makes a model and its data; without it, `model`, `data` and the evaluation's prompts are given.

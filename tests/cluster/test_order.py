@@ -88,6 +88,14 @@ def test_what_the_cluster_could_not_run_is_refused_with_a_cure(
     assert cure in refusal.value.cure
 
 
+def test_what_answers_is_not_sent_without_gpus_for_its_engines_and_what_trains_is(project: Path) -> None:
+    (project / "run.toml").write_text(SETTINGS + "[cluster]\ngpus_per_worker = 1\n")
+    assert command("train")
+    for kind in ("search", "rounds", "evaluate"):
+        with pytest.raises(DaaError, match="workers have GPUs, and engines have none"):
+            command(kind)
+
+
 @pytest.mark.parametrize(("file", "place"), [("pairs.jsonl", "data.train"), ("prompts.jsonl", "evaluation.prompts")])
 def test_a_relative_path_at_which_nothing_lies_is_refused_here(project: Path, file: str, place: str) -> None:
     (project / file).unlink()
