@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from orchestrator import cli
 from orchestrator.report.files import differing_reports, write_reports
-from tests.report.searched import BEST, searched
+from orchestrator.search.ledger import read_ledger
+from tests.report.searched import BEST, searched, write_ledger
 
 
 @pytest.fixture
@@ -62,6 +63,21 @@ def test_a_report_that_is_not_there_or_damaged_is_not_what_the_ledger_makes(name
     if content is not None:
         (run / name).write_bytes(content)
     assert differing_reports(run) == [name]
+
+
+def test_the_reports_of_a_run_that_was_moved_are_what_its_ledger_makes_and_another_checkpoint_is_not(run: Path, tmp_path: Path) -> None:
+    model = run / "checkpoints" / BEST / "step-000020" / "model"
+    model.mkdir(parents=True)
+    events = read_ledger(run / "ledger.jsonl")
+    write_ledger(
+        run, [event | ({"checkpoint": str(model)} if event["event"] == "score" and event["trial"] == BEST else {}) for event in events]
+    )
+    write_reports(run)
+    moved = run.rename(tmp_path / "elsewhere")
+    assert differing_reports(moved) == []
+    for name in ("leaderboard.json", "answer.json"):
+        (moved / name).write_text((moved / name).read_text().replace("step-000020", "step-000010"))
+    assert differing_reports(moved) == ["leaderboard.json", "answer.json"]
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,10 @@ def write_report(run: Run, directory: Path) -> Path:
 
 
 def differing_reports(directory: Path) -> list[str]:
-    """The reports of a run's directory that are not there, or not, to the last digit, what its ledger makes."""
+    """The reports of a run's directory that are not there, or not, to the last digit, what its ledger makes.
+
+    The directory may have been moved since they were written: of checkpoints in a run's directory the path from there on counts.
+    """
     events = read_ledger(directory / "ledger.jsonl")
     rows = leaderboard(events, Goal())
     computed = {"leaderboard.json": [row.as_dict() for row in rows], "answer.json": answer_ready(events, rows)}
@@ -56,9 +59,22 @@ def differing_reports(directory: Path) -> list[str]:
 
 def _holds(file: Path, value: Any) -> bool:
     try:
-        return read_kept_value(file) == value
+        return _without_place(read_kept_value(file)) == _without_place(value)
     except UserError:
         return False
+
+
+def _without_place(value: Any) -> Any:
+    """The same with each checkpoint's path from the run's directory on."""
+    if isinstance(value, Mapping):
+        return {
+            key: _inside(part) if key == "checkpoint" and isinstance(part, str) else _without_place(part) for key, part in value.items()
+        }
+    return [_without_place(part) for part in value] if isinstance(value, list) else value
+
+
+def _inside(checkpoint: str) -> str:
+    return "".join(checkpoint.rpartition("/checkpoints/")[1:])
 
 
 def write(file: Path, text: str) -> None:
