@@ -23,6 +23,7 @@ from orchestrator.report.mistakes import explain
 from tests.processor_time import is_quick
 
 ROOT = Path(__file__).resolve().parent.parent
+DEMO = ROOT / searching.DEMO
 PAIR = {"prompt": "say fox", "chosen": "fox", "rejected": "dog"}
 
 
@@ -231,6 +232,8 @@ def _unless_a_table(plain: object, broken: object) -> object:
         (["eval", "m", "--benchmark", "alpaca_eval2", "--judge", "http://h/v1"], "names no model", "#model"),
         (["eval", "m", "--benchmark", "alpaca", "--judge", "openai:x"], "benchmarks", "correct the keys"),
         (["eval", "m", "--judge", "openai:x"], "neither `benchmarks` nor `capability`", "correct the keys"),
+        (["eval", "m", "--settings", str(DEMO), "--limit", "5"], "own prompts are all answered", "a shorter file"),
+        (["eval", "m", "--settings", str(DEMO), "--judge", "gpt"], "there is no judge 'gpt'", "KIND:MODEL"),
         (["eval", "http://h/v1#m", "--capability", "gms8k"], "no task 'gms8k'", "lm-eval ls tasks"),
         (["eval", __file__, "--capability", "gsm8k"], "cannot be asked what it knows", "leave out `capability`"),
         (["compare", "a.json", "b.json", "--benchmark", "mt_bench"], "there is no file", "judgment"),

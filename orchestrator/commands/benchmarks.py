@@ -7,8 +7,8 @@ from typing import Any
 
 from orchestrator.errors import SettingsError, UserError
 from orchestrator.nearest import nearest
-from orchestrator.settings import BenchmarkSettings
-from orchestrator.settings_file import line_of, read_toml, validated
+from orchestrator.settings import BenchmarkSettings, Settings
+from orchestrator.settings_file import check_settings, line_of, load_settings, read_toml, validated
 
 # The sections that the command line adds to.
 _TABLES = ("answering", "capability", "judge")
@@ -38,8 +38,7 @@ def benchmark_settings(file: Path | None, given: Mapping[str, Any]) -> Benchmark
         cure = "add --judge vllm:DIR, openai:MODEL, http://host:port/v1#model, reward_model:DIR or replay:FILE, or a [judge] in --settings"
         raise UserError("no judge is named", "daa eval", cure)
     if isinstance(merged.get("judge"), str):
-        named, of_file = judge_values(merged["judge"]), values.get("judge", {})
-        merged["judge"] = {**(of_file if of_file.get("kind") == named["kind"] else {}), **named}
+        merged["judge"] = judge_named(merged["judge"], values.get("judge", {}))
     return validated(BenchmarkSettings, merged, str(file or "the command line"), text)
 
 
@@ -54,6 +53,43 @@ def _of_file(file: Path) -> tuple[dict[str, Any], str]:
             place = f"{file}{f':{line}' if line else ''}, {name}"
             raise SettingsError(f"{name} is no table", place, f"write [{name}], and its keys below", code="DAA-0103")
     return values, text
+
+
+def settings_of_search(file: Path, given: Mapping[str, Any]) -> Settings:
+    """The settings of a search's file, overruled by what the command line gives. Raises SettingsError, UserError for what it cannot."""
+    settings, judge, max_tokens = load_settings(file), given.get("judge"), given.get("max_tokens")
+    if given.get("limit") is not None:
+        cure = "leave it out, or name a shorter file as evaluation.prompts"
+        raise UserError("a search's own prompts are all answered: a limit is of benchmarks and tasks", "--limit", cure)
+    if judge is None and max_tokens is None:
+        return settings
+    # Nothing is spent of a search's budget.
+    told = {key: value for key, value in settings.json_ready().items() if key != "budget"}
+    if judge is not None:
+        told["judge"] = judge_named(judge, told["judge"])
+    if max_tokens is not None:
+        told["evaluation"]["max_tokens"] = max_tokens
+    return check_settings(told, "the command line")
+
+
+def judge_named(word: str, of_file: Mapping[str, Any]) -> dict[str, Any]:
+    """A judge's settings in one word, and what the file's judge, where it is of the same kind, says of how it is asked.
+
+    Prices are a model's, a key is a server's: another model's, another server's are not kept. Raises UserError for no judge, and where the
+    file bounds a cost whose prices are then not known.
+    """
+    named = judge_values(word)
+    if of_file.get("kind") != named["kind"]:
+        return named
+    is_same_model = all(of_file.get(key) == named.get(key) for key in ("model", "file"))
+    address = named.get("base_url", of_file.get("base_url") if is_same_model else None)
+    is_same_server = address == of_file.get("base_url")
+    left = set() if is_same_server else {"base_url", "api_key_env"}
+    left |= set() if is_same_model and is_same_server else {"input_price", "output_price", "output", "trust_remote_code"}
+    if of_file.get("max_cost") is not None and "input_price" in left:
+        cure = "write this judge with its prices into the file, or take max_cost out of it"
+        raise UserError(f"judge.max_cost is given, and the file's prices are those of {of_file.get('model')}", f"--judge {word}", cure)
+    return {**{key: value for key, value in of_file.items() if key not in left}, **named}
 
 
 def judge_values(word: str) -> dict[str, Any]:

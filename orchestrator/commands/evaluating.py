@@ -1,11 +1,14 @@
 """`daa eval`: models on public benchmarks, or on a search's own prompts."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.commands.places import Directory, fresh_directory
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
 
 
 def evaluate(  # noqa: PLR0913 (the options of the command)
@@ -35,23 +38,19 @@ def evaluate(  # noqa: PLR0913 (the options of the command)
               daa eval runs/demo/.../model --benchmark alpaca_eval2 --judge openai:gpt-4.1
               daa eval runs/demo/.../model --settings jobs/examples/demo.toml
     """
-    from orchestrator.commands.benchmarks import fetch_data, is_of_a_search
+    from orchestrator.commands.benchmarks import fetch_data, is_of_a_search, settings_of_search
 
     if models == ["fetch"]:
         fetch_data(directory, benchmark)
         return
-
-    if settings_file is not None and not benchmark and not capability and is_of_a_search(settings_file):
-        _evaluate_on_own_prompts(settings_file, models, directory)
-        return
     given = {"benchmarks": benchmark, "judge": judge, "capability": capability, "limit": limit, "max_tokens": max_tokens}
+    if settings_file is not None and not benchmark and not capability and is_of_a_search(settings_file):
+        _evaluate_on_own_prompts(settings_of_search(settings_file, given), models, directory)
+        return
     _evaluate_on_benchmarks(settings_file, given, models, directory)
 
 
-def _evaluate_on_own_prompts(settings_file: Path, models: list[str], directory: Path | None) -> None:
-    from orchestrator.settings_file import load_settings
-
-    settings = load_settings(settings_file)
+def _evaluate_on_own_prompts(settings: "Settings", models: list[str], directory: Path | None) -> None:
     from orchestrator.cluster.candidates import names_of
     from orchestrator.cluster.single_runs import evaluate_one
 

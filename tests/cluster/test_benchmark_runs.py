@@ -19,10 +19,11 @@ from orchestrator.cluster.benchmark_runs import _Run, evaluate_models
 from orchestrator.cluster.candidates import names_of, served_model
 from orchestrator.cluster.claims import check_same
 from orchestrator.cluster.scorecards import Scorecards, asked_of_benchmark, check_scorecard, content_behind
-from orchestrator.commands.benchmarks import benchmark_settings, judge_values
+from orchestrator.commands.benchmarks import benchmark_settings, judge_named, judge_values, settings_of_search
 from orchestrator.errors import DaaError, SettingsError, UserError
 from orchestrator.report.narration import Narrator
 from orchestrator.settings import BenchmarkSettings, CapabilitySettings, OpenAISettings, Settings, VllmJudgeSettings
+from orchestrator.settings_file import load_settings
 from tests.evals.fake_server import FakeServer, completion
 from tests.evals.test_capability import TASK
 from tests.evals.tiny_model import make_adapter
@@ -51,6 +52,52 @@ def test_the_command_line_overrules_the_file_and_a_judge_of_another_kind_keeps_n
     with pytest.raises(SettingsError, match="limits"):
         file.write_text(file.read_text().replace("limit", "limits"))
         benchmark_settings(file, {})
+
+
+PRICED = {"kind": "openai", "model": "a", "input_price": 2.0, "output_price": 8.0, "max_concurrency": 3}
+SERVED = PRICED | {"base_url": "http://h/v1", "api_key_env": "H_KEY"}
+
+
+@pytest.mark.parametrize(
+    ("of_file", "word", "kept"),
+    [
+        (PRICED, "openai:a", PRICED),
+        (SERVED, "openai:a", SERVED),
+        (SERVED, "http://h/v1#a", SERVED),
+        (PRICED, "openai:b", {"kind": "openai", "model": "b", "max_concurrency": 3}),
+        (PRICED | {"api_key_env": "MY_KEY"}, "openai:b", {"kind": "openai", "model": "b", "max_concurrency": 3, "api_key_env": "MY_KEY"}),
+        (SERVED, "openai:b", {"kind": "openai", "model": "b", "max_concurrency": 3}),
+        (SERVED, "http://other/v1#a", {"kind": "openai", "model": "a", "max_concurrency": 3, "base_url": "http://other/v1"}),
+        (
+            {"kind": "reward_model", "model": "a", "batch_size": 4, "output": 3, "trust_remote_code": True},
+            "reward_model:b",
+            {"kind": "reward_model", "model": "b", "batch_size": 4},
+        ),
+    ],
+)
+def test_a_judge_on_the_command_line_has_neither_the_prices_nor_the_server_nor_the_key_of_another(
+    of_file: dict[str, Any], word: str, kept: dict[str, Any]
+) -> None:
+    assert judge_named(word, of_file) == kept
+
+
+def test_a_bound_on_cost_is_not_held_against_another_models_prices() -> None:
+    file = Path(__file__).parents[2] / "jobs" / "examples" / "benchmarks.toml"
+    with pytest.raises(UserError, match="the file's prices are those of gpt") as refused:
+        benchmark_settings(file, {"judge": "openai:gpt-5"})
+    assert "take max_cost out" in refused.value.cure
+
+
+def test_a_searchs_file_is_overruled_by_the_command_lines_judge_and_length(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    given = 'model.base = "m"\ndata.train = "d"\nevaluation.prompts = "p"\nevaluation.max_tokens = 9\nbudget.cost = 5\n'
+    file.write_text(given + 'judge = { kind = "openai", model = "a", input_price = 2, swap_sample = 4 }\n')
+    assert settings_of_search(file, {}) == load_settings(file)
+    judged = settings_of_search(file, {"judge": "openai:b", "max_tokens": 7})
+    assert (judged.judge, judged.evaluation.max_tokens) == (OpenAISettings(kind="openai", model="b", swap_sample=4), 7)
+    assert isinstance(settings_of_search(file, {"judge": "vllm:c"}).judge, VllmJudgeSettings)
+    with pytest.raises(SettingsError, match=r"evaluation.max_tokens: Input should be greater than 0"):
+        settings_of_search(file, {"max_tokens": 0})
 
 
 @pytest.mark.parametrize(("table", "value"), [("answering", "5"), ("judge", '"openai:x"'), ("capability", '["gsm8k"]')])
