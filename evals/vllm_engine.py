@@ -198,7 +198,7 @@ class VllmEngine:
         # On a processor vLLM 0.32 cannot take back the random number that a prompt drew when only a part of it was read: read them whole.
         more: dict[str, Any] = {"enable_chunked_prefill": False} if on_cpu else {}
         more |= {"enable_sleep_mode": True} if self._sleeps and current_platform.is_sleep_mode_available() else {}
-        more |= {"enable_lora": True, "max_lora_rank": _allowed_rank(self._rank), "max_loras": LORAS_AT_ONCE} if self._rank else {}
+        more |= {"enable_lora": True, "max_lora_rank": allowed_rank(self._rank), "max_loras": LORAS_AT_ONCE} if self._rank else {}
         try:
             return LLM(
                 str(directory),
@@ -286,7 +286,7 @@ def as_sample(tokenizer: Any, reply: Reply, tokens: Sequence[int]) -> Reply:
     return replace(reply, text=text, respelt=own not in spellings(tokenizer, text))
 
 
-def _allowed_rank(rank: int) -> int:
+def allowed_rank(rank: int) -> int:
     """The smallest rank of LoRA adapters that vLLM has a kernel for and that holds `rank`."""
     return next((allowed for allowed in LORA_RANKS if rank <= allowed), rank)
 

@@ -23,7 +23,7 @@ from orchestrator.cluster.single_runs import replace_methods, train_model
 from orchestrator.cluster.workshop import Made, Scoring, Workshop
 from orchestrator.policy.merging import merge_adapters
 from orchestrator.report.narration import Narrator
-from orchestrator.rounds.plan import merges_adapters, required_rounds, round_settings
+from orchestrator.rounds.plan import MERGED, merges_adapters, required_rounds, round_settings
 from orchestrator.rounds.results import RoundResult, gains, table
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
@@ -94,7 +94,7 @@ class _Rounds:
         """The round's model as later rounds load it. Merging has a process of its own, whose memory goes with it."""
         if not merges_adapters(self._settings):
             return model
-        whole = place / "merged"
+        whole = place / MERGED
         ask(ray.remote(num_cpus=0)(merge_adapters), model, whole, self._settings.training.dtype)
         return whole
 

@@ -8,6 +8,7 @@ from orchestrator.errors import UserError
 from orchestrator.nearest import nearest
 from orchestrator.report import words
 from orchestrator.report.model_cards import Score, Trained
+from orchestrator.rounds.plan import MERGED
 from orchestrator.rounds.results import RoundResult, gains
 from orchestrator.search.budget import Meter, saved
 from orchestrator.search.capability import capabilities
@@ -129,9 +130,10 @@ def _of_rounds(directory: Path, name: str) -> Trained:
         sentences.append("The round was chosen on these same prompts, so expect less of its win rate on others.")
     trial = trial_of({"trial": chosen, **told})
     model = _there(directory, result.model, chosen)
+    checkpoint = _checkpoint(model)
     training = trial.training_settings(settings.training)
     scores = [Score.of(SAME, result.scorecard, [training.seed])]
-    return Trained(chosen, "rounds", model, settings, trial, _step(model), scores, sentences, _told_at(model), versions)
+    return Trained(chosen, "rounds", model, settings, trial, _step(checkpoint), scores, sentences, _told_at(checkpoint), versions)
 
 
 def _results(file: Path) -> list[RoundResult]:
@@ -157,6 +159,12 @@ def _of_training(directory: Path, told: Mapping[str, Any], name: str) -> Trained
     settings = check_settings(run["settings"], str(directory / "checkpoints" / chosen / TRAINED))
     trial, training = trial_of(run["trial"]), _told_at(model)
     return Trained(chosen, "train", model, settings, trial, _step(model), training=training, versions=run["versions"])
+
+
+def _checkpoint(model: str) -> str:
+    """The checkpoint that a round's model is, or that was merged into it."""
+    place = Path(model)
+    return str(max(place.parent.glob("checkpoints/*/step-*/model"), default=place)) if place.name == MERGED else model
 
 
 def _told_at(model: str) -> dict[str, Any]:

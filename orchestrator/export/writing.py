@@ -29,6 +29,11 @@ def form_of(trained: Trained, merge: bool | None) -> str:
     """The form in which a model leaves. Raises UserError when something is to become of adapters that are none."""
     if adapter_base(Path(trained.model)) is not None:
         return "adapter" if merge is False else "merged"
+    if trained.reproduction().training.lora is not None:
+        if merge is False:
+            cure = "leave out --no-merge-lora; each round's own adapters lie in its `checkpoints`"
+            raise UserError(f"{trained.name} is a whole model, into which its adapters are merged already", trained.model, cure)
+        return "merged"
     if merge is not None:
         cure = "leave out --merge-lora and --no-merge-lora"
         raise UserError(f"{trained.name} trained all weights: there are no adapters", trained.model, cure)
@@ -65,7 +70,7 @@ def check_target(target: Path) -> None:
 
 def _write_model(trained: Trained, how: Publication, partial: Path) -> None:
     source = Path(trained.model)
-    if how.form != "merged":
+    if adapter_base(source) is None or how.form == "adapter":
         shutil.copytree(source, partial, dirs_exist_ok=True)
         _answer_with_cache(partial / "config.json")
         return

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from evals.vllm_engine import allowed_rank
 from orchestrator.errors import SettingsError
 from orchestrator.objectives import Objective, method_named
 from orchestrator.preferences.sources import is_hub_name
@@ -92,6 +93,12 @@ class Trained:
         except SettingsError:
             return None
 
+    @property
+    def shared_rounds(self) -> int:
+        """How many rounds shared the steps of this one training, as those of a search do; 1 for all others."""
+        rounds = self.trial.rounds_settings(self.settings.rounds)
+        return rounds.count if rounds and self.command == "search" else 1
+
     def reproduction(self) -> Settings:
         """The settings that train this model again, by themselves: its method, its hyperparameters and its own training."""
         trial, settings = self.trial, self.settings
@@ -131,7 +138,8 @@ def model_card(trained: Trained, how: Publication) -> str:
         paper=(method.paper if method else "") or UNKNOWN,
         summary=(method.__doc__ or "").split("\n\n")[0] if method else "",
         own=method(**trained.trial.hyperparameters).hyperparameters() if method else trained.trial.hyperparameters,
-        training=_training(trained),
+        training=(training := _training(trained)),
+        lora_rank=allowed_rank(training["lora"]["rank"]) if "lora" in training else None,
         data=_data(trained),
         command=f"daa {'rounds' if trained.settings.rounds else 'train'} {REPRODUCTION} --dir runs/again",
         findings=dict.fromkeys(finding for score in trained.scores for finding in score.findings),

@@ -6,6 +6,9 @@ from pathlib import Path
 from orchestrator.errors import SettingsError
 from orchestrator.settings import DataSettings, RoundsSettings, Settings
 
+# Where a round's model lies whose adapters are merged into their base, beside its checkpoints.
+MERGED = "merged"
+
 
 def required_rounds(settings: Settings) -> RoundsSettings:
     """The settings' rounds. Raises SettingsError for settings that have none."""

@@ -19,6 +19,7 @@ from orchestrator.export.found import find_trained
 from orchestrator.export.writing import Exported, export, form_of
 from orchestrator.policy.loading import load_tokenizer
 from orchestrator.report.model_cards import Publication
+from orchestrator.settings import Settings
 from orchestrator.settings_file import load_settings
 from tests.evals.tiny_model import make_adapter
 from tests.export.left_runs import BEST, FAILED, WEAK, left_rounds, left_search, left_training, settings_of
@@ -142,6 +143,41 @@ def test_of_rounds_the_best_is_the_one_that_wins_most_and_any_other_may_be_named
     assert second.sentences[1].startswith("Over the round before it: -3")
     leave(run, "round-02", tmp_path / "out")
     assert "daa rounds training.json" in (tmp_path / "out" / "README.md").read_text()
+
+
+def left_merged_rounds(run: Path, adapter: Path, whole: Path, settings: Settings) -> Path:
+    """Rounds of adapters, each of which was merged into its base beside its checkpoints."""
+    left_rounds(run, adapter, settings)
+    results = json.loads((run / "rounds.json").read_text())
+    for result in results:
+        place = run / f"round-{result['number']:02d}"
+        shutil.copytree(whole, place / "merged")
+        result["model"] = str(place / "merged")
+        record = {"step": 20, "health": "falling", "cure": "add an SFT term"}
+        (place / "checkpoints" / BEST.id / "metrics.jsonl").write_text(json.dumps(record) + "\n")
+    (run / "rounds.json").write_text(json.dumps(results))
+    return run
+
+
+def test_rounds_of_adapters_leave_as_the_whole_model_that_was_judged_with_what_their_checkpoint_told(
+    tiny_model: Path, other_model: Path, adapter: Path, tmp_path: Path
+) -> None:
+    training = {"steps": 20, "batch_size": 16, "lora": {"rank": 4, "quantization": "nf4"}}
+    settings = settings_of(tiny_model, rounds={"count": 2, "scorers": [{"kind": "length"}]}, training=training)
+    run = left_merged_rounds(tmp_path / "run", adapter, other_model, settings)
+    assert leave(run, "best", tmp_path / "out").form == "merged"
+    assert torch.equal(logits(tmp_path / "out"), logits(other_model))
+    card = (tmp_path / "out" / "README.md").read_text()
+    for told in (
+        "| checkpoint | step 20 |",
+        "adapters merged",
+        "| health of the training | falling: add an SFT term |",
+        "in four bits (nf4)",
+    ):
+        assert told in card, told
+    assert leave(run, "round-02", tmp_path / "again", merge=True).form == "merged"
+    with pytest.raises(UserError, match="merged already"):
+        leave(run, "best", tmp_path / "third", merge=False)
 
 
 @pytest.mark.parametrize(

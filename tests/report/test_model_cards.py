@@ -14,6 +14,7 @@ from orchestrator.export.found import find_trained
 from orchestrator.report.model_cards import Publication, Trained, model_card
 from orchestrator.report.plain_text import plain
 from orchestrator.search.trial import Trial
+from orchestrator.settings import LoraSettings
 from tests.export.left_runs import BEST, FINDING, WEAK, left_search, settings_of
 
 Find = Callable[[str], Trained]
@@ -126,3 +127,22 @@ def test_a_method_that_cannot_be_found_from_here_has_a_card_all_the_same(find: F
 
 def test_a_run_that_took_over_anothers_training_says_so(find: Find) -> None:
     assert "went on with the training of 001-x from step 10" in text_of(replace(find("best"), took_over=("001-x", 10)))
+
+
+@pytest.mark.parametrize(("rank", "room"), [(4, 8), (16, 16), (17, 32), (200, 256)])
+def test_an_adapter_is_served_with_room_for_its_rank(rank: int, room: int, find: Find) -> None:
+    lora = LoraSettings(rank=rank)
+    settings = find("best").settings
+    settings = settings.model_copy(update={"training": settings.training.model_copy(update={"lora": lora})})
+    text = text_of(replace(find("best"), settings=settings), form="adapter")
+    assert f"vllm serve someone/base --enable-lora --max-lora-rank {room} --lora-modules {BEST.id}=PATH" in text
+
+
+def test_a_trial_of_several_rounds_says_that_they_shared_its_steps(find: Find) -> None:
+    rounds = {"count": 1, "scorers": [{"kind": "length"}]}
+    best = replace(find("best"), settings=settings_of("someone/base", rounds=rounds))
+    said = "trained its 3 rounds one after the other within these steps"
+    assert said not in text_of(best)
+    of_three = replace(best, trial=replace(best.trial, rounds={"count": 3}))
+    assert said in text_of(of_three)
+    assert said not in text_of(replace(of_three, command="rounds"))
