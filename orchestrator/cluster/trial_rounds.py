@@ -89,14 +89,17 @@ def runs_of(settings: Settings, trial: Trial, directory: Path, rank: int) -> Ite
         return
     own = settings.model_copy(update={"rounds": rounds})
     ends = boundaries(first.settings.checkpoint_steps(first.kept), rounds.count)
-    yield replace(first, until=ends[0])
+    run = replace(first, until=ends[0])
+    yield run
     models = [str(settings.model.base)]
     for number, (begin, end) in enumerate(pairwise(ends), 2):
         models.append(str(step_directory(first.directory, begin) / "model"))
         made: Made | DaaError = agree(_made(trial, number, models[-1]) if rank == 0 else None)
         if isinstance(made, DaaError):
             raise made
-        yield replace(training_run(round_settings(own, models, made.pairs), trial, directory), until=end)
+        before, run = run, training_run(round_settings(own, models, made.pairs), trial, directory)
+        run = replace(run, until=end, compared_since=0 if run.compared_with == before.compared_with else begin)
+        yield run
 
 
 def _made(trial: Trial, number: int, model: str) -> Made | DaaError:

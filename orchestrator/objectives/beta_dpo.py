@@ -60,6 +60,10 @@ class BetaDPO(Objective):
             return drawn
         return drawn | dict(moving_average(state, averaged, self.ema_decay))
 
+    def compared_anew(self, state: State) -> State:
+        """The averages begin anew; draws are counted on."""
+        return {**self.initial_state(), "draws": state.get("draws", 0.0)}
+
     def _usual(self, state: State, batch: State) -> State:
         """The mean and deviation of D that this step is compared with."""
         if self.compat:

@@ -63,6 +63,10 @@ class Combination(Objective):
         parts = self.parts.items()
         return _joined({name: part.next_state(_part_of(state, name), _part_of(averaged, name)) for name, (_, part) in parts})
 
+    def compared_anew(self, state: State) -> State:
+        """Every part's state under another reference."""
+        return _joined({name: part.compared_anew(_part_of(state, name)) for name, (_, part) in self.parts.items()})
+
 
 def combine(methods: Sequence[type[Objective]], where: str = "method") -> type[Objective]:
     """The class of weighted sums of `methods`, named "first+second"; every weight starts at 1.

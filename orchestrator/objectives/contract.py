@@ -91,6 +91,10 @@ class Objective(ABC):
         """The state after an optimiser step; `averaged` are the step's statistics, averaged over all of its pairs on all ranks."""
         return state
 
+    def compared_anew(self, state: State) -> State:
+        """The state where another reference takes the place of the one that it was measured against: its statistics begin anew."""
+        return self.initial_state() if self.needs.reference else state
+
     def hyperparameters(self) -> dict[str, Any]:
         """The fields by name."""
         return {item.name: getattr(self, item.name) for item in fields(self)}  # pyright: ignore[reportArgumentType]

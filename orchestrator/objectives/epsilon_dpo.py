@@ -43,3 +43,7 @@ class EpsilonDPO(Objective):
     def next_state(self, state: State, averaged: State) -> State:
         """Beta <- beta / (1 + epsilon mean(step))."""
         return {"beta": state["beta"] / (1 + self.epsilon * averaged["step"])}
+
+    def compared_anew(self, state: State) -> State:
+        """The running beta is no statistic of the reference."""
+        return state

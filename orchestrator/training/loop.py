@@ -1,6 +1,7 @@
 """The training loop: data order, steps, checkpoints. It knows neither the method nor what holds the weights."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 
 import torch
@@ -75,7 +76,10 @@ def _order(pairs: int, seed: int, epoch: int) -> torch.Tensor:
 def _begin(run: TrainingRun, engine: Engine) -> tuple[Progress, Checkpoint | None]:
     checkpoint = latest_checkpoint(run.directory)
     if checkpoint is not None:
-        return restore(engine, checkpoint, run.objective.name), checkpoint
+        progress = restore(engine, checkpoint, run.objective.name)
+        if progress.step == run.compared_since:
+            progress = replace(progress, state=run.objective.compared_anew(progress.state))
+        return progress, checkpoint
     torch.manual_seed(run.settings.seed + engine.rank)
     return Progress(0, run.objective.name, run.objective.initial_state(), engine.world_size), None
 

@@ -40,12 +40,11 @@ def references_of(run: TrainingRun, engine: Engine) -> References:
     """What the run's method needs, from the cache or computed by all ranks together. Raises SettingsError for too few further models."""
     needs = run.objective.needs
     check_references({run.objective.name: needs}, len(run.references))
-    mixed = run.reference or {run.model: 1.0}
     main = None
     if needs.reference_logits:
-        main = _frozen(run, engine, _only(mixed, run.objective.name))
+        main = _frozen(run, engine, _only(run.compared_with, run.objective.name))
     elif needs.reference:
-        main = MixedTables([(reference_table(run, engine, model), weight) for model, weight in mixed.items()])
+        main = MixedTables([(reference_table(run, engine, model), weight) for model, weight in run.compared_with.items()])
     return References(main, tuple(reference_table(run, engine, model) for model in run.references) if needs.extra_references else ())
 
 

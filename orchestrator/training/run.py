@@ -27,7 +27,8 @@ class TrainingRun:
     base model's; `references` are models besides it that some methods compare the policy with. `validation` are pairs that are scored at
     each checkpoint and never trained on; in `every_pair` they follow the others, and indices count through both. With `keeps_engines`
     each checkpoint keeps what resuming needs, for runs that take up this one's training there. A run goes on `until` a step, its last one
-    by default, where another run of the same directory may go on with other pairs.
+    by default, where another run of the same directory may go on with other pairs; where that has another reference too, it is
+    `compared_since` the step from which it goes on.
     """
 
     objective: Objective
@@ -43,6 +44,12 @@ class TrainingRun:
     validation: Sequence[TokenizedPair] = ()
     keeps_engines: bool = False
     until: int | None = None
+    compared_since: int = 0
+
+    @property
+    def compared_with(self) -> Mapping[str, float]:
+        """The models whose log-probabilities the policy's are compared with, and their weights."""
+        return self.reference or {self.model: 1.0}
 
     @property
     def last_step(self) -> int:

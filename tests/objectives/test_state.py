@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from orchestrator.objectives import METHODS
+from orchestrator.objectives import METHODS, method_named
 from orchestrator.objectives.alpha_dpo import AlphaDPO
 from orchestrator.objectives.bco import BCO
 from orchestrator.objectives.beta_dpo import BetaDPO
@@ -202,3 +202,25 @@ def test_kto_begins_without_a_drift_and_remembers_the_one_that_the_step_measured
     drift = max(0.0, float(scores.mismatched.log_ratio.mean()))
     assert objective.initial_state() == {"kl": 0.0}
     assert after(objective, objective.initial_state(), objective(scores, {})) == pytest.approx({"kl": drift})
+
+
+@pytest.mark.parametrize("name", ["alpha_dpo", "beta_dpo", "bco", "kto", "simpo"])
+def test_under_another_reference_the_statistics_begin_anew(name: str) -> None:
+    objective = METHODS[name]()
+    scores = random_scores(8)
+    state = after(objective, objective.initial_state(), objective(scores, objective.initial_state()))
+    assert {key: value for key, value in objective.compared_anew(state).items() if key != "draws"} == {
+        key: value for key, value in objective.initial_state().items() if key != "draws"
+    }
+    assert objective.compared_anew(state).get("draws") == state.get("draws")
+
+
+def test_under_another_reference_epsilon_dpo_keeps_the_beta_that_it_has_found_alone_and_in_a_sum() -> None:
+    assert EpsilonDPO().compared_anew({"beta": 0.4}) == {"beta": 0.4}
+    together = method_named("epsilon_dpo+bco")()
+    found = {"epsilon_dpo.beta": 0.4, "bco.reward_mean": 2.0, "bco.count": 8.0}
+    assert together.compared_anew(found) == {"epsilon_dpo.beta": 0.4, "bco.reward_mean": 0.0, "bco.count": 0.0}
+
+
+def test_a_method_of_ones_own_without_a_reference_keeps_its_state_under_another() -> None:
+    assert SimPO().compared_anew({"mine": 1.0}) == {"mine": 1.0}

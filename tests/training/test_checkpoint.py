@@ -203,3 +203,15 @@ def test_training_that_is_gone_is_not_taken_up(
     shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
     assert not take_over(step_directory(donor.directory, 4), tmp_path / "new")
     assert latest_checkpoint(tmp_path / "new") is None
+
+
+def test_a_run_that_goes_on_under_another_reference_has_forgotten_the_statistics_of_the_first(
+    tiny_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
+) -> None:
+    first = replace(tiny_run(METHODS["bco"](), tiny_model, tokenizer, tokenized_pairs, tmp_path), until=4)
+    train_locally(first)
+    again = replace(first, model=str(first.directory / "step-000004" / "model"), until=12, compared_since=4)
+    train_locally(again, stop_after=8)
+    train_locally(again)
+    counts = [step["state"]["count"] / (2 * FAST.batch_size) for step in metrics(again)]
+    assert counts == [1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8]
