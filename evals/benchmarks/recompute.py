@@ -26,7 +26,7 @@ def scores_of(benchmark: str, file: Path) -> list[BenchmarkScore]:
     try:
         return BENCHMARKS[benchmark](read_rows(file))
     except DataFormatError as error:
-        where = error.where if str(file) in error.where else f"{file}: {error.where}"
+        where = error.where if str(file) in error.where else ": ".join(filter(None, (str(file), error.where)))
         raise DataFormatError(error.what, where, error.cure, error.code) from error
 
 

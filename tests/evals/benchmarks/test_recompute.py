@@ -51,6 +51,12 @@ def test_what_is_no_row_is_refused_with_its_place(content: str, where: str, tmp_
     assert refused.value.cure
 
 
+def test_a_file_that_is_not_there_is_named_as_the_place(tmp_path: Path) -> None:
+    with pytest.raises(DataFormatError, match="there is no file") as refused:
+        score_files("mt_bench", [tmp_path / "x.json"])
+    assert refused.value.where == str(tmp_path / "x.json")
+
+
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz"])
 def test_a_mark_of_the_encoding_is_no_part_of_the_first_row(name: str, tmp_path: Path) -> None:
     assert read_rows(written(tmp_path / name, "\ufeff" + "\n".join(map(json.dumps, ROWS)))) == ROWS
