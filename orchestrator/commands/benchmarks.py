@@ -3,11 +3,12 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from orchestrator.errors import SettingsError, UserError
 from orchestrator.nearest import nearest
 from orchestrator.settings import BenchmarkSettings, Settings
+from orchestrator.settings.benchmarks import BenchmarkName
 from orchestrator.settings_file import check_settings, line_of, load_settings, read_toml, validated
 
 # The sections that the command line adds to.
@@ -23,8 +24,9 @@ def is_of_a_search(file: Path) -> bool:
 def benchmark_settings(file: Path | None, given: Mapping[str, Any]) -> BenchmarkSettings:
     """The settings of a TOML file, overruled by what the command line gives; keys that are None are not given.
 
-    Raises SettingsError for values that cannot be, UserError without a judge.
+    Raises SettingsError for values that cannot be, UserError where nothing is asked, or what there is not, or by no judge.
     """
+    _check_asked(file, given)
     values, text = _of_file(file) if file is not None else ({}, "")
     answering = {key: given.get(key) for key in ("temperature", "max_tokens", "max_model_len")}
     told = {key: value for key, value in given.items() if value not in (None, [], ()) and key not in (*answering, "capability")}
@@ -40,6 +42,16 @@ def benchmark_settings(file: Path | None, given: Mapping[str, Any]) -> Benchmark
     if isinstance(merged.get("judge"), str):
         merged["judge"] = judge_named(merged["judge"], values.get("judge", {}))
     return validated(BenchmarkSettings, merged, str(file or "the command line"), text)
+
+
+def _check_asked(file: Path | None, given: Mapping[str, Any]) -> None:
+    """Refuse a command line that asks nothing, or a benchmark that there is not."""
+    if file is None and not given.get("benchmarks") and not given.get("capability"):
+        cure = "add --benchmark NAME with --judge KIND:MODEL, or --capability TASK, or --settings FILE of a benchmark run or a search"
+        raise UserError("nothing is asked of the models", "daa eval", cure)
+    for name in given.get("benchmarks") or ():
+        if name not in (known := get_args(BenchmarkName)):
+            raise UserError(f"there is no benchmark {name!r}", "--benchmark", f"choose {', '.join(known)}")
 
 
 def _of_file(file: Path) -> tuple[dict[str, Any], str]:
