@@ -16,6 +16,7 @@ from orchestrator.distributions import Choice, LogUniform, Uniform
 from orchestrator.errors import DataFormatError, SettingsError, UserError
 from orchestrator.objectives import METHODS
 from orchestrator.policy.scores import Needs
+from orchestrator.search.allocation import shares
 from orchestrator.settings import RangeSettings, SearchSettings, Settings, TrainingSettings, VllmJudgeSettings
 from orchestrator.settings.reward import RewardSettings
 from orchestrator.settings_file import (
@@ -223,6 +224,12 @@ def test_what_cannot_be_together_is_refused_with_what_to_change(text: str, messa
 def test_plain_dpo_always_competes_and_needs_no_more_than_pairs(methods: tuple[str, ...], arms: tuple[str, ...]) -> None:
     assert SearchSettings(methods=methods).arms == arms
     assert METHODS["dpo"].needs == Needs(reference=True)
+
+
+@pytest.mark.parametrize("methods", [("simpo", "ipo"), ("simpo", "ipo", "dpo"), ("simpo", "dpo", "ipo")])
+def test_plain_dpo_has_a_trial_also_where_there_are_fewer_than_methods(methods: tuple[str, ...]) -> None:
+    search = SearchSettings(methods=methods, trials=2)
+    assert shares(dict.fromkeys(search.arms), search.trials) == {"dpo": 1, "simpo": 1, "ipo": 0}
 
 
 def test_a_range_for_plain_dpo_is_possible_when_it_competes_as_the_control_only(file: Path) -> None:

@@ -96,8 +96,12 @@ class SearchSettings(Section):
 
     @property
     def arms(self) -> tuple[str, ...]:
-        """The methods that compete: `methods`, and plain DPO as the control when it is not among them."""
-        return self.methods if CONTROL in self.methods else (*self.methods, CONTROL)
+        """The methods that compete: `methods`, and plain DPO as the control when it is not among them.
+
+        Their first turns come in this order. Where there are not enough trials for all, the control's is the first.
+        """
+        arms = self.methods if CONTROL in self.methods else (*self.methods, CONTROL)
+        return arms if self.trials >= len(arms) else (CONTROL, *(name for name in arms if name != CONTROL))
 
     @property
     def pauses(self) -> bool:
