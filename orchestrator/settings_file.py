@@ -123,6 +123,13 @@ def check_search(settings: Settings, where: str = "the settings", text: str = ""
         settings.cluster.check_engines()
     except SettingsError as error:
         raise SettingsError(error.what, _place(error.where.split("."), where, text), error.cure, error.code) from error
+    searched = settings.search.space.get("training", {}).get("schedule")
+    schedules = (settings.training.schedule, *((searched.options or ()) if searched is not None else ()))
+    late = [schedule for schedule in schedules if schedule in {"cosine", "linear"}]
+    if late and settings.search.scheduler != "none":
+        what = f"early stopping compares trials on the way, where a {late[0]} schedule has not cooled down yet"
+        cure = 'set training.schedule = "constant" or "wsd", or search.scheduler = "none"'
+        raise SettingsError(what, _place(("training", "schedule"), where, text), cure)
 
 
 def check_methods(settings: Settings, where: str, text: str = "") -> None:

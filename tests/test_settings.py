@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cluster.search import search
 from orchestrator.commands.benchmarks import benchmark_settings, is_of_a_search
 from orchestrator.distributions import Choice, LogUniform, Uniform
 from orchestrator.errors import DataFormatError, SettingsError, UserError
@@ -187,7 +188,6 @@ def test_every_problem_is_told_at_once_up_to_eight(file: Path) -> None:
         (PLAIN.replace('train = "pairs.jsonl"', ""), "data.train must be given when no [world] makes them"),
         (WORLD + '[model]\nbase = "model"\n', "[world] makes model.base itself: remove one or the other"),
         ('[world]\nkind = "tasks"\n' + PLAIN, "[world] makes model.base, data.train, evaluation.prompts itself"),
-        (PLAIN + '[training]\nschedule = "cosine"\n', 'set training.schedule = "constant" or "wsd", or search.scheduler = "none"'),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 2, high = 1 }\n", "low must be below high"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 0, high = 1, log = true }\n", "a logarithmic range needs low above 0"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 1 }\n", "a range is either low and high, or options"),
@@ -237,9 +237,28 @@ def test_a_range_for_plain_dpo_is_possible_when_it_competes_as_the_control_only(
     assert set(load_settings(file).search.space) == {"dpo"}
 
 
-def test_a_cosine_schedule_is_possible_without_early_stopping(file: Path) -> None:
-    file.write_text(PLAIN + '[training]\nschedule = "cosine"\n[search]\nscheduler = "none"\n')
-    assert load_settings(file).training.schedule == "cosine"
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+def test_a_schedule_that_cools_down_at_the_end_is_refused_for_a_search_that_stops_early_and_for_nothing_else(
+    schedule: str, file: Path
+) -> None:
+    file.write_text(PLAIN + f'[training]\nschedule = "{schedule}"\n')
+    assert load_settings(file).training.schedule == schedule
+    with pytest.raises(SettingsError, match=f"where a {schedule} schedule has not cooled down") as refused:
+        load_search_settings(file)
+    assert refused.value.where == f"{file}:10, training.schedule"
+    assert refused.value.cure == 'set training.schedule = "constant" or "wsd", or search.scheduler = "none"'
+    with pytest.raises(SettingsError, match="has not cooled down"):
+        search(load_settings(file), file.parent / "run")
+    file.write_text(file.read_text() + '[search]\nscheduler = "none"\n')
+    assert load_search_settings(file) == load_settings(file)
+
+
+def test_a_schedule_that_cools_down_at_the_end_is_refused_also_where_the_search_may_choose_it(file: Path) -> None:
+    file.write_text(PLAIN + '[search.space.training]\nschedule = { options = ["wsd", "linear"] }\n')
+    with pytest.raises(SettingsError, match="where a linear schedule"):
+        load_search_settings(file)
+    file.write_text(file.read_text().replace("linear", "constant"))
+    assert load_search_settings(file) == load_settings(file)
 
 
 def test_engines_without_a_gpu_beside_workers_with_some_are_refused_for_a_search_and_do_not_matter_where_only_training_is_asked(

@@ -140,11 +140,6 @@ class Settings(Section):
             raise ValueError(f"{', '.join(required)} must be given when no [world] makes them")
         if self.world is not None and given:
             raise ValueError(f"[world] makes {', '.join(given)} itself: remove one or the other")
-        if self.search.scheduler != "none" and self.training.schedule in {"cosine", "linear"}:
-            raise ValueError(
-                f"early stopping compares trials on the way, where a {self.training.schedule} schedule has not cooled down yet: "
-                'set training.schedule = "constant" or "wsd", or search.scheduler = "none"'
-            )
         if self.hyperparameters and self.method is None:
             raise ValueError("hyperparameters are given and no method: set `method`")
         if len(set(self.search.methods)) < len(self.search.methods):
