@@ -192,7 +192,6 @@ def test_every_problem_is_told_at_once_up_to_eight(file: Path) -> None:
         (PLAIN + "[search.space.dpo]\nbeta = { low = 0, high = 1, log = true }\n", "a logarithmic range needs low above 0"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 1 }\n", "a range is either low and high, or options"),
         (PLAIN + SPACE + "checkpoints = { options = [2, 4] }\n", "remove the range, and set training.checkpoints"),
-        (PLAIN + SPACE + 'schedule = { options = ["constant", "cosine"] }\n', "schedule may not be cosine: early stopping"),
         (
             PLAIN + "[training]\nsteps = 50\n" + SPACE + "epochs = { low = 1, high = 3 }\n",
             "training.epochs has no effect: how long trials train, steps say",
