@@ -1,6 +1,8 @@
 """BCO: a binary classifier of single responses, whose zero follows the mean reward."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.distributions import LogUniform
 from orchestrator.objectives.contract import Objective, PairLoss, State, as_state, sigmoid_loss
@@ -51,3 +53,9 @@ class BCO(Objective):
             "reward_mean": (state["reward_mean"] * state["count"] + averaged["reward_mean"] * averaged["count"]) / count,
             "count": count,
         }
+
+    def taken_up(self, state: State, before: Mapping[str, Any]) -> State:
+        """The mean reward in units of this beta."""
+        if not (self.shift and before["shift"]):
+            return self.initial_state()
+        return {**state, "reward_mean": state["reward_mean"] * (self.beta / before["beta"])}

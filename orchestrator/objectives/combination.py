@@ -67,6 +67,11 @@ class Combination(Objective):
         """Every part's state under another reference."""
         return _joined({name: part.compared_anew(_part_of(state, name)) for name, (_, part) in self.parts.items()})
 
+    def taken_up(self, state: State, before: Mapping[str, Any]) -> State:
+        """Every part's state under its own hyperparameters."""
+        parts = self.parts.items()
+        return _joined({name: part.taken_up(_part_of(state, name), _owned(before, type(part))) for name, (_, part) in parts})
+
 
 def combine(methods: Sequence[type[Objective]], where: str = "method") -> type[Objective]:
     """The class of weighted sums of `methods`, named "first+second"; every weight starts at 1.

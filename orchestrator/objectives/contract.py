@@ -95,6 +95,10 @@ class Objective(ABC):
         """The state where another reference takes the place of the one that it was measured against: its statistics begin anew."""
         return self.initial_state() if self.needs.reference else state
 
+    def taken_up(self, state: State, before: Mapping[str, Any]) -> State:
+        """The state in which a run that had the hyperparameters `before` is gone on with under these."""
+        return state
+
     def hyperparameters(self) -> dict[str, Any]:
         """The fields by name."""
         return {item.name: getattr(self, item.name) for item in fields(self)}  # pyright: ignore[reportArgumentType]

@@ -1,6 +1,8 @@
 """epsilon-DPO: every pair chooses its own beta."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.distributions import Choice, LogUniform
 from orchestrator.objectives.contract import Objective, PairLoss, State, sigmoid_loss
@@ -47,3 +49,7 @@ class EpsilonDPO(Objective):
     def compared_anew(self, state: State) -> State:
         """The running beta is no statistic of the reference."""
         return state
+
+    def taken_up(self, state: State, before: Mapping[str, Any]) -> State:
+        """The running beta lies as far from `beta` as it did before."""
+        return {"beta": state["beta"] * (self.beta / before["beta"])}

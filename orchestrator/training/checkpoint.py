@@ -4,8 +4,8 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,16 @@ _DELETE = "delete it; training goes on from the one before, or begins anew"
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: optimiser steps taken (which fixes the position in the data and in the schedule) and the method's state."""
+    """Where a run stands: optimiser steps taken (which fixes the position in the data and in the schedule) and the method's state.
+
+    The state is that of the method with these `hyperparameters`; none are written down where they are not known.
+    """
 
     step: int
     method: str
     state: State
     world_size: int
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def read_checkpoint(directory: Path) -> Checkpoint:
     """The checkpoint in `directory`. Raises CheckpointError when it is not whole."""
     try:
         progress = Progress(**parsed_json((directory / "progress.json").read_bytes()))
-        if not (isinstance(progress.step, int) and isinstance(progress.state, dict)):
+        if not (isinstance(progress.step, int) and isinstance(progress.state, dict) and isinstance(progress.hyperparameters, dict)):
             raise TypeError(f"no progress: {progress}")
     except (OSError, ValueError, TypeError) as error:
         raise CheckpointError("this is no whole checkpoint", str(directory), _DELETE) from error

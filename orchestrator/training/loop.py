@@ -6,6 +6,7 @@ from functools import lru_cache, partial
 
 import torch
 
+from orchestrator.objectives.contract import State
 from orchestrator.preferences.packing import split_evenly
 from orchestrator.training.checkpoint import Checkpoint, Progress, latest_checkpoint, restore, save_checkpoint
 from orchestrator.training.engine import Engine
@@ -43,7 +44,7 @@ def train(
             micro_batches = _micro_batches(run, engine, batch, references)
         rate = learning_rate(run.settings, step, run.steps)
         result = train_step(engine, run.objective, progress.state, micro_batches, run.settings.batch_size, rate)
-        progress = Progress(step + 1, run.objective.name, result.state, engine.world_size)
+        progress = replace(progress, step=step + 1, state=result.state)
         telemetry = meter.step(*_amounts(run, batch), _padding(engine, micro_batches))
         if progress.step not in checkpoint_steps:
             records.add(progress.step, result, telemetry)
@@ -74,14 +75,21 @@ def _order(pairs: int, seed: int, epoch: int) -> torch.Tensor:
 
 
 def _begin(run: TrainingRun, engine: Engine) -> tuple[Progress, Checkpoint | None]:
-    checkpoint = latest_checkpoint(run.directory)
+    checkpoint, objective = latest_checkpoint(run.directory), run.objective
     if checkpoint is not None:
-        progress = restore(engine, checkpoint, run.objective.name)
-        if progress.step == run.compared_since:
-            progress = replace(progress, state=run.objective.compared_anew(progress.state))
-        return progress, checkpoint
+        progress = restore(engine, checkpoint, objective.name)
+        return replace(progress, state=_own_state(run, progress), hyperparameters=objective.hyperparameters()), checkpoint
     torch.manual_seed(run.settings.seed + engine.rank)
-    return Progress(0, run.objective.name, run.objective.initial_state(), engine.world_size), None
+    return Progress(0, objective.name, objective.initial_state(), engine.world_size, objective.hyperparameters()), None
+
+
+def _own_state(run: TrainingRun, progress: Progress) -> State:
+    """The state in which a run goes on from where it, or the run whose training it takes up, stood."""
+    objective, state, before = run.objective, progress.state, progress.hyperparameters
+    own = objective.hyperparameters()
+    if before != own and before.keys() == own.keys():
+        state = objective.taken_up(state, before)
+    return objective.compared_anew(state) if progress.step == run.compared_since else state
 
 
 def _micro_batches(run: TrainingRun, engine: Engine, batch: Sequence[int], references: References) -> list[MicroBatch]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from orchestrator.objectives import METHODS, method_named
+from orchestrator.objectives import METHODS, make_objective, method_named
 from orchestrator.objectives.alpha_dpo import AlphaDPO
 from orchestrator.objectives.bco import BCO
 from orchestrator.objectives.beta_dpo import BetaDPO
@@ -224,3 +224,24 @@ def test_under_another_reference_epsilon_dpo_keeps_the_beta_that_it_has_found_al
 
 def test_a_method_of_ones_own_without_a_reference_keeps_its_state_under_another() -> None:
     assert SimPO().compared_anew({"mine": 1.0}) == {"mine": 1.0}
+
+
+def test_a_run_that_is_taken_up_with_another_beta_has_its_state_in_units_of_that() -> None:
+    assert EpsilonDPO(beta=0.3).taken_up({"beta": 0.02}, EpsilonDPO(beta=0.01).hyperparameters()) == pytest.approx({"beta": 0.6})
+    seen = {"reward_mean": 0.5, "count": 8.0}
+    assert BCO(beta=0.1).taken_up(seen, BCO(beta=0.05).hyperparameters()) == pytest.approx({"reward_mean": 1.0, "count": 8.0})
+    assert KTO(beta=0.3).taken_up({"kl": 0.5}, KTO(beta=0.1).hyperparameters()) == {"kl": 0.5}
+
+
+def test_a_sum_that_is_taken_up_has_each_parts_state_in_units_of_its_own_beta() -> None:
+    before, own = (make_objective("epsilon_dpo+bco", {"epsilon_dpo_beta": each, "bco_beta": 2 * each}) for each in (0.01, 0.03))
+    state = {"epsilon_dpo.beta": 0.02, "bco.reward_mean": 0.5, "bco.count": 8.0}
+    expected = {"epsilon_dpo.beta": 0.06, "bco.reward_mean": 1.5, "bco.count": 8.0}
+    assert own.taken_up(state, before.hyperparameters()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("before", "after_it"), [(True, False), (False, True), (False, False)])
+def test_without_a_shift_bco_takes_up_no_mean(before: bool, after_it: bool) -> None:
+    state = {"reward_mean": 0.5, "count": 8.0} if before else {}
+    own = BCO(shift=after_it)
+    assert own.taken_up(state, BCO(shift=before, beta=0.2).hyperparameters()) == own.initial_state()

@@ -215,3 +215,20 @@ def test_a_run_that_goes_on_under_another_reference_has_forgotten_the_statistics
     train_locally(again)
     counts = [step["state"]["count"] / (2 * FAST.batch_size) for step in metrics(again)]
     assert counts == [1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_run_that_takes_up_anothers_training_goes_on_under_its_own_beta_and_resumes_so(
+    tiny_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path
+) -> None:
+    donor, run, like_it = (
+        tiny_run(METHODS["epsilon_dpo"](**{"beta": beta}), tiny_model, tokenizer, tokenized_pairs, tmp_path / name)
+        for beta, name in ((0.01, "donor"), (0.3, "run"), (0.01, "like"))
+    )
+    train_locally(replace(donor, keeps_engines=True))
+    for each in (run, like_it):
+        assert take_over(step_directory(donor.directory, 4), each.directory)
+        for stop in (4, 8, None):
+            train_locally(each, stop_after=stop)
+    betas = [step["state"]["beta"] for step in metrics(run)]
+    assert betas[:4] == pytest.approx([0.01] * 4, rel=0.1) and betas[4:] == pytest.approx([0.3] * 8, rel=0.2)
+    assert [step["state"] for step in metrics(like_it)] == [step["state"] for step in metrics(donor)]
