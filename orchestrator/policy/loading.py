@@ -33,9 +33,7 @@ def load_policy(
     from transformers import AutoModelForCausalLM
 
     model, told = loaded(AutoModelForCausalLM, path, precision, **quantized(lora, precision))
-    if told["missing_keys"]:
-        what = f"{len(told['missing_keys'])} weights are missing, the first: {min(told['missing_keys'])}"
-        raise ModelError(what, path, "write or download the model again: without them it would answer at random")
+    check_weights(told, path)
     if lora is not None:
         add_adapters(model, path, lora)
     return made_ready(ScoringModel, model, gradient_checkpointing, compiled)
@@ -54,6 +52,14 @@ def loaded(kind: Any, path: str, precision: torch.dtype | Literal["auto"], **opt
         return kind.from_pretrained(path, dtype=precision, trust_remote_code=False, output_loading_info=True, **options)
     except FAULTS as error:
         raise ModelError(f"the model cannot be loaded: {first_line(error)}", path, _CURE) from error
+
+
+def check_weights(told: Mapping[str, Any], path: str, drawn: str | None = None) -> None:
+    """Refuse a model that was loaded without some of its weights, other than those that are `drawn` at random. Raises ModelError."""
+    missing = {*told["missing_keys"]} - {drawn}
+    if missing:
+        what = f"{len(missing)} weights are missing, the first: {min(missing)}"
+        raise ModelError(what, path, "write or download the model again: without them it would answer at random")
 
 
 def adapted(directory: Path, precision: torch.dtype | Literal["auto"] = "auto", **options: Any) -> Any:

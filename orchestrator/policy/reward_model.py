@@ -7,7 +7,7 @@ from torch import Tensor
 
 from orchestrator.errors import ModelError
 from orchestrator.policy.head import Wanted
-from orchestrator.policy.loading import loaded, made_ready
+from orchestrator.policy.loading import check_weights, loaded, made_ready
 from orchestrator.policy.scoring_model import ScoringModel
 from orchestrator.preferences.packing import PackedResponses
 
@@ -69,15 +69,18 @@ def load_reward_policy(
     """The model at `path` as a trainable reward model: a language model gets a fresh head, a classifier with one output keeps its own.
 
     `padding` is the tokenizer's padding token, behind which a classifier finds the last one. A fresh head is normal with a deviation of
-    1 / sqrt(H + 1) (Stiennon et al. 2020, arXiv:2009.01325). Raises ModelError when there is no model.
+    1 / sqrt(H + 1) (Stiennon et al. 2020, arXiv:2009.01325). Raises ModelError when there is no model, or not a whole one.
     """
     from transformers import AutoModelForSequenceClassification
 
     model, told = loaded(AutoModelForSequenceClassification, path, precision, num_labels=1)
     model.config.pad_token_id = padding
-    if f"{_NAME}.weight" in told["missing_keys"]:
+    head = f"{_NAME}.weight"
+    if head in told["missing_keys"]:
         weight = model.score.weight
         drawn = torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed)) / (weight.shape[1] + 1) ** 0.5
         with torch.no_grad():
             weight.copy_(drawn)
-    return made_ready(RewardPolicy, model, gradient_checkpointing, compiled)
+    policy = made_ready(RewardPolicy, model, gradient_checkpointing, compiled)
+    check_weights(told, path, drawn=head)
+    return policy

@@ -2,14 +2,19 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from evals.model_files import check_model
 from orchestrator.errors import ModelError
 from orchestrator.policy.loading import load_policy, load_reference, load_tokenizer
+from orchestrator.policy.reward_model import load_reward_policy
+from orchestrator.policy.scoring_model import ScoringModel
 
 
 def refused(directory: Path) -> ModelError:
@@ -57,6 +62,20 @@ def test_weights_that_were_cut_off_are_refused_with_a_cure(tiny_model: Path, tmp
     with pytest.raises(ModelError, match="the model cannot be loaded: ") as error:
         load_policy(str(broken), torch.float32)
     assert "*.safetensors" in error.value.cure
+
+
+@pytest.mark.parametrize("load", [load_policy, partial(load_reward_policy, padding=0)], ids=["policy", "reward model"])
+def test_a_model_that_lacks_a_weight_is_refused_though_a_reward_models_head_may_be_new(
+    load: Callable[..., ScoringModel], tiny_model: Path, tmp_path: Path
+) -> None:
+    lacking = shutil.copytree(tiny_model, tmp_path / "lacking")
+    weights = load_file(lacking / "model.safetensors")
+    del weights["model.layers.1.mlp.down_proj.weight"]
+    save_file(weights, lacking / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"1 weights are missing, the first: model\.layers\.1\.mlp\.down_proj\.weight") as error:
+        load(str(lacking), precision=torch.float32)
+    assert "download the model again" in error.value.cure
+    load(str(tiny_model), precision=torch.float32)
 
 
 def test_a_missing_padding_token_becomes_the_end_token(tiny_model: Path, tmp_path: Path) -> None:
