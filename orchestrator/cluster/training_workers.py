@@ -28,6 +28,9 @@ from orchestrator.training.tidying import step_directory
 _ASK_EVERY_S = 0.5
 # Before another run of Ray Train, when one failed.
 _PAUSE_S = 5.0
+# While rank 0 waits for the hub, for a round's data, or for scores that another group computes, the others stand in a collective. Ray, not
+# the collective, notices a worker that died, within seconds.
+_LONGEST_WAIT_S = 24 * 60 * 60
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +91,7 @@ def train_run(gang: Gang, work: Callable[[dict[str, Any]], None], config: dict[s
         work,
         train_loop_config=config,
         scaling_config=ScalingConfig(num_workers=cluster.workers, use_gpu=uses_gpu, resources_per_worker=resources),
-        torch_config=TorchConfig(backend="nccl" if uses_gpu else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if uses_gpu else "gloo", timeout_s=_LONGEST_WAIT_S),
         run_config=RunConfig(
             name=f"{gang.name}-{uuid.uuid4().hex[:8]}",
             storage_path=str(Path(gang.directory) / "train"),
