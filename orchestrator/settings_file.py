@@ -22,6 +22,7 @@ from orchestrator.settings import ClusterSettings, RangeSettings, Settings
 from orchestrator.settings.reward import RewardSettings
 
 Kind = TypeVar("Kind", bound=BaseModel)
+RunSettings = Settings | RewardSettings
 
 _SHOWN = 8
 # The largest of ours has 3 KB. What parsing takes grows with the square of some files' size.
@@ -51,6 +52,17 @@ def load_reward_settings(path: str | Path) -> RewardSettings:
     settings = validated(RewardSettings, values, str(path), text)
     check_gpus(settings.cluster, str(path), text)
     return settings
+
+
+def load_run_settings(path: str | Path) -> RunSettings:
+    """Read and check the settings file of a search or of another run, a reward model's training too, as `load_settings` does."""
+    values, text = read_toml(Path(path))
+    return validated(RewardSettings, values, str(path), text) if is_of_reward(values) else check_settings(values, str(path), text)
+
+
+def is_of_reward(values: Mapping[str, Any]) -> bool:
+    """Whether the settings are of a reward model's training, which has neither a judge nor what comes after training."""
+    return not {"judge", "search", "evaluation", "rounds"} & values.keys()
 
 
 def read_toml(file: Path) -> tuple[dict[str, Any], str]:
@@ -203,7 +215,7 @@ def check_prompts(settings: Settings) -> None:
             needed[kind](prompt, f"{file}, prompt {prompt.id}")
 
 
-def check_files(settings: Settings) -> None:
+def check_files(settings: RunSettings) -> None:
     """Refuse, before anything heavy is imported, files and directories that are not there."""
     from orchestrator.preferences.sources import check_source
 

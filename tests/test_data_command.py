@@ -3,14 +3,18 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from orchestrator import cli
 from orchestrator.commands.data import bounds_of
 from orchestrator.errors import UserError
+from orchestrator.preferences.reading import read_pairs
 from orchestrator.worlds.small_model import make_tokenizer
 
+EXAMPLES = Path(__file__).resolve().parents[1] / "jobs" / "examples"
+REST = 'evaluation.prompts = "prompts.jsonl"\njudge.kind = "verifier"\n'
 REAL = Path(__file__).resolve().parents[2] / "shared/data/preference_text/alpaca_eval2_pairs.jsonl.gz"
 ROWS = [
     {"prompt": "say fox", "chosen": "fox", "rejected": "the dog", "score_chosen": 2, "score_rejected": 1},
@@ -128,6 +132,43 @@ def test_settings_name_what_the_command_line_does_not(
     assert (found["pairs"], found["context"]) == (1, 48)
     assert next(one for one in found["findings"] if one["name"] == "evaluation_prompt")["count"] == 1
     assert report(capsys, data, "--settings", tmp_path / "run.toml")["pairs"] == 2
+
+
+def test_the_command_lines_limit_and_split_come_before_those_of_the_settings(
+    data: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = Mock(side_effect=read_pairs)
+    monkeypatch.setattr("orchestrator.preferences.reading.read_pairs", read)
+    file = tmp_path / "run.toml"
+    file.write_text(f'model.base = "{tiny_model}"\ndata.train = "{data}"\ndata.split = "test"\ndata.limit = 2\n{REST}')
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Hi", "answer": "x"}\n')
+    counts = [report(capsys, "--settings", file, *more)["pairs"] for more in ([], ["--limit", 1], ["--split", "dev"])]
+    assert counts == [2, 1, 2]
+    assert [call.args for call in read.call_args_list] == [(str(data), 2, "test"), (str(data), 1, "test"), (str(data), 2, "dev")]
+
+
+def test_settings_of_a_reward_model_name_data_and_model_as_well(
+    data: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "reward.toml"
+    file.write_text(f'model.base = "{tiny_model}"\n[data]\ntrain = "{data}"\ncontext = 48\n')
+    found = report(capsys, "--settings", file)
+    assert (found["pairs"], found["context"]) == (2, 48)
+    file.write_text(file.read_text() + "trian = 1\n")
+    assert run("--settings", file) == 2
+    assert "data.trian (line 5): unknown key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("example", ["demo.toml", "reward.toml"])
+def test_a_world_has_no_data_before_a_run_begins_and_other_data_can_be_checked_beside_it(
+    example: str, data: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = EXAMPLES / example
+    assert run("--settings", settings) == 2
+    told = capsys.readouterr().err
+    assert "no data are named: [world] makes them when a run begins" in told and "the settings.json of such a run" in told
+    assert report(capsys, data, "--model", tiny_model, "--settings", settings)["pairs"] == 2
 
 
 def test_a_tokenizer_without_weights_is_enough(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,13 @@
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from orchestrator import cli
+from orchestrator.commands import selecting_files
+from orchestrator.preferences.reading import read_pairs
 
 ROWS = [
     {"prompt": "say fox", "chosen": "fox", "rejected": "the dog", "chosen_reward": 2, "rejected_reward": 1},
@@ -48,6 +51,14 @@ def test_rows_without_a_pair_and_prompts_without_room_are_set_aside_and_the_othe
     assert "no `rejected`" in aside[0]["reason"] and aside[0]["row"] == ROWS[1]
     assert "leaves no room" in aside[1]["reason"]
     assert f"2 rows gave no pair; all are in {out.with_suffix('.quarantine.jsonl')}" in screen
+
+
+def test_a_selection_reads_the_split_that_is_asked_for(data: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Mock(side_effect=read_pairs)
+    monkeypatch.setattr(selecting_files, "read_pairs", read)
+    for words in ([], ["--split", "train_prefs", "--limit", 3]):
+        select(data, tiny_model, "--context", 100, *words)
+    assert [call.args for call in read.call_args_list] == [(str(data), None, "train"), (str(data), 3, "train_prefs")]
 
 
 def test_without_a_bad_row_nothing_is_set_aside(data: Path, tiny_model: Path) -> None:

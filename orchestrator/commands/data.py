@@ -10,8 +10,8 @@ import typer
 
 from orchestrator.errors import UserError
 from orchestrator.nearest import nearest
-from orchestrator.settings import MixtureSettings, Settings
-from orchestrator.settings_file import check_files, load_settings, validated
+from orchestrator.settings import MixtureSettings
+from orchestrator.settings_file import RunSettings, check_files, load_run_settings, prompt_files, validated
 
 if TYPE_CHECKING:
     from orchestrator.preferences.checks import DataReport
@@ -39,8 +39,8 @@ def check(  # noqa: PLR0913 (the options of the command)
     settings_file: Annotated[Path | None, typer.Option("--settings", help="A run's TOML file, for all that is not given here.")] = None,
     context: Annotated[int | None, typer.Option(min=1, help=f"Prompt and response together, in tokens. Default: {_CONTEXT}.")] = None,
     prompts: Annotated[list[Path] | None, typer.Option(help="Evaluation prompts that training must not see; repeatable.")] = None,
-    split: Annotated[str, typer.Option(help="Which split of hub data sets.")] = "train",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many pairs of each source.")] = None,
+    split: Annotated[str | None, typer.Option(help="Which split of hub data sets. Default: train, or the settings'.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many pairs of each source.")] = None,
     refuse: Annotated[list[str] | None, typer.Option(help="CHECK=SHARE, such as identical=0.05: a larger share is refused.")] = None,
     quarantine: Annotated[Path | None, typer.Option(help="Where rows that gave no pair are written, with place and reason.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -50,9 +50,10 @@ def check(  # noqa: PLR0913 (the options of the command)
     Example: daa data check pairs.jsonl --model path/or/hub-id --prompts prompts.jsonl --refuse identical=0.05
     """
     bounds = bounds_of(refuse or ())
-    named = [{"source": file, "split": split, "limit": limit} for file in files or ()]
-    given = tuple(validated(MixtureSettings, each, "the command line") for each in named)
-    asked = _asked(given, model, context, prompts, load_settings(settings_file) if settings_file else None)
+    part = {key: value for key, value in (("split", split), ("limit", limit)) if value is not None}
+    given = tuple(validated(MixtureSettings, {"source": file, **part}, "the command line") for file in files or ())
+    asked = _asked(given, model, context, prompts, load_run_settings(settings_file) if settings_file else None)
+    asked = replace(asked, sources=tuple(source.model_copy(update=part) for source in asked.sources))
     _check_quarantine(quarantine, asked, settings_file)
     found, samples, unused = _checked(asked)
     if quarantine is not None:
@@ -87,6 +88,7 @@ def select(  # noqa: PLR0913 (the options of the command)
     seed: Annotated[int | None, typer.Option(help="That of `random`. Default: 0.")] = None,
     context: Annotated[int, typer.Option(min=1, help="Prompt and response together, in tokens.")] = 2048,
     precision: Annotated[str, typer.Option(help="bf16 or fp32, as training will have it.")] = "bf16",
+    split: Annotated[str, typer.Option(help="Which split of a hub data set.")] = "train",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many pairs.")] = None,
     cache: Annotated[Path, typer.Option(help="Where scores are kept for a search's trials.")] = Path("~/.cache/daa-orchestrator"),
 ) -> None:
@@ -95,15 +97,15 @@ def select(  # noqa: PLR0913 (the options of the command)
     Example: daa data select pairs.jsonl --model base/model --metric alignment_potential --fraction 0.4 --out selected.jsonl
     """
     from orchestrator.settings import SelectionSettings, TrainingSettings
-    from orchestrator.settings_file import validated
 
     given = {"metric": metric, "fraction": fraction, "weight": weight, "tau": tau, "eta": eta, "seed": seed}
     where = "the command line"
     settings = validated(SelectionSettings, {name: value for name, value in given.items() if value is not None}, where)
     training = validated(TrainingSettings, {"precision": precision}, where)
+    source = validated(MixtureSettings, {"source": file, "split": split, "limit": limit}, where)
     from orchestrator.commands.selecting_files import select_file
 
-    select_file(file, out, settings, training, (model, context, limit), cache)
+    select_file(source, out, settings, training, (model, context), cache)
 
 
 def bounds_of(words: Sequence[str]) -> dict[str, float]:
@@ -126,7 +128,7 @@ def bounds_of(words: Sequence[str]) -> dict[str, float]:
 
 
 def _asked(
-    given: tuple[MixtureSettings, ...], model: str | None, context: int | None, prompts: list[Path] | None, settings: Settings | None
+    given: tuple[MixtureSettings, ...], model: str | None, context: int | None, prompts: list[Path] | None, settings: RunSettings | None
 ) -> _Asked:
     """The command line's words before the settings', and the settings' before the defaults."""
     from orchestrator.preferences.sources import check_source
@@ -137,11 +139,15 @@ def _asked(
     named = model or (settings.model.base if settings else None)
     if not sources or named is None:
         lacking, cure = ("no data are named", "FILE ...") if not sources else ("no model is named", "--model MODEL, for its tokenizer")
-        raise UserError(lacking, "daa data check", f"give {cure}, or --settings FILE that names both")
+        if settings is not None:
+            lacking, both = f"{lacking}: [world] makes them when a run begins", "--settings with the settings.json of such a run"
+        else:
+            both = "--settings FILE that names both"
+        raise UserError(lacking, "daa data check", f"give {cure}, or {both}")
     for part in sources:
         check_source(part.source, "daa data check")
-    own = (settings.evaluation.prompts, settings.evaluation.held_out) if settings else ()
-    files = tuple(prompts) if prompts is not None else tuple(file for file in own if file is not None)
+    own = (file for place, file in prompt_files(settings) if place.startswith("evaluation."))
+    files = tuple(prompts) if prompts is not None else tuple(own)
     return _Asked(sources, named, context or (settings.data.context if settings else _CONTEXT), files)
 
 

@@ -15,32 +15,32 @@ from orchestrator.report.plain_text import visible
 from orchestrator.report.selections import selection_page
 from orchestrator.report.terminal import show
 from orchestrator.selection.rejection_sampling import all_accepted
-from orchestrator.settings import SelectionSettings, TrainingSettings
+from orchestrator.settings import MixtureSettings, SelectionSettings, TrainingSettings
 
 _PAGE_BEGINS = re.compile(r"# \d+ of \d+ pairs, by ")
 
 
 def select_file(
-    file: str, out: Path, settings: SelectionSettings, training: TrainingSettings, of: tuple[str | None, int, int | None], cache: Path
+    file: MixtureSettings, out: Path, settings: SelectionSettings, training: TrainingSettings, of: tuple[str | None, int], cache: Path
 ) -> None:
-    """Write the kept pairs to `out` and the page beside it; `of` are the model, the context in tokens and the limit of pairs.
+    """Write the kept pairs to `out` and the page beside it; `of` are the model and the context in tokens.
 
     Rows that give no pair are listed beside them too. Raises SettingsError without a model, and what reading and choosing refuse.
     """
     from orchestrator.training.selection_run import choose
 
-    model, context, limit = of
+    model, context = of
     if model is None:
         raise SettingsError("no model is given", "daa data select", "name the one that training will start from: --model DIR")
-    page, quarantine = _beside(out, file)
-    reading = read_pairs(file, limit)
+    page, quarantine = _beside(out, file.source)
+    reading = read_pairs(file.source, file.limit, file.split)
     print(*map(visible, reading.kinds), sep="\n")
     pairs = reading.pairs
     if settings.metric == "rejection_sampling":
         pairs = all_accepted(pairs, settings.tau, settings.eta)
     if not pairs:
         what = f"none of {len(reading.pairs)} pairs has two responses whose rewards are far enough apart"
-        raise DataFormatError(what, file, "lower --eta or --tau, or choose another metric")
+        raise DataFormatError(what, file.named, "lower --eta or --tau, or choose another metric")
     chosen = choose(model, pairs, Lengths(context), settings, training, str(cache.expanduser() / "reference"))
     save_rows(out, (row_of(chosen.texts[place]) for place in chosen.kept))
     margins = {"reward margin": chosen.margins.apart, "implicit margin, nats a token": chosen.margins.known_implicit()}

@@ -19,7 +19,7 @@ from orchestrator.settings import (
 )
 from orchestrator.settings.reward import RewardSettings
 from orchestrator.settings.scoring import RatingSettings
-from orchestrator.settings_file import check_settings, load_reward_settings, read_toml, validated
+from orchestrator.settings_file import check_settings, is_of_reward, load_reward_settings, read_toml, validated
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def subject_of(file: Path) -> Subject:
     values, text = read_toml(file)
     if {"benchmarks", "capability"} & values.keys():
         return _of_benchmarks(validated(BenchmarkSettings, values, str(file), text))
-    if "judge" not in values and not {"search", "evaluation", "rounds"} & values.keys():
+    if is_of_reward(values):
         return _of_reward(load_reward_settings(file))
     return _of_run(check_settings(values, str(file), text))
 
