@@ -16,7 +16,7 @@ from orchestrator.cluster.session import HEAD, find_actor
 from orchestrator.cluster.workshop import Made, Scoring, Workshop
 from orchestrator.errors import DaaError, SettingsError
 from orchestrator.output import send_output_to
-from orchestrator.rounds.plan import boundaries, of_file, required_rounds, round_settings
+from orchestrator.rounds.plan import boundaries, most_rounds, of_file, required_rounds, round_settings
 from orchestrator.rounds.sampling import prompts_of
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
@@ -52,12 +52,13 @@ class RoundsActor:
 
 def begin_rounds(settings: Settings, directory: Path, engines: Sequence[str], hub: str) -> tuple[Any, Settings]:
     """The actor that makes data, and the settings with the data of the first round. Raises SettingsError for what cannot be searched."""
-    rounds = required_rounds(settings)
+    rounds, most = required_rounds(settings), most_rounds(settings)
     for where, is_so, cure in (
         ("cluster.turns", settings.cluster.turns, "give engines GPUs of their own"),
         ("search.scheduler", settings.search.takes_over, "choose another scheduler than pbt and pb2"),
         ("rounds.start", rounds.start == "base", 'set it to "previous": a trial goes on from round to round'),
         ("rounds.keep", rounds.keep == "given" and rounds.first == "generate", 'set it to "earlier", or rounds.first to "data"'),
+        ("rounds.count", most > settings.training.checkpoints, f"rounds end at checkpoints: set training.checkpoints to {most} or more"),
         ("training.lora", settings.training.lora is not None, "train all weights"),
     ):
         if is_so:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 from orchestrator.errors import SettingsError
 from orchestrator.settings import DataSettings, RoundsSettings, Settings
@@ -15,6 +16,14 @@ def required_rounds(settings: Settings) -> RoundsSettings:
     if settings.rounds is None:
         raise SettingsError("there is no [rounds] in the settings", "rounds", "add the section; jobs/examples has some")
     return settings.rounds
+
+
+def most_rounds(settings: Settings) -> int:
+    """The most rounds that a trial of a search may be trained in. Raises SettingsError for settings that have none."""
+    searched = settings.search.space.get("rounds", {}).get("count")
+    if searched is None:
+        return required_rounds(settings).count
+    return int(max(cast("Sequence[Any]", searched.options or (searched.high,))))
 
 
 def merges_adapters(settings: Settings) -> bool:
