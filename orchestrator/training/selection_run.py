@@ -1,4 +1,7 @@
-"""Choosing pairs of a data set outside of training: by this process's device, with scores that a search's trials find in the cache."""
+"""Choosing pairs of a data set outside of training, by this process's device.
+
+The scores are kept under what they are of: another selection finds them, and so do trials on all of the same pairs, with none held out.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -8,17 +8,21 @@ from typing import Any
 import pytest
 import torch
 
+from evals.prompts import Message
 from orchestrator.errors import SettingsError
 from orchestrator.objectives import METHODS
 from orchestrator.policy.reference_tables import MixedTables
 from orchestrator.policy.scoring import reference_scores
 from orchestrator.preferences.pairs import TokenizedPair, collate
+from orchestrator.preferences.tokenization import Lengths, tokenize
 from orchestrator.settings import SelectionSettings
-from orchestrator.training import loop
+from orchestrator.training import loop, references
 from orchestrator.training.local_engine import LocalEngine
 from orchestrator.training.references import reference_table, references_of
 from orchestrator.training.run import TrainingRun
 from orchestrator.training.selecting import selected_pairs
+from orchestrator.training.selection_run import choose
+from tests.conftest import make_pairs
 from tests.training.runs import FAST, tiny_run, train_locally
 
 HALF = SelectionSettings(metric="alignment_potential", fraction=0.5)
@@ -106,3 +110,20 @@ def loss_of_the_first_step(run: TrainingRun, name: str) -> float:
     own = replace(run, directory=run.directory / name)
     train_locally(own)
     return read_records(own.directory)[0]["loss"]
+
+
+@pytest.mark.parametrize("held_out", [0, 8])
+def test_a_selections_scores_are_those_of_a_run_on_the_same_pairs_unless_it_holds_some_out(
+    held_out: int, run: TrainingRun, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [replace(pair, prompt=(Message("user", f"say {number}"),)) for number, pair in enumerate(make_pairs(64))]
+    lengths = Lengths(context=64)
+    chosen = choose(str(tiny_model), pairs, lengths, HALF, FAST, run.reference_cache)
+    made = tokenize(run.tokenizer, pairs, lengths, held_out)
+    computed: list[str] = []
+    whole = references._compute_share
+    monkeypatch.setattr(references, "_compute_share", lambda run, engine, name: computed.append(name) or whole(run, engine, name))
+    later = replace(run, pairs=made.pairs, validation=made.validation)
+    kept = selected_pairs(later, LocalEngine(later.policy(), later.settings))
+    assert bool(computed) == bool(made.validation) == (held_out > 0)
+    assert held_out or set(kept) == set(chosen.kept)
