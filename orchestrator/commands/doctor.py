@@ -20,7 +20,7 @@ def doctor(  # noqa: PLR0913 (the options of the command)
     address: Annotated[str | None, typer.Option(help="The cluster's address. Default: RAY_ADDRESS, or a local one for the check.")] = None,
     directory: Annotated[Path | None, typer.Option("--dir", help="Where the run will write, on a disk that all nodes share.")] = None,
     free_gb: Annotated[float, typer.Option(help="Free space that each disk must have, in GB.")] = 20.0,
-    quickly: Annotated[bool, typer.Option("--quick", help="Leave out what takes longest: loading libraries, starting an engine.")] = False,
+    quickly: Annotated[bool, typer.Option("--quick", help="Leave out what loads for long: libraries, a judge's model, an engine.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Look for what would make a run fail: versions, disks, GPUs, network, hub, judge and engine. Changes nothing; 1 when something fails.

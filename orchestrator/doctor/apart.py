@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from evals.errors import shortened
 from orchestrator.doctor.findings import Finding, fail, of_error
 from orchestrator.errors import DaaError
 
@@ -128,7 +129,8 @@ def _work(place: Path, parent: int) -> None:
     try:
         value = check.work(*check.arguments)
     except DaaError as error:
-        value = of_error(check.name, error)
+        whole = of_error(check.name, error)
+        value = replace(whole, found=shortened(whole.found, _LONGEST_REASON))
     # Whatever a library raises is the finding.
     except Exception as error:
         first = next((line for line in str(error).splitlines() if line.strip()), "")

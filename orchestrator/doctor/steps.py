@@ -15,13 +15,15 @@ from orchestrator.doctor.starts import check_engine, check_gpus, check_libraries
 from orchestrator.doctor.subject import Subject
 from orchestrator.doctor.versions import check_needs, check_versions
 from orchestrator.preferences.sources import is_hub_name
+from orchestrator.settings import RewardModelSettings, VllmJudgeSettings
 
 _TORCH_FIX = "install requirements/cpu.txt or requirements/gpu.txt into a new environment"
 _GPUS_FIX = "does another process hold their memory (`nvidia-smi`), and do the driver and requirements/gpu.txt go together?"
 _ENGINE_FIX = "the reason is vLLM's own: `python -m vllm.entrypoints.openai.api_server --model DIR` shows all of it"
 _JUDGE_FIX = "is the judge's server up, its address right and its key exported?"
 # What loads for long.
-_SLOW = ("libraries", "engine")
+_LOCAL_JUDGE = "the judge's model"
+_SLOW = ("libraries", _LOCAL_JUDGE, "engine")
 _SLOW_DISK = "a file system does not answer: is it mounted?"
 
 
@@ -44,9 +46,14 @@ class Asked:
 
 def quick(steps: Iterable[Step]) -> Iterator[Step]:
     """The same without those that load for long, and what was left out."""
-    yield from (step for step in steps if step.name not in _SLOW)
-    left_out = warn("quick", f"{' and '.join(_SLOW)} were not tried", "leave --quick away, before the first run on these machines")
-    yield Step("quick", lambda: [left_out])
+    left_out: list[str] = []
+    for step in steps:
+        if step.name in _SLOW:
+            left_out.append(step.name)
+        else:
+            yield step
+    what = f"not tried: {', '.join(dict.fromkeys(left_out)) or 'nothing'}"
+    yield Step("quick", lambda: [warn("quick", what, "leave --quick away, before the first run on these machines")])
 
 
 def facts_check(asked: Asked) -> Check:
@@ -90,8 +97,9 @@ def engine_check(subject: Subject) -> Check:
 
 
 def judge_checks(subject: Subject, check_judge: Callable[..., list[Finding]]) -> list[Check]:
-    """Each judge of the settings; `check_judge` asks it."""
-    return [Check("judge", check_judge, (judge, subject.prompts), 540, _JUDGE_FIX) for judge in subject.judges]
+    """Each judge of the settings, those that are loaded here by a name of their own; `check_judge` asks it."""
+    names = [_LOCAL_JUDGE if isinstance(judge, VllmJudgeSettings | RewardModelSettings) else "judge" for judge in subject.judges]
+    return [Check(name, check_judge, (judge, subject.prompts), 540, _JUDGE_FIX) for name, judge in zip(names, subject.judges, strict=True)]
 
 
 def local_steps(asked: Asked, check_judge: Callable[..., list[Finding]]) -> Iterator[Step]:

@@ -37,6 +37,10 @@ def refuse() -> list[Finding]:
     raise UserError("it is wrong", "here", "cure it so")
 
 
+def refuse_at_length() -> list[Finding]:
+    raise UserError(f"weights are missing: {', '.join(f'layers.{number}.weight' for number in range(190))}", "here", "cure it so")
+
+
 def break_down() -> list[Finding]:
     raise ZeroDivisionError("a detail\nand a long story")
 
@@ -69,6 +73,12 @@ def test_what_a_check_finds_comes_back_and_what_it_leaves_is_gone(temporary: Pat
 
 def test_a_refusal_of_our_own_keeps_its_cure() -> None:
     assert failure(refuse) == fail("thing", "it is wrong (here)", "cure it so")
+
+
+def test_a_refusal_that_lists_hundreds_of_names_is_told_by_its_beginning_and_its_end() -> None:
+    told = failure(refuse_at_length)
+    assert told.found.startswith("weights are missing: layers.0.weight, ") and told.found.endswith("layers.189.weight (here)")
+    assert len(told.found) < 400 and told.fix == "cure it so"
 
 
 def test_a_librarys_error_is_told_in_a_line_with_the_checks_fix() -> None:
