@@ -117,5 +117,6 @@ def without_pairs(source: str, bad: Sequence[BadRow], aside: Sequence[SetAside])
     if bad:
         return DataFormatError(f"none of {len(bad)} rows can be read; the first: {bad[0].reason}", bad[0].origin, bad[0].cure)
     if aside:
-        return DataFormatError(f"no row makes a pair; the first: {aside[0].reason}", aside[0].origin, "give data that prefer one response")
+        cure = "give prompts with a response that is better than another: of labelled ones, one of either kind"
+        return DataFormatError(f"no row makes a pair; the first: {aside[0].reason}", aside[0].origin, cure)
     return DataFormatError("the data file has no rows", source, PAIR_HELP)

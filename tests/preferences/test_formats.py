@@ -111,6 +111,12 @@ def test_the_sign_of_a_preference_says_which_response_is_better(tmp_path: Path) 
         assert [pair.chosen for pair in read(tmp_path, [second, third]).pairs] == [better] * 2
 
 
+def test_labels_of_one_kind_to_each_prompt_are_refused_with_what_they_lack(tmp_path: Path) -> None:
+    with pytest.raises(DataFormatError, match="no undesirable completion of this prompt") as refused:
+        read(tmp_path, [{"prompt": f"{number}", "completion": "a", "label": number % 2 == 0} for number in range(4)])
+    assert "of labelled ones, one of either kind" in refused.value.cure
+
+
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
