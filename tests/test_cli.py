@@ -256,6 +256,27 @@ def test_a_benchmark_run_that_cannot_be_is_refused_with_its_cure(
     assert cure in told
 
 
+@pytest.mark.parametrize(
+    ("words", "what", "cure"),
+    [
+        (["runs/typo"], "there is no directory runs/typo", "a job that `daa status` lists"),
+        (["runs/typo", "--web"], "there is no directory runs/typo", "the directory of a search"),
+        (["jobs", "--follow"], "no job is named", "daa status DIR --web"),
+        (["/shared/runs/a", "--follow"], "no job is named", "daa status JOB --follow"),
+        (["--follow"], "no job is named", "daa status JOB --follow"),
+    ],
+)
+def test_a_status_that_cannot_be_shown_or_followed_is_refused_before_any_cluster_is_asked(
+    words: list[str], what: str, cure: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "jobs").mkdir()
+    monkeypatch.chdir(here)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["status", *words, "--address", "http://127.0.0.1:9"])
+    told = capsys.readouterr().err
+    assert (end.value.code, what in told, cure in told) == (2, True, True)
+
+
 @pytest.mark.parametrize("number", ["0", "-5"])
 @pytest.mark.parametrize(
     ("words", "option"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.errors import SettingsError
 from orchestrator.objectives import METHODS, make_objective, method_named
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.settings_file import check_settings, load_settings
@@ -75,3 +76,12 @@ def test_every_method_has_a_row_in_the_table_of_names() -> None:
     table = [line.split("|")[2] for line in (DOCS / "methods.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     named = set(re.findall(r"[a-z]\w+", " ".join(table)))
     assert set(METHODS) <= named
+
+
+def test_the_sample_of_an_error_is_what_that_mistake_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    (sample,) = re.findall(r"^```text\n(error .*?)^```", (DOCS / "errors.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    monkeypatch.chdir(DOCS.parent)
+    with pytest.raises(SettingsError) as refused:
+        load_settings("jobs/examples/dmo.toml")
+    told = f"error {refused.value.code}: {refused.value}".replace(str(Path.cwd()), "/home/me/daa-orchestrator")
+    assert sample.splitlines()[:-1] == told.splitlines()

@@ -89,6 +89,7 @@ def status(
 
     Example: daa status runs/demo --web
     """
+    _check_what(what, follow)
     if web:
         _serve(what)
         return
@@ -124,6 +125,19 @@ def stop(
     _say(f"{ended.name} is {ended.status.lower()}; nothing of it is left on the cluster")
     if ended.kind == "search":
         _say(f"go on with `daa submit --resume {ended.directory}`")
+
+
+def _check_what(what: str | None, follow: bool) -> None:
+    """Refuse a directory that is not there, and to follow anything but a job. An absolute path may be the cluster's."""
+    from orchestrator.errors import UserError
+
+    is_directory = what is not None and Path(what).is_dir()
+    if what is not None and "/" in what and not what.startswith("/") and not is_directory:
+        cure = "give the directory of a search, or a job that `daa status` lists"
+        raise UserError(f"there is no directory {what}", f"the working directory {Path.cwd()}", cure)
+    if follow and (what is None or "/" in what or is_directory):
+        cure = "daa status JOB --follow; of a directory, daa status DIR --web keeps a page up to date"
+        raise UserError("what is followed is a job's output, and no job is named", "daa status --follow", cure)
 
 
 def _show_one(client: Any, what: str, follow: bool, as_json: bool) -> None:
