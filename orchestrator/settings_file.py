@@ -18,7 +18,7 @@ from evals.model_files import check_model
 from evals.prompts import check_prompt_file, load_prompts
 from orchestrator.errors import SettingsError
 from orchestrator.nearest import nearest
-from orchestrator.settings import ClusterSettings, RangeSettings, Settings
+from orchestrator.settings import RangeSettings, Settings
 from orchestrator.settings.reward import RewardSettings
 
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -49,9 +49,7 @@ def load_search_settings(path: str | Path) -> Settings:
 def load_reward_settings(path: str | Path) -> RewardSettings:
     """Read and check the settings of a reward model's training, as `load_settings` does."""
     values, text = read_toml(Path(path))
-    settings = validated(RewardSettings, values, str(path), text)
-    check_gpus(settings.cluster, str(path), text)
-    return settings
+    return validated(RewardSettings, values, str(path), text)
 
 
 def load_run_settings(path: str | Path) -> RunSettings:
@@ -97,7 +95,6 @@ def read_toml(file: Path) -> tuple[dict[str, Any], str]:
 def check_settings(values: Mapping[str, Any], where: str, text: str = "") -> Settings:
     """Validate a run's settings; `text` is the TOML they came from, for line numbers. Raises SettingsError."""
     settings = validated(Settings, values, where, text)
-    check_gpus(settings.cluster, where, text)
     check_methods(settings, where, text)
     return settings
 
@@ -117,31 +114,12 @@ def validated(kind: type[Kind], values: Mapping[str, Any], where: str, text: str
         raise SettingsError(error.what, _place(error.where.split("."), where, text), error.cure, error.code) from error
 
 
-def check_gpus(cluster: ClusterSettings, where: str, text: str = "") -> None:
-    """Refuse numbers of GPUs that nobody would use, or that Ray does not give."""
-    if cluster.gpus_per_worker > 1:
-        place = _place(("cluster", "gpus_per_worker"), where, text)
-        what = f"a worker trains on one GPU, and gpus_per_worker is {cluster.gpus_per_worker:g}"
-        raise SettingsError(what, place, "give gpus_per_worker = 1 and more workers")
-    if cluster.gpus_per_engine > 1 and not cluster.gpus_per_engine.is_integer():
-        place = _place(("cluster", "gpus_per_engine"), where, text)
-        what = f"Ray gives a part of one GPU or whole ones, and gpus_per_engine is {cluster.gpus_per_engine:g}"
-        raise SettingsError(what, place, f"give gpus_per_engine = {int(cluster.gpus_per_engine)}, or 1 at most")
-
-
 def check_search(settings: Settings, where: str = "the settings", text: str = "") -> None:
     """Refuse what a search cannot do and a single run can. Raises SettingsError."""
     try:
-        settings.cluster.check_engines()
+        settings.check_search()
     except SettingsError as error:
         raise SettingsError(error.what, _place(error.where.split("."), where, text), error.cure, error.code) from error
-    searched = settings.search.space.get("training", {}).get("schedule")
-    schedules = (settings.training.schedule, *((searched.options or ()) if searched is not None else ()))
-    late = [schedule for schedule in schedules if schedule in {"cosine", "linear"}]
-    if late and settings.search.scheduler != "none":
-        what = f"early stopping compares trials on the way, where a {late[0]} schedule has not cooled down yet"
-        cure = 'set training.schedule = "constant" or "wsd", or search.scheduler = "none"'
-        raise SettingsError(what, _place(("training", "schedule"), where, text), cure)
 
 
 def check_methods(settings: Settings, where: str, text: str = "") -> None:

@@ -82,6 +82,12 @@ class ClusterSettings(Section):
             )
         if self.workers > 1 and 0 < self.gpus_per_worker <= 0.5:
             raise ValueError("two workers of a group would share a GPU, which NCCL refuses: set gpus_per_worker above 0.5")
+        if self.gpus_per_worker > 1:
+            what = f"a worker trains on one GPU, and gpus_per_worker is {self.gpus_per_worker:g}"
+            raise SettingsError(what, "cluster.gpus_per_worker", "give gpus_per_worker = 1 and more workers")
+        if self.gpus_per_engine > 1 and not self.gpus_per_engine.is_integer():
+            what = f"Ray gives a part of one GPU or whole ones, and gpus_per_engine is {self.gpus_per_engine:g}"
+            raise SettingsError(what, "cluster.gpus_per_engine", f"give gpus_per_engine = {int(self.gpus_per_engine)}, or 1 at most")
         return self
 
     @property
@@ -189,6 +195,17 @@ class Settings(Section):
         if key == "epochs" and fixed:
             what = "how long trials train, steps say where they are given, and with rounds or searched selections the settings' own epochs"
             raise ValueError(f"{where} has no effect: {what}; remove the range")
+
+    def check_search(self) -> None:
+        """Refuse what a search cannot do and a single run can. Raises SettingsError."""
+        self.cluster.check_engines()
+        searched = self.search.space.get("training", {}).get("schedule")
+        schedules = (self.training.schedule, *((searched.options or ()) if searched is not None else ()))
+        late = [schedule for schedule in schedules if schedule in {"cosine", "linear"}]
+        if late and self.search.scheduler != "none":
+            what = f"early stopping compares trials on the way, where a {late[0]} schedule has not cooled down yet"
+            cure = 'set training.schedule = "constant" or "wsd", or search.scheduler = "none"'
+            raise SettingsError(what, "training.schedule", cure)
 
     def with_world(self, world: World) -> Settings:
         """The same run on what its world made."""
