@@ -71,27 +71,30 @@ def text_or_refusal(tokenizer: Any, messages: Sequence[Message], where: str, too
         return error
 
 
-def encode_texts(tokenizer: Any, texts: Sequence[str], behind: bool = False) -> list[list[int]]:
+def encode_texts(tokenizer: Any, texts: Sequence[str], behind: str | None = None) -> list[list[int]]:
     """Encode texts that the template wrote: it has put every special token, so that the tokenizer adds none.
 
-    Texts that stand `behind` others get none of the space that some tokenizers put before all that they encode, and a model that goes on
-    does not write. The names of special tokens that `as_text` broke are encoded as the letters they are made of.
+    Texts that stand `behind` another are encoded as they are there: some tokenizers put a space before a text that stands alone, and some
+    behind a special token, too. The names of special tokens that `as_text` broke are encoded as the letters they are made of.
     """
-    encode = _encode_behind if behind else _encode
+
+    def encode(some: Sequence[str]) -> list[list[int]]:
+        return _encode(tokenizer, some) if behind is None else _encode_behind(tokenizer, some, behind)
+
     if not any(_BREAK in text for text in texts):
-        return encode(tokenizer, texts)
+        return encode(texts)
     pieces = [text.split(_BREAK) for text in texts]
-    firsts = encode(tokenizer, [first for first, *_ in pieces])
+    firsts = encode([first for first, *_ in pieces])
     return [
-        first + [token for tokens in _encode_behind(tokenizer, rest) for token in tokens]
+        first + [token for tokens in _encode_behind(tokenizer, rest, _MARKS[0]) for token in tokens]
         for first, (_, *rest) in zip(firsts, pieces, strict=True)
     ]
 
 
-def _encode_behind(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Each text's tokens behind a mark, without the mark's: of the first mark that the tokenizer does not join with the text."""
+def _encode_behind(tokenizer: Any, texts: Sequence[str], before: str) -> list[list[int]]:
+    """Each text's tokens behind what comes `before`; where the tokenizer joins the two, behind a mark that it does not join with it."""
     found: dict[int, list[int]] = {}
-    for mark in _MARKS if _puts_space(tokenizer) else ("",):
+    for mark in filter(None, (before, *_MARKS)) if _puts_space(tokenizer) else ("",):
         left = [number for number in range(len(texts)) if number not in found]
         (alone,) = _encode(tokenizer, [mark])
         whole = _encode(tokenizer, [mark + texts[number] for number in left])
@@ -137,7 +140,7 @@ def as_text(tokenizer: Any, value: Any) -> Any:
 
 def spellings(tokenizer: Any, text: str) -> list[list[int]]:
     """The tokens of what a model wrote, as a text of its own and behind another."""
-    return [encode_texts(tokenizer, [as_text(tokenizer, text)], behind)[0] for behind in (False, True)]
+    return [encode_texts(tokenizer, [as_text(tokenizer, text)], behind)[0] for behind in (None, _MARKS[0])]
 
 
 def spelt_tokens(tokenizer: Any, text: str) -> list[int]:

@@ -18,13 +18,14 @@ _ASKED, _ANSWERED = Message("user", "a question"), "  an answer  "
 class AnswerTemplate:
     """How the chat template writes an answer behind the prompt that it opened, learned from one that it wrote.
 
-    `before` comes between the opening and the text, `after` are the tokens behind the text up to the first one that generation stops at:
-    the template's own end of turn, or the tokenizer's end token where the template has none of `stops`. `strips` tells whether the template
-    takes white space off the text.
+    `opening` is what the prompt ends with behind its last words. `before` comes between it and the text, `after` are the tokens behind the
+    text up to the first one that generation stops at: the template's own end of turn, or the tokenizer's end token where the template has
+    none of `stops`. `strips` tells whether the template takes white space off the text.
     """
 
     tokenizer: Any
     stops: frozenset[int]
+    opening: str
     before: str
     after: tuple[int, ...]
     strips: bool
@@ -57,7 +58,7 @@ class AnswerTemplate:
         said: list[str] = []
         if self.before.strip():
             said.append(f"the template begins answers with {self.before!r}, which is trained; generation leaves it to the model")
-        ends = encode_texts(self.tokenizer, [self.rest], behind=True)[0] if self.rest.strip() else []
+        ends = encode_texts(self.tokenizer, [self.rest], _ANSWERED.strip())[0] if self.rest.strip() else []
         if ends and self.after != tuple(ends[: len(self.after)]):
             shown, rest = self.tokenizer.decode(list(self.after), skip_special_tokens=False), self.rest.strip()
             said.append(f"generation does not stop at {rest!r}, with which the template ends answers: training ends them with {shown!r}")
@@ -80,10 +81,11 @@ def answer_template(tokenizer: Any) -> AnswerTemplate:
     before, _, rest = shown.partition(_ANSWERED.strip() if strips else _ANSWERED)
     if not whole.startswith(opened):
         before = ""
-    after = encode_texts(tokenizer, [rest], behind=True)[0] if rest else []
+    after = encode_texts(tokenizer, [rest], _ANSWERED.strip())[0] if rest else []
     first = next((place for place, token in enumerate(after) if token in stops), None)
     ends = after[: first + 1] if first is not None else [tokenizer.eos_token_id]
-    return AnswerTemplate(tokenizer, stops, before, tuple(ends), strips, rest)
+    opening = opened.rpartition(_ASKED.content)[2]
+    return AnswerTemplate(tokenizer, stops, opening, before, tuple(ends), strips, rest)
 
 
 def stops_of(tokenizer: Any) -> frozenset[int]:

@@ -116,7 +116,7 @@ def _encoded(template: AnswerTemplate, pairs: Sequence[PreferencePair]) -> list[
     # Each text is encoded once, however many pairs have it.
     good = [of_pair for of_pair in written if not isinstance(of_pair, UserError)]
     opened = _tokens(template.tokenizer, [prompt for prompt, *_ in good])
-    tokens = _tokens(template.tokenizer, [text for _, *responses in good for text in responses], behind=True)
+    tokens = _tokens(template.tokenizer, [text for _, *responses in good for text in responses], template.opening)
     made: list[TokenizedPair | UserError] = []
     for pair, of_pair in zip(pairs, written, strict=True):
         if isinstance(of_pair, UserError):
@@ -128,7 +128,7 @@ def _encoded(template: AnswerTemplate, pairs: Sequence[PreferencePair]) -> list[
     return made
 
 
-def _tokens(tokenizer: Any, texts: Sequence[str], behind: bool = False) -> dict[str, tuple[int, ...]]:
+def _tokens(tokenizer: Any, texts: Sequence[str], behind: str | None = None) -> dict[str, tuple[int, ...]]:
     different = list(dict.fromkeys(texts))
     return {text: tuple(ids) for text, ids in zip(different, encode_texts(tokenizer, different, behind), strict=True)}
 

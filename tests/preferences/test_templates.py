@@ -168,6 +168,16 @@ def test_an_answer_behind_its_prompt_begins_with_no_space_that_the_tokenizer_put
     assert "".join(rejected) == f"▁Sure{TURN_END}"
 
 
+@pytest.mark.parametrize("scheme", ["first", "always", "legacy"])
+def test_an_answer_behind_a_special_token_is_encoded_as_in_the_whole_conversation(scheme: str, tmp_path: Path) -> None:
+    tokenizer = replace(putting_space(scheme, "Sure"), template=LINED.replace("assistant\n", "<|head_end|>")).tokenizer(tmp_path)
+    tokenizer.chat_template = tokenizer.chat_template.replace("{{ turn['role'] }}\n", "<|head_end|>")
+    made = one(tokenizer, PreferencePair(CONVERSATIONS["one turn"], "Sure, the fox", "Sure"))
+    turns = [turn.as_dict() for turn in (*CONVERSATIONS["one turn"], Message("assistant", "Sure, the fox"))]
+    whole = tokenizer.apply_chat_template(turns, return_dict=False)
+    assert whole[: len(made.prompt + made.chosen)] == [*made.prompt, *made.chosen]
+
+
 def putting_space(scheme: str, word: str) -> Kind:
     """A tokenizer as SentencePiece makes them, that knows a word."""
     return replace(KINDS["lined, ends its turns with the end token"], space=scheme, corpus=(word, "\n", "|", "the fox, the ox") * 20)
