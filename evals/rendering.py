@@ -1,7 +1,7 @@
 """Conversations to the tokens that a model answers or values, by the chat template of its tokenizer."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -138,9 +138,9 @@ def as_text(tokenizer: Any, value: Any) -> Any:
     return value
 
 
-def spellings(tokenizer: Any, text: str) -> list[list[int]]:
-    """The tokens of what a model wrote, as a text of its own and behind another."""
-    return [encode_texts(tokenizer, [as_text(tokenizer, text)], behind)[0] for behind in (None, _MARKS[0])]
+def spellings(tokenizer: Any, text: str) -> Iterator[list[int]]:
+    """The tokens of what a model wrote, as a text of its own and, if that is asked for, behind another."""
+    return (encode_texts(tokenizer, [as_text(tokenizer, text)], behind)[0] for behind in (None, _MARKS[0]))
 
 
 def spelt_tokens(tokenizer: Any, text: str) -> list[int]:

@@ -111,7 +111,7 @@ def validated(kind: type[Kind], values: Mapping[str, Any], where: str, text: str
             f"the settings cannot be used:\n{shown}{more}", where, "correct the keys named above", code="DAA-0103"
         ) from error
     except SettingsError as error:
-        raise SettingsError(error.what, _place(error.where.split("."), where, text), error.cure, error.code) from error
+        raise _placed(error, error.where.split("."), where, text) from error
 
 
 def check_search(settings: Settings, where: str = "the settings", text: str = "") -> None:
@@ -119,7 +119,7 @@ def check_search(settings: Settings, where: str = "the settings", text: str = ""
     try:
         settings.check_search()
     except SettingsError as error:
-        raise SettingsError(error.what, _place(error.where.split("."), where, text), error.cure, error.code) from error
+        raise _placed(error, error.where.split("."), where, text) from error
 
 
 def check_methods(settings: Settings, where: str, text: str = "") -> None:
@@ -130,7 +130,7 @@ def check_methods(settings: Settings, where: str, text: str = "") -> None:
         try:
             make_objective(settings.method, settings.hyperparameters)
         except SettingsError as error:
-            raise SettingsError(error.what, _place(("method",), where, text), error.cure, error.code) from error
+            raise _placed(error, ("method",), where, text) from error
     for name in settings.search.methods:
         method_named(name, _place(("search", "methods"), where, text))
     for owner, ranges in settings.search.space.items():
@@ -278,6 +278,11 @@ def _kind_of(owner: Any) -> str | None:
 def _parts(name: str) -> list[str]:
     """The parts of a dotted key; a quoted part may hold dots itself."""
     return [part.strip("\"'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[\w\-]+", name)]
+
+
+def _placed(error: SettingsError, path: Sequence[str], where: str, text: str) -> SettingsError:
+    """The same error with the file and line of the key at `path`."""
+    return SettingsError(error.what, _place(path, where, text), error.cure, error.code)
 
 
 def _place(path: Sequence[str], where: str, text: str) -> str:

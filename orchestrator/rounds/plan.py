@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from orchestrator.errors import SettingsError
 from orchestrator.settings import DataSettings, RoundsSettings, Settings
@@ -23,7 +23,7 @@ def most_rounds(settings: Settings) -> int:
     searched = settings.search.space.get("rounds", {}).get("count")
     if searched is None:
         return required_rounds(settings).count
-    return int(max(cast("Sequence[Any]", searched.options or (searched.high,))))
+    return int(max(cast("Sequence[float]", searched.ends)))
 
 
 def merges_adapters(settings: Settings) -> bool:
