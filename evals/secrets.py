@@ -3,11 +3,28 @@
 import os
 import re
 
+from evals.errors import UserError
+
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|(?:^|_)(?:PASS|PASSWD|PASSPHRASE|AUTH)$", re.IGNORECASE)
 # A name and a password in an address, or a token in a web address.
 _USER = re.compile(r"(?<=://)[^/\s?#]*:[^/\s?#]*(?=@)|(?<=https://)[^/\s?#]+(?=@)|(?<=http://)[^/\s?#]+(?=@)")
 # Shorter values are words such as "true", which stand in texts for other reasons.
 _SHORTEST = 8
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+def variables(address: str) -> list[str]:
+    """The environment variables that an address names, as `${NAME}`; none in a path."""
+    return _VARIABLE.findall(address) if "://" in address else []
+
+
+def filled_in(address: str) -> str:
+    """The address with the values of its variables. Raises UserError for one that the environment lacks."""
+    for name in variables(address):
+        if name not in os.environ:
+            cure = f"export {name}=..., on every node; `daa submit --env {name}` sends it"
+            raise UserError(f"the environment has no {name}", address, cure)
+    return _VARIABLE.sub(lambda found: os.environ[found[1]], address) if variables(address) else address
 
 
 def redacted(text: str, *names: str) -> str:

@@ -1,24 +1,28 @@
 """A judge for prompts with one right answer."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import regex
 
 from evals.errors import UserError
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt
 
+# Seconds for one pattern and one text: nested repetitions try more ways through a text than anybody can wait for.
+_LONGEST = 1.0
+
 
 @dataclass(frozen=True)
 class VerifierJudge:
-    """A right response beats a wrong one; two right or two wrong ones tie."""
+    """A right response beats a wrong one; two right or two wrong ones tie. A pattern that finds no end makes its match unreadable."""
 
     @property
     def name(self) -> str:
         return "verifier"
 
     def judge(self, matches: Sequence[Match]) -> list[Verdict]:
-        return [Verdict(match.prompt.id, _score(match)) for match in matches]
+        return [_verdict(match) for match in matches]
 
 
 def check_verifiable(prompt: EvaluationPrompt, where: str = "") -> None:
@@ -27,21 +31,25 @@ def check_verifiable(prompt: EvaluationPrompt, where: str = "") -> None:
     if prompt.answer is None and prompt.pattern is None:
         raise UserError("the prompt has neither `answer` nor `pattern`", where, "add one, or choose another judge")
     try:
-        re.compile(prompt.pattern or "")
-    except (re.error, OverflowError, RecursionError) as error:
+        regex.compile(prompt.pattern or "")
+    except (regex.error, OverflowError, RecursionError) as error:
         raise UserError(f"the pattern is no regular expression: {error}", where, "correct `pattern`") from error
 
 
 def is_right(prompt: EvaluationPrompt, text: str) -> bool:
     """Tell whether the response is the prompt's `answer` (up to white space) and all of it matches `pattern`, where given.
 
-    Raises UserError for a prompt that cannot be verified.
+    Raises UserError for a prompt that cannot be verified, TimeoutError when the pattern took more than a second.
     """
     check_verifiable(prompt)
     if prompt.answer is not None and text.split() != prompt.answer.split():
         return False
-    return prompt.pattern is None or re.fullmatch(prompt.pattern, text.strip()) is not None
+    return prompt.pattern is None or regex.fullmatch(prompt.pattern, text.strip(), timeout=_LONGEST) is not None
 
 
-def _score(match: Match) -> float:
-    return (1 + is_right(match.prompt, match.candidate) - is_right(match.prompt, match.baseline)) / 2
+def _verdict(match: Match) -> Verdict:
+    try:
+        score = (1 + is_right(match.prompt, match.candidate) - is_right(match.prompt, match.baseline)) / 2
+    except TimeoutError:
+        return Verdict(match.prompt.id, None, reason=f"the pattern {match.prompt.pattern} found no end in {_LONGEST:g} s: simplify it")
+    return Verdict(match.prompt.id, score)

@@ -17,8 +17,8 @@ class VerifierScorer:
         return "verifier"
 
     def score(self, items: Sequence[ScoredItem]) -> list[float | None]:
-        """Raises UserError for a prompt that has neither."""
-        return [float(is_right(item.prompt, item.text)) for item in items]
+        """None where the pattern finds no end. Raises UserError for a prompt that has neither."""
+        return [_right(item) for item in items]
 
 
 @dataclass(frozen=True)
@@ -46,3 +46,10 @@ class LengthScorer:
 
     def score(self, items: Sequence[ScoredItem]) -> list[float | None]:
         return [float(len(item.text) if self.prefers_longer else -len(item.text)) for item in items]
+
+
+def _right(item: ScoredItem) -> float | None:
+    try:
+        return float(is_right(item.prompt, item.text))
+    except TimeoutError:
+        return None

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evals.secrets import variables
 from orchestrator.settings import OpenAISettings
 
 KINDS = ("search", "train", "rounds", "reward", "generate", "evaluate")
@@ -39,13 +40,16 @@ def arguments_of(kind: str, file: str | None, given: Sequence[str], directory: s
 
 
 def keys_sent(values: Any) -> Iterator[str]:
-    """A line for each model of settings that is asked over the network: which variable's value goes where."""
+    """A line for each model that is asked over the network, and each address with a variable: which variable's value goes where."""
     from evals.chat_models.openai_model import OPENAI_URL
 
     for place, value in _parts(values):
         if isinstance(value, Mapping) and value.get("kind") == "openai":
             key = value.get("api_key_env") or OpenAISettings.model_fields["api_key_env"].default
             yield f"the value of ${key} goes to {value.get('base_url') or OPENAI_URL} ({place})"
+        address = value if isinstance(value, str) else ""
+        for name in variables(address):
+            yield f"the value of ${name} goes to {address.partition('?')[0]} ({place})"
 
 
 def named_paths(values: Any) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from evals.model_files import identity, tensor_files
+from evals.secrets import filled_in
 from orchestrator.policy.reference_tables import ReferenceTable, lay_out, mapped_table, table_in
 from orchestrator.policy.scoring import ReferenceScores
 from orchestrator.preferences.pairs import TokenizedPair
@@ -139,5 +140,5 @@ def _opened(cache: str) -> tuple[Any, str]:
     """The file system of a path or URL, and the path in it."""
     from fsspec.core import url_to_fs
 
-    files, root = url_to_fs(cache)
+    files, root = url_to_fs(filled_in(cache))
     return files, str(root).rstrip("/")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.errors import first_line
+from evals.secrets import filled_in
 from orchestrator.errors import DataFormatError, SettingsError, UserError
 from orchestrator.preferences.contents import DAMAGED, READERS, numbered
 from orchestrator.preferences.rows import BadRow, Row
@@ -77,8 +78,8 @@ class DataFile:
         """Another one when the file was changed, as far as its file system tells without reading it."""
         if not self.name.startswith(("http://", "https://")):
             return f"{self.name} {self.system.ukey(self.path)}"
-        # What fsspec calls the unique key of a web address is that of the address alone; where it leads to may be signed anew each time.
-        told = {key: value for key, value in sorted(self.system.info(self.path).items()) if key != "url"}
+        # What fsspec calls the unique key of a web address is that of the address alone, which may be signed anew each time.
+        told = {key: value for key, value in sorted(self.system.info(self.path).items()) if key not in {"name", "url"}}
         return f"{self.name} {json.dumps(told, default=str)}"
 
 
@@ -126,8 +127,9 @@ def _files(source: str) -> list[tuple[str, Any, str]]:
     """Name, file system and path of each file of a source, in the order of their names."""
     from fsspec.core import url_to_fs
 
+    address = filled_in(source) if _is_address(source) else os.path.expanduser(source)
     try:
-        system, path = url_to_fs(source if _is_address(source) else os.path.expanduser(source))
+        system, path = url_to_fs(address)
         if _is_pattern(source):
             paths = [found for found in sorted(system.glob(path)) if _kind(found)]
         elif system.isdir(path):

@@ -7,22 +7,34 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from evals.secrets import variables
+
 # A Hugging Face directory or hub identifier, or a name that an endpoint knows.
 ModelName = Annotated[str, Field(min_length=1)]
 # Storage may have an account before an @, and no password; a web address, a token. Git's part a repository and a branch like that.
 _PASSWORD = re.compile(r"(?<!github)(?<!git)://[^/?#]*:[^/?#]*@|https?://[^/?#]*@", re.IGNORECASE)
+# Parts of a query that open an address to everybody who has them.
+_SIGNATURE = re.compile(r"[?&](?:X-[a-z]+-Signature|Signature|sig|(?:access_)?token|api_?key)=(?!\$\{)", re.IGNORECASE)
+_OF_DATA = re.compile(r"DATA_(?:[A-Z0-9_]+_)?TOKEN")
 
 
-def _without_password(address: str) -> str:
-    """The address as it is. Raises ValueError for one with a name and password, or a token."""
+def _without_secrets(address: str) -> str:
+    """The address as it is. Raises ValueError for one with a name and password, a token or a signature."""
+    shown = "since settings are written to files and shown"
     if _PASSWORD.search(address):
         cure = "leave them out: fsspec reads credentials from its own configuration and environment"
-        raise ValueError(f"an address holds no name or password, since settings are written to files and shown; {cure}")
+        raise ValueError(f"an address holds no name or password, {shown}; {cure}")
+    if "://" in address and _SIGNATURE.search(address):
+        cure = 'put the query into an environment variable, DATA_TOKEN say, and write "https://...?${DATA_TOKEN}"'
+        raise ValueError(f"an address holds no signature, {shown}; {cure}")
+    for name in variables(address):
+        if not _OF_DATA.fullmatch(name):
+            raise ValueError(f"{name} is not for addresses: settings might send any key anywhere; call it DATA_TOKEN or DATA_NAME_TOKEN")
     return address
 
 
 # A path, or an address that fsspec opens.
-Address = Annotated[str, AfterValidator(_without_password)]
+Address = Annotated[str, AfterValidator(_without_secrets)]
 # A hyperparameter's value: what it may be, the method knows.
 AnyValue = Annotated[float, Field(allow_inf_nan=True)] | int | str | bool
 

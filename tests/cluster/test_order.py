@@ -163,6 +163,11 @@ def test_keys_are_found_at_any_depth_and_judges_that_need_none_send_none() -> No
     assert list(told) == ["the value of $OPENAI_API_KEY goes to http://h/v1 (rounds.scorers[1].model)"]
 
 
+def test_a_variable_of_an_address_is_told_with_where_it_goes() -> None:
+    told = keys_sent({"data": {"train": "https://host/p.jsonl?${DATA_TOKEN}"}})
+    assert list(told) == ["the value of $DATA_TOKEN goes to https://host/p.jsonl (data.train)"]
+
+
 def test_paths_are_found_at_any_depth_and_addresses_and_texts_are_none() -> None:
     values = {"data": {"mixture": [{"source": "a.jsonl"}, {"source": "s3://b/c.jsonl"}]}, "text": "two\nlines", "trials": 3}
     assert dict(named_paths(values)) == {"data.mixture[0].source": "a.jsonl"}

@@ -6,6 +6,8 @@ from evals.errors import UserError
 from evals.judges.verifier import VerifierJudge, is_right
 from evals.judging import Match
 from evals.prompts import EvaluationPrompt, Message
+from evals.scorers.direct import VerifierScorer
+from evals.scoring import ScoredItem
 
 
 def prompt(answer: str | None = None, pattern: str | None = None) -> EvaluationPrompt:
@@ -34,6 +36,14 @@ def test_with_answer_and_pattern_both_must_hold() -> None:
     assert is_right(prompt(answer="42", pattern=r"\d+"), "42")
     assert not is_right(prompt(answer="42", pattern=r"\d{3}"), "42")
     assert not is_right(prompt(answer="41", pattern=r"\d+"), "42")
+
+
+def test_a_pattern_that_tries_every_way_through_a_text_leaves_its_match_unread_instead_of_holding_the_run() -> None:
+    endless = prompt(pattern="(a|aa)+b")
+    (verdict,) = VerifierJudge().judge([Match(endless, "a" * 200, "aab")])
+    assert verdict.candidate_score is None
+    assert "(a|aa)+b found no end in 1 s" in verdict.reason
+    assert VerifierScorer().score([ScoredItem(endless, "a" * 200), ScoredItem(endless, "aab")]) == [None, 1.0]
 
 
 @pytest.mark.parametrize(("broken", "what"), [(prompt(), "neither"), (prompt(pattern="("), "no regular expression")])

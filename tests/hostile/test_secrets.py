@@ -179,10 +179,32 @@ def test_no_address_holds_a_password_and_the_refusal_does_not_repeat_it(address:
 
 
 @pytest.mark.parametrize(
+    ("query", "cure"),
+    [
+        ("X-Amz-Date=1&X-Amz-Signature=canary", "an address holds no signature"),
+        ("sv=1&sig=canary", "an address holds no signature"),
+        ("token=canary", "an address holds no signature"),
+        ("${OPENAI_API_KEY}", "OPENAI_API_KEY is not for addresses"),
+        ("${DATA_QUERY}", "call it DATA_TOKEN or DATA_NAME_TOKEN"),
+    ],
+)
+def test_no_address_holds_a_signature_and_the_refusal_does_not_repeat_it(query: str, cure: str) -> None:
+    values = {"model": {"base": "m"}, "evaluation": {"prompts": "p"}, "judge": {"kind": "verifier"}}
+    with pytest.raises(SettingsError, match=re.escape(cure)) as refused:
+        check_settings(values | {"data": {"train": f"https://host/p.jsonl?{query}"}}, "run.toml")
+    assert "canary" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize("query", ["${DATA_TOKEN}", "sig=${DATA_TOKEN}", "download=true", ""])
+def test_other_queries_are_taken_as_they_stand(query: str) -> None:
+    assert DataSettings(train=f"https://host/p.jsonl?{query}").train == f"https://host/p.jsonl?{query}"
+
+
+@pytest.mark.parametrize(
     ("source", "named"),
     [
-        ("https://host/p.jsonl?X-Amz-Signature=canary", "https://host/p.jsonl"),
-        ("zip://a.csv::https://host/p.zip?sig=canary", "zip://a.csv::https://host/p.zip"),
+        ("https://host/p.jsonl?${DATA_TOKEN}", "https://host/p.jsonl"),
+        ("zip://a.csv::https://host/p.zip?part=1", "zip://a.csv::https://host/p.zip"),
         ("s3://bucket/part-?.parquet", "s3://bucket/part-?.parquet"),
         ("abfs://box@account.dfs.core.windows.net/p.jsonl", "abfs://box@account.dfs.core.windows.net/p.jsonl"),
         ("github://owner:pairs@main/p.jsonl", "github://owner:pairs@main/p.jsonl"),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from evals.prompts import Message
-from orchestrator.errors import DataFormatError
+from orchestrator.errors import DataFormatError, UserError
 from orchestrator.preferences.reading import load_pairs
 from orchestrator.preferences.sources import parts_of
 from tests.preferences.files import write_gzip, write_lines, write_parquet
@@ -87,6 +87,33 @@ def test_a_file_behind_a_web_address_has_another_version_when_it_was_changed(tmp
             versions.append(version())
         server.shutdown()
     assert versions[0] == versions[1] != versions[2]
+
+
+class Signed(SimpleHTTPRequestHandler):
+    """Serves files to those who know the signature."""
+
+    def send_head(self):
+        if not self.path.endswith("?sig=canary-signature"):
+            self.send_error(403)
+            return None
+        return super().send_head()
+
+
+def test_a_signature_of_the_environment_opens_an_address_and_stands_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(PLAIN) + "\n")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Signed, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/pairs.jsonl?${{DATA_TOKEN}}"
+        with pytest.raises(UserError, match="the environment has no DATA_TOKEN") as refused:
+            load_pairs(address)
+        monkeypatch.setenv("DATA_TOKEN", "sig=canary-signature")
+        (pair,) = load_pairs(address)
+        versions = [part.version() for part in parts_of(address)]
+        server.shutdown()
+    assert pair.origin == f"{address}:1"
+    assert "canary" not in str(versions)
+    assert "daa submit --env DATA_TOKEN" in refused.value.cure
 
 
 def test_a_missing_file_is_named_with_the_setting_to_correct(tmp_path: Path) -> None:
