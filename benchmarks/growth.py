@@ -19,7 +19,7 @@ from scale import CHECKPOINTS, NO, Search, disk
 from scale import Ledger as BatchedLedger
 from scale_world import Cluster, World
 
-from orchestrator.cluster.journal import Background, Bell, soon
+from orchestrator.cluster.hub.journal import Background, Bell, soon
 from orchestrator.search.board import Status
 from orchestrator.search.budget import Meter
 from orchestrator.search.ledger import LedgerWriter, SharedWriter

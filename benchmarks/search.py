@@ -58,13 +58,13 @@ def ours(folder: Path, world: World, seed: int, count: int, changes: Mapping[str
 
 def search_ours(folder: Path, world: World, seed: int, count: int, changes: Mapping[str, Any]) -> None:
     """Our search over the drawn configurations and none else."""
-    from orchestrator.cluster.search import search
+    from orchestrator.cluster.runs.search import search
 
     listed: dict[str, list[dict[str, Any]]] = {}
     for sample in sample_configurations(count, seed):
         listed.setdefault(sample["method"], []).append({key: value for key, value in sample.items() if key != "method"})
     settings = settings_of(world, seed, count, changes)
-    with patch("orchestrator.cluster.searchers.listed_samples", lambda *_: listed):
+    with patch("orchestrator.cluster.tune.searchers.listed_samples", lambda *_: listed):
         search(settings, folder)
 
 

@@ -88,7 +88,7 @@ def _settings(root: Path, streaming: bool) -> Any:
 def _stream(root: Path) -> float:
     """Stream the set into the cache, on a Ray of this machine; returns the seconds."""
     from orchestrator.cluster.session import ray_session
-    from orchestrator.cluster.streaming import stream_inputs
+    from orchestrator.cluster.workers.streaming import stream_inputs
 
     settings = _settings(root, True)
     with ray_session(settings.cluster, root):
@@ -114,7 +114,7 @@ def _work(root: Path, way: str, method: str, limit: int) -> None:
     """What a measured process does."""
     import torch
 
-    from orchestrator.cluster.streaming import streamed_inputs
+    from orchestrator.cluster.workers.streaming import streamed_inputs
     from orchestrator.objectives import METHODS
     from orchestrator.settings import TrainingSettings
     from orchestrator.training.inputs import load_inputs

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "resume": "orchestrator.cluster.search",
+    "resume": "orchestrator.cluster.runs.search",
     "train": "orchestrator.training.loop",
     "load_settings": "orchestrator.settings_file",
     "Settings": "orchestrator.settings",

@@ -1,7 +1,7 @@
 """The types of what the front door hands out when it is asked; type checkers read this file in its place."""
 
-from orchestrator.cluster.search import resume as resume
-from orchestrator.cluster.search import search as search
+from orchestrator.cluster.runs.search import resume as resume
+from orchestrator.cluster.runs.search import search as search
 from orchestrator.objectives import METHODS as METHODS
 from orchestrator.objectives import combine as combine
 from orchestrator.objectives.alpha_dpo import AlphaDPO as AlphaDPO

@@ -9,5 +9,5 @@ class CallableRoom(ModuleType):
     """The class of the package `orchestrator.search`: once it is imported, Python finds it under the name of the function."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """`orchestrator.cluster.search.search`."""
-        return import_module("orchestrator.cluster.search").search(*arguments, **options)
+        """`orchestrator.cluster.runs.search.search`."""
+        return import_module("orchestrator.cluster.runs.search").search(*arguments, **options)

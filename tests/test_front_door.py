@@ -22,12 +22,12 @@ def test_the_names_of_the_front_door_are_the_things_themselves() -> None:
 
 
 def test_search_runs_a_search_also_after_its_room_was_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    import orchestrator.cluster.search
+    import orchestrator.cluster.runs.search
     import orchestrator.search.trial
     from orchestrator import search
 
     asked: list[Any] = []
-    monkeypatch.setattr(orchestrator.cluster.search, "search", lambda settings, directory: asked.append((settings, directory)))
+    monkeypatch.setattr(orchestrator.cluster.runs.search, "search", lambda settings, directory: asked.append((settings, directory)))
     search("settings", Path("runs"))  # pyright: ignore[reportArgumentType]
     assert asked == [("settings", Path("runs"))]
     assert orchestrator.search.trial.Trial.__name__ == "Trial"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cluster.search import search
+from orchestrator.cluster.runs.search import search
 from orchestrator.commands.benchmarks import benchmark_settings, is_of_a_search
 from orchestrator.distributions import Choice, LogUniform, Uniform
 from orchestrator.errors import DataFormatError, SettingsError, UserError

@@ -53,13 +53,13 @@ def _steps(file: Path | None, directory: Path | None, limits: "Limits", address:
     if address is None:
         yield from local_steps(asked, ask_judge)
         return
-    from orchestrator.cluster.doctor import cluster_steps
+    from orchestrator.cluster.checks.doctor import cluster_steps
 
     yield from cluster_steps(asked, address)
 
 
 def ask_judge(*arguments: Any) -> "list[Finding]":
     """The judge's check, which loads Ray's room in the process that it runs in."""
-    from orchestrator.cluster.judge_check import check_judge
+    from orchestrator.cluster.engines.judge_check import check_judge
 
     return check_judge(*arguments)

@@ -51,8 +51,8 @@ def evaluate(  # noqa: PLR0913 (the options of the command)
 
 
 def _evaluate_on_own_prompts(settings: "Settings", models: list[str], directory: Path | None) -> None:
-    from orchestrator.cluster.candidates import names_of
-    from orchestrator.cluster.single_runs import evaluate_one
+    from orchestrator.cluster.runs.candidates import names_of
+    from orchestrator.cluster.runs.single_runs import evaluate_one
 
     names = names_of(models)
     for model in models:
@@ -64,8 +64,8 @@ def _evaluate_on_benchmarks(settings_file: Path | None, given: dict[str, Any], m
     from orchestrator.commands.benchmarks import benchmark_settings, shown
 
     settings = benchmark_settings(settings_file, given)
-    from orchestrator.cluster.benchmark_runs import evaluate_models
-    from orchestrator.cluster.scorecards import comparisons
+    from orchestrator.cluster.runs.benchmark_runs import evaluate_models
+    from orchestrator.cluster.runs.scorecards import comparisons
     from orchestrator.report.terminal import show
 
     evaluations = evaluate_models(settings, models, directory or fresh_directory("eval"))

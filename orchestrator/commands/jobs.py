@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from orchestrator.cluster.order import KINDS
+from orchestrator.cluster.submit.order import KINDS
 from orchestrator.commands.orders import order_of
 
 # Where a page is served.
@@ -58,9 +58,9 @@ def submit(  # noqa: PLR0913 (the options of the command)
     Example: daa submit jobs/examples/demo.toml --dir /shared/runs/demo
     """
     order, named = order_of(job, settings_file, arguments or [], (directory, resume))
-    from orchestrator.cluster import submission
-    from orchestrator.cluster.job_client import connected
-    from orchestrator.cluster.sending import to_send
+    from orchestrator.cluster.submit import submission
+    from orchestrator.cluster.submit.job_client import connected
+    from orchestrator.cluster.submit.sending import to_send
 
     sent = to_send(Path.cwd(), named)
     order = replace(order, environment=submission.environment_named(env or []))
@@ -98,7 +98,7 @@ def status(
 
         _show_progress(progress_in(Path(what).resolve()), as_json)
         return
-    from orchestrator.cluster.job_client import connected, jobs_of
+    from orchestrator.cluster.submit.job_client import connected, jobs_of
     from orchestrator.report.jobs import jobs_table
     from orchestrator.report.terminal import show
 
@@ -118,8 +118,8 @@ def stop(
 
     Example: daa stop demo-20260101-120000-3f2a
     """
-    from orchestrator.cluster import submission
-    from orchestrator.cluster.job_client import connected
+    from orchestrator.cluster.submit import submission
+    from orchestrator.cluster.submit.job_client import connected
 
     ended = submission.stop(connected(address), job, _say)
     _say(f"{ended.name} is {ended.status.lower()}; nothing of it is left on the cluster")
@@ -142,7 +142,7 @@ def _check_what(what: str | None, follow: bool) -> None:
 
 def _show_one(client: Any, what: str, follow: bool, as_json: bool) -> None:
     """Show a job, or a directory of the cluster."""
-    from orchestrator.cluster.job_client import job_named
+    from orchestrator.cluster.submit.job_client import job_named
     from orchestrator.report.jobs import jobs_table
     from orchestrator.report.terminal import show
 
@@ -173,7 +173,7 @@ def _serve(directory: str | None) -> None:
 
 def _follow(client: Any, name: str, to_errors: bool = False) -> NoReturn:
     """Show a job's output, and end this process with its exit code."""
-    from orchestrator.cluster import submission
+    from orchestrator.cluster.submit import submission
 
     screen = sys.stderr if to_errors else sys.stdout
 
@@ -195,7 +195,7 @@ def _follow(client: Any, name: str, to_errors: bool = False) -> NoReturn:
 
 def _progress(client: Any, job: Any) -> Any:
     """How far a job's search has come, read here where its directory is, and else on the cluster."""
-    from orchestrator.cluster.submission import progress_of
+    from orchestrator.cluster.submit.submission import progress_of
     from orchestrator.search.progress import progress_in
 
     if job.kind != "search":
@@ -206,7 +206,7 @@ def _progress(client: Any, job: Any) -> Any:
 
 def _on_the_cluster(client: Any, directory: str) -> Any:
     """The progress in a directory that only the cluster sees."""
-    from orchestrator.cluster.submission import progress_of
+    from orchestrator.cluster.submit.submission import progress_of
     from orchestrator.errors import UserError
 
     if (found := progress_of(client, directory)) is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cluster.order import KINDS, Order, arguments_of, keys_sent, named_paths
+from orchestrator.cluster.submit.order import KINDS, Order, arguments_of, keys_sent, named_paths
 from orchestrator.errors import UserError
 from orchestrator.nearest import nearest
 

@@ -34,7 +34,7 @@ def plan(
     settings = load_search_settings(settings_file)
     check_files(settings)
     check_prompts(settings)
-    from orchestrator.cluster.order import keys_sent
+    from orchestrator.cluster.submit.order import keys_sent
     from orchestrator.errors import SettingsError
     from orchestrator.estimates.estimate import estimated
     from orchestrator.estimates.obstacles import obstacles
@@ -59,7 +59,7 @@ def plan(
 
 def _planned(settings: "Settings", gpu: str | None, measure: bool) -> "Work":
     """What is known of the search, in its world."""
-    from orchestrator.cluster.planning import planned
+    from orchestrator.cluster.runs.planning import planned
     from orchestrator.cluster.surveying import gpu_of_cluster
     from orchestrator.output import screen_kept_from
     from orchestrator.worlds import in_world

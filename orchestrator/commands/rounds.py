@@ -29,8 +29,8 @@ def rounds(
     settings = load_settings(settings_file)
     check_files(settings)
     check_prompts(settings)
-    from orchestrator.cluster.rounds import play_rounds
-    from orchestrator.cluster.single_runs import chosen_trial
+    from orchestrator.cluster.runs.rounds import play_rounds
+    from orchestrator.cluster.runs.single_runs import chosen_trial
 
     trial = chosen_trial(settings, [method, *(hyperparameters or [])] if method else [])
     play_rounds(settings, trial, directory or fresh_directory(settings.name))
@@ -68,7 +68,7 @@ def generate(  # noqa: PLR0913 (the options of the command)
     answering: EvaluationSettings | AnsweringSettings = given.evaluation if given is not None else AnsweringSettings()
     if max_model_len is not None:
         answering = answering.model_copy(update={"max_model_len": max_model_len})
-    from orchestrator.cluster import generation_runs
+    from orchestrator.cluster.runs import generation_runs
 
     found = load_prompts(prompts).prompts[:limit]
     places = (directory or fresh_directory("answers"), given.cache if given is not None else Path("~/.cache/daa-orchestrator"))

@@ -16,7 +16,7 @@ def demo(directory: Directory = None) -> None:
 
     Example: daa demo --dir runs/demo
     """
-    from orchestrator.cluster.search import search
+    from orchestrator.cluster.runs.search import search
     from orchestrator.settings_file import load_settings
 
     settings = load_settings(project_file(DEMO))
@@ -39,7 +39,7 @@ def search(
             "give either a settings file or --resume DIR", "daa search", "daa search FILE --dir DIR, or daa search --resume DIR"
         )
     if resume is not None:
-        from orchestrator.cluster.search import resume as resume_search
+        from orchestrator.cluster.runs.search import resume as resume_search
 
         resume_search(resume)
         return
@@ -49,7 +49,7 @@ def search(
     settings = load_search_settings(settings_file)
     check_files(settings)
     check_prompts(settings)
-    from orchestrator.cluster.search import search
+    from orchestrator.cluster.runs.search import search
 
     search(settings, directory or fresh_directory(settings.name))
 

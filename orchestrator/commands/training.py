@@ -22,7 +22,7 @@ def train(
     from orchestrator.settings_file import load_settings
 
     settings = load_settings(settings_file)
-    from orchestrator.cluster.single_runs import chosen_trial, train_one
+    from orchestrator.cluster.runs.single_runs import chosen_trial, train_one
 
     trial = chosen_trial(settings, [method, *(hyperparameters or [])] if method else [])
     train_one(settings, trial, directory or fresh_directory(f"{settings.name}-{trial.id}"))
@@ -36,6 +36,6 @@ def reward(settings_file: SettingsFile, directory: Directory = None) -> None:
     from orchestrator.settings_file import load_reward_settings
 
     settings = load_reward_settings(settings_file)
-    from orchestrator.cluster.reward_runs import train_reward
+    from orchestrator.cluster.runs.reward_runs import train_reward
 
     train_reward(settings, directory or fresh_directory(settings.name))

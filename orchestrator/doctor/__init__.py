@@ -1,1 +1,1 @@
-"""What `daa doctor` looks at on one machine, and what it concludes; the cluster is looked at in orchestrator/cluster/doctor.py."""
+"""What `daa doctor` looks at on one machine, and what it concludes; the cluster is looked at in orchestrator/cluster/checks/doctor.py."""

@@ -16,7 +16,7 @@ from typing import Any
 from evals.generation import Decoding, Response
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt
-from orchestrator.cluster import held_out, hub
+from orchestrator.cluster.hub import held_out, hub
 from orchestrator.errors import TrainingDivergedError
 from orchestrator.search.board import Status
 from orchestrator.search.goal import Goal, asked

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from orchestrator.cluster.session import ray_session
-from orchestrator.cluster.streaming import stream_inputs
+from orchestrator.cluster.workers.streaming import stream_inputs
 from orchestrator.settings import ClusterSettings, Settings
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ from evals.guards import Finding
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt, Message, PromptSet
 from evals.scorecard import Measurement, score
-from orchestrator.cluster.assessing import Assessor, explained
-from orchestrator.cluster.journal import Bell, Journal
-from orchestrator.cluster.proxies import Proxies
-from orchestrator.cluster.scoring import Answered, Scored
+from orchestrator.cluster.hub.assessing import Assessor, explained
+from orchestrator.cluster.hub.journal import Bell, Journal
+from orchestrator.cluster.hub.proxies import Proxies
+from orchestrator.cluster.hub.scoring import Answered, Scored
 from orchestrator.errors import BudgetSpentError, JudgeUnavailableError, MachineError, ModelError
 from orchestrator.search.board import Board, Status
 from orchestrator.search.budget import Meter
@@ -300,7 +300,7 @@ def test_a_trusted_measure_spares_the_judge_and_an_untrusted_one_does_not(tmp_pa
         scoring = Scoring()
         ladder = {"prune": True, "fewest": 5, "least_correlation": 0.0, "keep": 0.5, "audit": 100}
         hub = Hub(tmp_path, scoring, ladder=ladder)
-        monkeypatch.setattr("orchestrator.cluster.assessing.training_of", told)
+        monkeypatch.setattr("orchestrator.cluster.hub.assessing.training_of", told)
         # Forty trials that validation ranks as the judge does.
         for number in range(40):
             trial = Trial(f"{number:03d}", "dpo", {}, {})

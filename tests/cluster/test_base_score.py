@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 from evals.prompts import PromptSet
-from orchestrator.cluster.base_score import BaseScore
-from orchestrator.cluster.journal import Bell, Journal
-from orchestrator.cluster.scoring import Scored
+from orchestrator.cluster.hub.base_score import BaseScore
+from orchestrator.cluster.hub.journal import Bell, Journal
+from orchestrator.cluster.hub.scoring import Scored
 from orchestrator.settings import BudgetSettings
 from tests.cluster.test_assessing import PROMPTS, Ledger, Scoring, settle
 

@@ -14,11 +14,11 @@ import pytest
 from evals.benchmarks.score import BenchmarkScore
 from evals.capability import CapabilityEvaluation
 from evals.guards import Finding
-from orchestrator.cluster import capability_runs
-from orchestrator.cluster.benchmark_runs import _Run, evaluate_models
-from orchestrator.cluster.candidates import names_of, served_model
-from orchestrator.cluster.claims import check_same
-from orchestrator.cluster.scorecards import Scorecards, asked_of_benchmark, check_scorecard, content_behind
+from orchestrator.cluster.runs import capability_runs
+from orchestrator.cluster.runs.benchmark_runs import _Run, evaluate_models
+from orchestrator.cluster.runs.candidates import names_of, served_model
+from orchestrator.cluster.runs.claims import check_same
+from orchestrator.cluster.runs.scorecards import Scorecards, asked_of_benchmark, check_scorecard, content_behind
 from orchestrator.commands.benchmarks import benchmark_settings, judge_named, judge_values, settings_of_search
 from orchestrator.errors import DaaError, SettingsError, UserError
 from orchestrator.report.narration import Narrator

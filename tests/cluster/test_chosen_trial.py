@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.cluster.single_runs import chosen_trial
+from orchestrator.cluster.runs.single_runs import chosen_trial
 from orchestrator.errors import SettingsError
 from orchestrator.settings import Settings
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cluster.claims import check_inputs, check_same, inputs_told
-from orchestrator.cluster.single_runs import chosen_trial, write_down
+from orchestrator.cluster.runs.claims import check_inputs, check_same, inputs_told
+from orchestrator.cluster.runs.single_runs import chosen_trial, write_down
 from orchestrator.errors import DataFormatError, UserError
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.settings import EvaluationSettings, ModelSettings, Settings

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from orchestrator.cluster.order import arguments_of
+from orchestrator.cluster.submit.order import arguments_of
 from tests.cluster.job_server import PROJECT
 
 CLUSTERS = PROJECT / "docs" / "clusters"

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import ray
 
-from orchestrator.cluster.benchmark_runs import evaluate_models
-from orchestrator.cluster.directories import alone_in
-from orchestrator.cluster.generation_runs import generate
-from orchestrator.cluster.reward_runs import train_reward
-from orchestrator.cluster.rounds import play_rounds
-from orchestrator.cluster.search import resume, search
-from orchestrator.cluster.single_runs import chosen_trial, evaluate_one, train_one
+from orchestrator.cluster.runs.benchmark_runs import evaluate_models
+from orchestrator.cluster.runs.directories import alone_in
+from orchestrator.cluster.runs.generation_runs import generate
+from orchestrator.cluster.runs.reward_runs import train_reward
+from orchestrator.cluster.runs.rounds import play_rounds
+from orchestrator.cluster.runs.search import resume, search
+from orchestrator.cluster.runs.single_runs import chosen_trial, evaluate_one, train_one
 from orchestrator.errors import UserError
 from orchestrator.search.trial import Trial
 from orchestrator.settings import BenchmarkSettings, ClusterSettings, EvaluationSettings, GenerationSettings, Settings
@@ -26,7 +26,7 @@ from tests.evals.test_capability import TASK
 HOLDER = """
 import sys, time
 from pathlib import Path
-from orchestrator.cluster.directories import alone_in
+from orchestrator.cluster.runs.directories import alone_in
 with alone_in(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

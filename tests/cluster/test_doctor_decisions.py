@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cluster import all_reduce
-from orchestrator.cluster.all_reduce import MIB, Ring, Timing, ring_of, slowest
-from orchestrator.cluster.doctor import overlooked, processors_precision, uncounted_gpus
-from orchestrator.cluster.node_checks import Node
-from orchestrator.cluster.shared_paths import judged
+from orchestrator.cluster.checks import all_reduce
+from orchestrator.cluster.checks.all_reduce import MIB, Ring, Timing, ring_of, slowest
+from orchestrator.cluster.checks.doctor import overlooked, processors_precision, uncounted_gpus
+from orchestrator.cluster.checks.node_checks import Node
+from orchestrator.cluster.checks.shared_paths import judged
 from orchestrator.doctor.apart import Answer
 from orchestrator.doctor.findings import Status
 from orchestrator.doctor.notes import Note

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from ray import tune
 
-from orchestrator.cluster import following
-from orchestrator.cluster.following import Following, follow_trial, trial_in
-from orchestrator.cluster.messages import News
+from orchestrator.cluster.tune import following
+from orchestrator.cluster.tune.following import Following, follow_trial, trial_in
+from orchestrator.cluster.workers.messages import News
 from orchestrator.search.trial import Origin
 from tests.search import events as made
 

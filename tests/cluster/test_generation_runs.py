@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.cluster import generation_runs
+from orchestrator.cluster.runs import generation_runs
 from orchestrator.errors import ClusterError
 from orchestrator.settings import ClusterSettings
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cluster import hub, search
-from orchestrator.cluster.search import _check_scored
+from orchestrator.cluster.hub import hub
+from orchestrator.cluster.runs import search
+from orchestrator.cluster.runs.search import _check_scored
 from orchestrator.errors import CheckpointError, ClusterError, MachineError
 from orchestrator.search.board import Status
 from orchestrator.search.plan import make_plan

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from ray.exceptions import AuthenticationError
 
-from orchestrator.cluster import submission
-from orchestrator.cluster.job_client import answering, connected
-from orchestrator.cluster.order import Order
-from orchestrator.cluster.submission import _Log, environment_named, exit_code_of, why_it_failed
+from orchestrator.cluster.submit import submission
+from orchestrator.cluster.submit.job_client import answering, connected
+from orchestrator.cluster.submit.order import Order
+from orchestrator.cluster.submit.submission import _Log, environment_named, exit_code_of, why_it_failed
 from orchestrator.errors import ClusterError, UserError
 from orchestrator.report.jobs import Job, duration
 from tests.cluster.job_server import free_ports

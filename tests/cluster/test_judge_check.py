@@ -11,7 +11,7 @@ from evals.errors import DataFormatError, JudgeUnavailableError, UserError
 from evals.judges.pairwise import PairwiseJudge
 from evals.judging import Match
 from evals.prompts import EvaluationPrompt, Message
-from orchestrator.cluster.judge_check import check_judge
+from orchestrator.cluster.engines.judge_check import check_judge
 from orchestrator.doctor.findings import Status
 from orchestrator.settings import OpenAISettings, ReferenceSettings, ReplaySettings, VerifierSettings, VllmJudgeSettings
 from tests.evals.fake_server import FakeServer, completion, failure

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cluster import finals
-from orchestrator.cluster.finals import FINAL_JUDGE, start_final_judge
 from orchestrator.cluster.judges import within_budget
+from orchestrator.cluster.runs import finals
+from orchestrator.cluster.runs.finals import FINAL_JUDGE, start_final_judge
 from orchestrator.settings import BudgetSettings, OpenAISettings, Settings, VerifierSettings
 from tests.search import events as made
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import ray
 
-from orchestrator.cluster.messages import News
 from orchestrator.cluster.session import joined
-from orchestrator.cluster.tuning import tune_trials
+from orchestrator.cluster.tune.tuning import tune_trials
+from orchestrator.cluster.workers.messages import News
 from orchestrator.errors import DaaError, JudgeUnavailableError, MachineError
 from orchestrator.search.board import Status
 from orchestrator.search.plan import SearchPlan

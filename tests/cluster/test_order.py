@@ -6,7 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from orchestrator.cluster.order import KINDS, keys_sent, named_paths
+from orchestrator.cluster.submit.order import KINDS, keys_sent, named_paths
 from orchestrator.commands import planning
 from orchestrator.commands.orders import order_of
 from orchestrator.errors import DaaError, UserError

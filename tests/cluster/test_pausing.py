@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cluster.pausing import Pausing
+from orchestrator.cluster.hub.pausing import Pausing
 from orchestrator.search.board import Board, Status
 from orchestrator.search.ledger import Event
 from orchestrator.search.trial import Origin, Trial

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
-from orchestrator.cluster import populations
-from orchestrator.cluster.populations import PopulationScheduler, changed_ranges, make_populations
-from orchestrator.cluster.tuning import PausingHyperBand
+from orchestrator.cluster.tune import populations
+from orchestrator.cluster.tune.populations import PopulationScheduler, changed_ranges, make_populations
+from orchestrator.cluster.tune.tuning import PausingHyperBand
 from orchestrator.search.goal import Goal
 from orchestrator.search.trial import Origin
 from orchestrator.settings import SearchSettings

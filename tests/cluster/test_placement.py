@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from orchestrator.cluster import generating, placement
+from orchestrator.cluster import placement
+from orchestrator.cluster.engines import generating
 from orchestrator.cluster.placement import HEAD_MARK, bundles, held_gpus, needed, require, started_for_rounds, unplaced, waiting_places
 from orchestrator.errors import ClusterError
 from orchestrator.settings import ClusterSettings, EvaluationSettings, Settings, VerifierSettings, VllmJudgeSettings

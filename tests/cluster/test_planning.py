@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cluster.planning import foreseen_gpus, planned
+from orchestrator.cluster.runs.planning import foreseen_gpus, planned
 from orchestrator.settings import Settings
 from orchestrator.settings_file import check_settings, load_settings
 from tests.cluster.small_search import write_small_search

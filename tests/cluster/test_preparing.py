@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cluster.preparing import checked_inputs
+from orchestrator.cluster.workers.preparing import checked_inputs
 from orchestrator.errors import UserError
 from orchestrator.settings import Settings
 

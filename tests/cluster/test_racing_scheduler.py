@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
-from orchestrator.cluster import tuning
-from orchestrator.cluster.tuning import RacingScheduler
+from orchestrator.cluster.tune import tuning
+from orchestrator.cluster.tune.tuning import RacingScheduler
 from orchestrator.search.board import Status
 from orchestrator.search.ledger import line_of
 from orchestrator.search.racing import Rules, rungs

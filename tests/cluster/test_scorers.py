@@ -10,9 +10,9 @@ from pydantic import TypeAdapter
 from evals.errors import UserError
 from evals.prompts import EvaluationPrompt, Message
 from evals.scoring import ScoredItem
-from orchestrator.cluster import scorers
+from orchestrator.cluster.engines import scorers
+from orchestrator.cluster.engines.scorers import by_prompt, dealt, make_scorer, score_with, start_scorers
 from orchestrator.cluster.judges import scorer_gpus
-from orchestrator.cluster.scorers import by_prompt, dealt, make_scorer, score_with, start_scorers
 from orchestrator.cluster.session import ray_session
 from orchestrator.settings import ClusterSettings
 from orchestrator.settings.scoring import ScorerSettings

@@ -17,8 +17,8 @@ from evals.generation import Response
 from evals.judges.pairwise import PairwiseJudge
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt, Message, PromptSet
-from orchestrator.cluster import scoring
-from orchestrator.cluster.scoring import Answered, Scorer
+from orchestrator.cluster.hub import scoring
+from orchestrator.cluster.hub.scoring import Answered, Scorer
 from orchestrator.settings import EvaluationSettings
 
 

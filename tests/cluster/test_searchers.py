@@ -11,9 +11,9 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
-from orchestrator.cluster import searchers
-from orchestrator.cluster.search import _announce, search
-from orchestrator.cluster.searchers import MethodSearch, make_searcher
+from orchestrator.cluster.runs.search import _announce, search
+from orchestrator.cluster.tune import searchers
+from orchestrator.cluster.tune.searchers import MethodSearch, make_searcher
 from orchestrator.errors import SettingsError
 from orchestrator.report.narration import Narrator
 from orchestrator.search.goal import Goal

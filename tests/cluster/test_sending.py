@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cluster import sending
-from orchestrator.cluster.sending import to_send
+from orchestrator.cluster.submit import sending
+from orchestrator.cluster.submit.sending import to_send
 from orchestrator.errors import UserError
 
 

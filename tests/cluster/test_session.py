@@ -11,8 +11,8 @@ from ray.cluster_utils import Cluster
 from ray.exceptions import RayActorError
 from ray.util.placement_group import placement_group, placement_group_table
 
-from orchestrator.cluster.cleaner import Cleaner
 from orchestrator.cluster.session import free_places_of_dead, joined
+from orchestrator.cluster.workers.cleaner import Cleaner
 from orchestrator.errors import ClusterError
 from tests.cluster.small_search import wait_until
 

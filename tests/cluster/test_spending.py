@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from evals.errors import UnreadableVerdictsError
-from orchestrator.cluster import spending
-from orchestrator.cluster.finals import check_judged
-from orchestrator.cluster.held_out import HeldOutScores
-from orchestrator.cluster.journal import Bell, Journal
-from orchestrator.cluster.spending import Purse
+from orchestrator.cluster.hub import spending
+from orchestrator.cluster.hub.held_out import HeldOutScores
+from orchestrator.cluster.hub.journal import Bell, Journal
+from orchestrator.cluster.hub.spending import Purse
+from orchestrator.cluster.runs.finals import check_judged
 from orchestrator.errors import BudgetSpentError
 from orchestrator.search.board import Board, Status
 from orchestrator.search.trial import Trial
@@ -30,7 +30,7 @@ class Finals:
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, scoring: Scoring, **budget: Any) -> None:
         (directory / "held_out.jsonl").write_text("".join(json.dumps({"prompt": f"say {number}"}) + "\n" for number in range(PROMPTS)))
         monkeypatch.setattr(spending, "_LOOKS_EVERY_S", 0.0)
-        monkeypatch.setattr("orchestrator.cluster.journal.now", lambda: 1000.0 + 3600 * self.clock)
+        monkeypatch.setattr("orchestrator.cluster.hub.journal.now", lambda: 1000.0 + 3600 * self.clock)
         self.clock, self.closing = 0.0, False
         self.ledger, self.bell, self.board = Ledger(), Bell(), Board(2)
         self.journal = Journal(self.ledger, self.bell)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cluster.session import ray_session
-from orchestrator.cluster.streaming import POINTER, stream_inputs, streamed_inputs
+from orchestrator.cluster.workers.streaming import POINTER, stream_inputs, streamed_inputs
 from orchestrator.errors import DataFormatError
 from orchestrator.objectives import METHODS
 from orchestrator.settings import ClusterSettings, Settings

@@ -15,7 +15,7 @@ import ray
 from ray import tune
 from ray.tune.logger import LoggerCallback
 
-from orchestrator.cluster.tracking import Tracking, check_trackers, figures, label, make_trackers
+from orchestrator.cluster.tune.tracking import Tracking, check_trackers, figures, label, make_trackers
 from orchestrator.errors import SettingsError
 from orchestrator.settings import Settings
 
@@ -96,7 +96,7 @@ def test_only_figures_that_people_watch_are_told_and_an_unknown_health_is_no_bad
 
 
 def test_a_tracker_that_is_not_installed_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.cluster.tracking.find_spec", lambda name: None)
+    monkeypatch.setattr("orchestrator.cluster.tune.tracking.find_spec", lambda name: None)
     with pytest.raises(SettingsError) as refused:
         check_trackers(["mlflow", "trackio"])
     assert "mlflow and trackio" in refused.value.what
@@ -202,7 +202,7 @@ class Shown:
 
 def test_wandbs_key_reaches_what_sends_scores_and_nothing_that_ray_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = Shown()
-    for module in map(import_module, ("ray.air.integrations.wandb", "orchestrator.cluster.wandb_runs")):
+    for module in map(import_module, ("ray.air.integrations.wandb", "orchestrator.cluster.tune.wandb_runs")):
         monkeypatch.setattr(module, "ray", shown)
         monkeypatch.setattr(module, "_force_on_current_node", dict)
     monkeypatch.setattr("ray.air.integrations.wandb.wandb", SimpleNamespace())

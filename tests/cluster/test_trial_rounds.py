@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cluster import training_workers, trial_rounds
-from orchestrator.cluster.trial_rounds import begin_rounds, runs_of
+from orchestrator.cluster.workers import training_workers, trial_rounds
+from orchestrator.cluster.workers.trial_rounds import begin_rounds, runs_of
 from orchestrator.errors import SettingsError
 from orchestrator.objectives import METHODS
 from orchestrator.search.trial import Trial

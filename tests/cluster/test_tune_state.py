@@ -14,10 +14,10 @@ from ray.tune.execution import tune_controller
 from ray.tune.experiment import Trial
 from ray.tune.search import SearchGenerator
 
-from orchestrator.cluster import tuning
-from orchestrator.cluster.searchers import make_searcher
-from orchestrator.cluster.tune_state import can_restore, later_name, name_in_order
-from orchestrator.cluster.whole_storage import whole_storage
+from orchestrator.cluster.tune import tuning
+from orchestrator.cluster.tune.searchers import make_searcher
+from orchestrator.cluster.tune.tune_state import can_restore, later_name, name_in_order
+from orchestrator.cluster.tune.whole_storage import whole_storage
 from orchestrator.search.goal import Goal
 from orchestrator.search.plan import SearchPlan
 from orchestrator.search.racing import rungs

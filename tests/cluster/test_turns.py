@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cluster import turns
-from orchestrator.cluster.turns import Turns
+from orchestrator.cluster.hub import turns
+from orchestrator.cluster.hub.turns import Turns
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,9 @@ import pytest
 import ray
 from ray.exceptions import RayActorError
 
-from orchestrator.cluster import training_workers
 from orchestrator.cluster.asking import ask
-from orchestrator.cluster.training_workers import Gang, Wanted
+from orchestrator.cluster.workers import training_workers
+from orchestrator.cluster.workers.training_workers import Gang, Wanted
 from orchestrator.errors import MachineError
 from orchestrator.search.board import Status
 from orchestrator.settings import ClusterSettings

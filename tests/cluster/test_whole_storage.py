@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from pyarrow.fs import LocalFileSystem, copy_files
 
-from orchestrator.cluster.whole_storage import whole_storage
+from orchestrator.cluster.tune.whole_storage import whole_storage
 from tests.full_disk import no_file_longer_than
 
 LONG = b"state " * 50_000
 
 KILLED = """
 import os, signal, sys
-from orchestrator.cluster.whole_storage import whole_storage
+from orchestrator.cluster.tune.whole_storage import whole_storage
 stream = whole_storage().open_output_stream(sys.argv[1])
 stream.write(b"half of it")
 os.kill(os.getpid(), signal.SIGKILL)

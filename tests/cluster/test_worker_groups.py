@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cluster import training_workers
-from orchestrator.cluster.training_workers import Gang, train_run
+from orchestrator.cluster.workers import training_workers
+from orchestrator.cluster.workers.training_workers import Gang, train_run
 from orchestrator.settings import ClusterSettings
 
 
@@ -16,7 +16,7 @@ def test_ranks_wait_for_the_first_as_long_as_that_may_wait_for_another_groups_sc
 ) -> None:
     monkeypatch.setattr(training_workers, "set_environment", lambda: monkeypatch.setenv("RAY_TRAIN_V2_ENABLED", "1"))
     training_workers.set_environment()
-    from orchestrator.cluster import gang_trainer
+    from orchestrator.cluster.workers import gang_trainer
 
     started: list[dict[str, Any]] = []
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from evals.prompts import EvaluationPrompt, Message, load_prompts
 from evals.whole_files import save_rows
-from orchestrator.cluster.generating import Throughput
-from orchestrator.cluster.workshop import Workshop
+from orchestrator.cluster.engines.generating import Throughput
+from orchestrator.cluster.engines.workshop import Workshop
 from orchestrator.preferences.reading import load_pairs
 from orchestrator.rounds.sampling import Sampled, Sampling
 from orchestrator.settings import DataSettings, GenerationSettings, RoundsSettings

@@ -12,8 +12,8 @@ import pytest
 from ray.exceptions import RayActorError
 
 from orchestrator.cluster import asking
-from orchestrator.cluster.evaluation_actors import LedgerActor
-from orchestrator.cluster.journal import Bell, Journal
+from orchestrator.cluster.engines.evaluation_actors import LedgerActor
+from orchestrator.cluster.hub.journal import Bell, Journal
 from orchestrator.search.board import Board
 from orchestrator.search.ledger import answers_of, read_ledger
 from orchestrator.training.tidying import step_directory

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cluster.measuring import STEPS, _on_some
-from orchestrator.cluster.preparing import selected
+from orchestrator.cluster.runs.measuring import STEPS, _on_some
+from orchestrator.cluster.workers.preparing import selected
 from orchestrator.errors import DataFormatError
 from orchestrator.estimates.amounts import amounts_of
 from orchestrator.objectives import make_objective

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM, DeepseekV2Config, GPT2Config, LlamaConfig, Mamba2Config
 
-from orchestrator.cluster import planning
+from orchestrator.cluster.runs import planning
 from orchestrator.errors import ModelError
 from orchestrator.estimates.shape import shape_of
 from orchestrator.policy.adapters import add_adapters

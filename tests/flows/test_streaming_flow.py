@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cluster.single_runs import chosen_trial
-from orchestrator.cluster.training_workers import training_run
+from orchestrator.cluster.runs.single_runs import chosen_trial
+from orchestrator.cluster.workers.training_workers import training_run
 from orchestrator.settings_file import load_settings
 from orchestrator.training.records import read_records
 from tests.cluster.small_search import RunningCommand, write_small_search

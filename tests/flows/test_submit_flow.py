@@ -10,7 +10,7 @@ import psutil
 import pytest
 import requests
 
-from orchestrator.cluster.sending import LARGEST_ARCHIVE
+from orchestrator.cluster.submit.sending import LARGEST_ARCHIVE
 from tests.cluster.job_server import daa, local_head, ray_job_submit, started_daa
 from tests.cluster.small_search import read_events, wait_until, write_small_search
 
@@ -107,8 +107,8 @@ def test_a_search_that_is_stopped_frees_everything_and_goes_on_from_a_whole_ledg
 
 
 def test_the_cluster_tells_the_progress_of_a_directory_that_only_it_sees(head: str, tmp_path: Path) -> None:
-    from orchestrator.cluster.job_client import connected
-    from orchestrator.cluster.submission import progress_of
+    from orchestrator.cluster.submit.job_client import connected
+    from orchestrator.cluster.submit.submission import progress_of
     from tests.search.events import began
 
     (tmp_path / "ledger.jsonl").write_text(json.dumps(began()) + "\n")

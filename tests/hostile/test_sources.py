@@ -11,7 +11,7 @@ MODULES = sorted(file for package in ("orchestrator", "evals", "jobs") for file 
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 # The searcher's own state, which Tune has it save beside its own in the run's directory.
 # The doctor speaks so with its own child, in a directory that is theirs alone.
-MAY_PICKLE = {"orchestrator/cluster/searchers.py", "orchestrator/doctor/apart.py"}
+MAY_PICKLE = {"orchestrator/cluster/tune/searchers.py", "orchestrator/doctor/apart.py"}
 # Only the name of an exception is taken from it.
 MAY_NAME = {("pickle", "UnpicklingError")}
 LOADERS = {

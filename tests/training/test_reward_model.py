@@ -14,7 +14,7 @@ import torch
 
 from evals.judges.reward_model import RewardModel, response_question
 from evals.prompts import EvaluationPrompt, Message
-from orchestrator.cluster.reward_runs import _prepared
+from orchestrator.cluster.runs.reward_runs import _prepared
 from orchestrator.errors import DataFormatError, ModelError, UserError
 from orchestrator.objectives import METHODS
 from orchestrator.objectives.bradley_terry import BradleyTerry

@@ -1,0 +1,62 @@
+"""What is known before a search begins, from its settings and, where it is joined, the cluster."""
+
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cluster.runs.measuring import measure
+from orchestrator.cluster.placement import held_gpus
+from orchestrator.cluster.session import ray_session
+from orchestrator.cluster.surveying import seen_gpu
+from orchestrator.errors import ModelError
+from orchestrator.estimates.amounts import Amounts, amounts_of, measured_amounts, sampled
+from orchestrator.estimates.estimate import Estimate, Work, engine_of, estimated
+from orchestrator.estimates.gpus import gpu_named
+from orchestrator.estimates.pace import Pace, measured, stated
+from orchestrator.estimates.shape import Shape, shape_of
+from orchestrator.output import screen_kept_from
+from orchestrator.search.grid import planned_trials
+from orchestrator.search.plan import SearchPlan, make_plan
+from orchestrator.settings import Settings
+
+
+def planned(settings: Settings, gpu: str | None, measuring: Path | None = None) -> Work:
+    """All that is known of a search whose world is made, on GPUs of this name. With `measuring` some steps are taken there.
+
+    Raises as training does for data and models that cannot be used, SettingsError for a GPU that nobody knows, ClusterError for a cluster
+    without room for what is to be measured.
+    """
+    assert settings.model.base is not None
+    amounts, shape = amounts_of(settings), shape_of(settings.model.base, settings.training)
+    plan = make_plan(settings, amounts.pairs, foreseen_gpus(settings, gpu), amounts.prompts, amounts.held_out)
+    if measuring is None:
+        return work_of(settings, shape, amounts, plan, gpu)
+    with screen_kept_from(measuring / "logs" / "driver.log"), ray_session(settings.cluster, measuring):
+        name = gpu or seen_gpu()
+        pace = measured(measure(settings, measuring), settings)
+    return work_of(settings, shape, amounts, plan, name, pace)
+
+
+def foreseen_gpus(settings: Settings, gpu: str | None) -> float:
+    """GPUs that a search will hold: a model that leaves their number open gets one where there are some by its name or the settings."""
+    cluster = settings.cluster
+    return held_gpus(settings, default=float(gpu is not None or cluster.gpus_per_worker > 0 or cluster.gpus_per_engine > 0))
+
+
+def work_of(settings: Settings, shape: Shape, amounts: Amounts, plan: SearchPlan, gpu: str | None, pace: Pace | None = None) -> Work:
+    """With what the GPUs of that name are made for, where nothing is measured."""
+    kind: Any = gpu_named(gpu) if gpu is not None else None
+    work = Work(settings, shape, amounts, plan, planned_trials(settings), kind)
+    if pace is None and kind is not None and settings.cluster.gpus_per_worker:
+        pace = stated(kind, gpu or "", settings, shape, amounts, engine_of(work))
+    return Work(settings, shape, amounts, plan, work.trials, kind, pace)
+
+
+def expected(settings: Settings, inputs: Any, plan: SearchPlan) -> Estimate | None:
+    """The estimate of a search that is about to begin on the joined cluster, with these inputs; None for a model that defies it."""
+    assert settings.model.base is not None
+    amounts = measured_amounts(settings.evaluation, sampled(inputs.pairs), plan.pairs)
+    try:
+        shape = shape_of(settings.model.base, settings.training)
+    except ModelError:
+        return None
+    return estimated(work_of(settings, shape, amounts, plan, seen_gpu()))

@@ -1,0 +1,146 @@
+"""Rounds, one after another: a round's data from the engines, its training by the workers, its score from engines and judge."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from evals.prompts import load_prompts
+from evals.whole_files import save_json
+from orchestrator.cluster.asking import ask
+from orchestrator.cluster.runs.claims import check_inputs, check_same, inputs_told
+from orchestrator.cluster.runs.directories import at_work
+from orchestrator.cluster.engines.evaluation_actors import start_judge
+from orchestrator.cluster.engines.generating import Generation, start_engines
+from orchestrator.cluster.judges import replies_directory
+from orchestrator.cluster.placement import started_for_rounds, wait_for_gpus
+from orchestrator.cluster.hub.scoring import Scorer
+from orchestrator.cluster.session import ray_session
+from orchestrator.cluster.runs.single_runs import replace_methods, train_model
+from orchestrator.cluster.engines.workshop import Made, Scoring, Workshop
+from orchestrator.policy.merging import merge_adapters
+from orchestrator.report.narration import Narrator
+from orchestrator.rounds.plan import MERGED, merges_adapters, required_rounds, round_settings
+from orchestrator.rounds.results import RoundResult, gains, table
+from orchestrator.search.trial import Trial
+from orchestrator.settings import Settings
+from orchestrator.versions import installed_versions
+from orchestrator.worlds import in_world
+
+RESULTS, PAGE = "rounds.json", "rounds.md"
+
+
+def play_rounds(settings: Settings, trial: Trial, directory: Path) -> list[RoundResult]:
+    """Train `trial` in rounds, in `directory`. Called again, it goes on after anything that ended it; nothing that is there is made again.
+
+    Raises UserError for a directory that holds rounds of other settings, and what training, engines, scorers and judge raise.
+    """
+    directory = directory.expanduser().resolve()
+    rounds = required_rounds(settings)
+    settings.cluster.check_engines()
+    with at_work(directory) as story, ray_session(settings.cluster, directory):
+        from orchestrator.cluster.workers.preparing import prepared
+
+        wait_for_gpus(started_for_rounds(settings), gangs=1)
+        _claim(settings, trial, directory)
+        story.say_path(f"{rounds.count} rounds of {trial.method}; everything goes to", directory)
+        settings = in_world(replace_methods(settings, trial), story.say)
+        pairs: list[Any] = []
+        if rounds.first == "data":
+            settings, inputs = prepared(settings, story, directory)
+            pairs = [inputs.pairs, inputs.validation]
+        _claim_inputs(inputs_told(settings, *pairs), directory)
+        played = _Rounds(settings, trial, directory, story)
+        results: list[RoundResult] = []
+        for number in range(1, rounds.count + 1):
+            results.append(played.play(number, results))
+            _write(directory, results)
+        story.say_path("the rounds:", directory / PAGE)
+        return results
+
+
+class _Rounds:
+    """Plays one round at a time with warm engines."""
+
+    def __init__(self, settings: Settings, trial: Trial, directory: Path, story: Narrator) -> None:
+        self._settings, self._trial, self._directory, self._story = settings, trial, directory, story
+        self._rounds = required_rounds(settings)
+        logs, replies = directory / "logs", replies_directory(settings.cache)
+        engines = start_engines(settings.cluster, settings.evaluation, logs)
+        scorers = Scoring(self._rounds, settings.cache, logs)
+        self._workshop = Workshop(self._rounds, settings.data, Generation(engines, replies), scorers, story.say)
+        self._judge = start_judge("judge", settings.judge, settings.cache, logs)
+        self._engines = engines
+
+    def play(self, number: int, before: Sequence[RoundResult]) -> RoundResult:
+        """The result of a round, from its files where they are there."""
+        place = self._directory / f"round-{number:02d}"
+        base = str(self._settings.model.base)
+        models = [base, *(result.model for result in before)]
+        made = self._data(number, models, place)
+        own = round_settings(self._settings, models, made and made.pairs)
+        model = str(self._whole(train_model(own, self._trial, place), place))
+        result = RoundResult(number, model, *self._score(model, place), made.told if made else {})
+        card = result.scorecard
+        self._story.say(f"round {number}: win rate {card['win_rate']:.1f} ({card['low']:.1f}–{card['high']:.1f}), {card['judged']} judged")
+        if (gain := gains([*before[-1:], result])[-1]) is not None:
+            self._story.say(f"round {number}: {gain.difference:+.1f} points over the round before ({gain.low:+.1f} to {gain.high:+.1f})")
+        return result
+
+    def _whole(self, model: Path, place: Path) -> Path:
+        """The round's model as later rounds load it. Merging has a process of its own, whose memory goes with it."""
+        if not merges_adapters(self._settings):
+            return model
+        whole = place / MERGED
+        ask(ray.remote(num_cpus=0)(merge_adapters), model, whole, self._settings.training.dtype)
+        return whole
+
+    def _data(self, number: int, models: Sequence[str], place: Path) -> Made | None:
+        """The round's own data; None for a first round on the given pairs."""
+        if number == 1 and self._rounds.first == "data":
+            return None
+        before = Made.at(self._directory / f"round-{number - 1:02d}")
+        return self._workshop.make(models[-1], number, place, before and before.pairs)
+
+    def _score(self, model: str, place: Path) -> tuple[dict[str, Any], dict[str, float | None]]:
+        """The scorecard and the verdicts by prompt."""
+        file = place / "score.json"
+        if not file.is_file():
+            save_json(file, asyncio.run(self._scored(model, place)))
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return found["scorecard"], found["verdicts"]
+
+    async def _scored(self, model: str, place: Path) -> dict[str, Any]:
+        assert self._settings.evaluation.prompts is not None
+        scorer = Scorer(str(self._settings.model.base), self._settings.evaluation, self._directory / "responses")
+        scorer.use(self._engines, self._judge)
+        scored = await scorer.score(model, load_prompts(self._settings.evaluation.prompts))
+        scored.save(place / "answers.jsonl")
+        return scored.numbers()
+
+
+def _claim(settings: Settings, trial: Trial, directory: Path) -> None:
+    """Write down what is played here. Raises UserError when it is something else."""
+    file = directory / "settings.json"
+    told = {**settings.json_ready(), "trial": trial.as_event()}
+    versions, inputs = installed_versions(), {}
+    if file.is_file():
+        written = json.loads(file.read_text(encoding="utf-8"))
+        versions, inputs = written.pop("versions", versions), written.pop("inputs", inputs)
+        check_same(written, told, "rounds", directory)
+    save_json(file, told | {"versions": versions, "inputs": inputs})
+
+
+def _claim_inputs(told: Mapping[str, str], directory: Path) -> None:
+    file = directory / "settings.json"
+    written = json.loads(file.read_text(encoding="utf-8"))
+    check_inputs(written["inputs"], told, "rounds", directory)
+    save_json(file, written | {"inputs": told})
+
+
+def _write(directory: Path, results: Sequence[RoundResult]) -> None:
+    save_json(directory / RESULTS, [result.as_dict() for result in results])
+    (directory / PAGE).write_text(table(results), encoding="utf-8")

@@ -1,0 +1,180 @@
+"""One trial without a search, and one evaluation without training."""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evals.scorecard import Scorecard
+from evals.whole_files import save_json
+from orchestrator.cluster.runs.candidates import largest_rank
+from orchestrator.cluster.runs.claims import check_inputs, check_same, inputs_told
+from orchestrator.cluster.runs.directories import at_work
+from orchestrator.cluster.engines.evaluation_actors import JudgeActor
+from orchestrator.cluster.engines.generating import start_engines
+from orchestrator.cluster.judges import judge_gpus, replies_directory
+from orchestrator.cluster.runs.scorecards import CARD, Asked, asked_of_search, check_scorecard
+from orchestrator.cluster.session import ray_session
+from orchestrator.cluster.workers.training_workers import Gang, last_model, train_run, trained_model, training_run
+from orchestrator.errors import SettingsError
+from orchestrator.nearest import nearest
+from orchestrator.objectives import make_objective, method_named
+from orchestrator.search.trial import Trial
+from orchestrator.settings import Settings, TrainingSettings
+from orchestrator.settings_file import validated
+from orchestrator.training.records import TRAINED
+from orchestrator.versions import installed_versions
+
+
+def chosen_trial(settings: Settings, words: Sequence[str]) -> Trial:
+    """The trial of a command line `[METHOD] [name=value ...]`; what it does not say, the settings' `method` and `hyperparameters` say.
+
+    Raises SettingsError when neither names a method.
+    """
+    named = bool(words) and "=" not in words[0]
+    method = words[0] if named else settings.method
+    if method is None:
+        raise SettingsError("no method is named", "daa train", "daa train FILE METHOD, or set `method` in the file")
+    given = settings.hyperparameters if method == settings.method else {}
+    trial = parse_trial(method, words[1:] if named else words, settings.training, given)
+    trial.training_settings(settings.training).check_workers(settings.cluster.workers)
+    return trial
+
+
+def parse_trial(method: str, assignments: Sequence[str], training: TrainingSettings, given: Mapping[str, Any] | None = None) -> Trial:
+    """A trial from `name=value` words on top of `given` hyperparameters.
+
+    Raises SettingsError for a name that neither the method nor the training settings have, and for a value that it may not have.
+    """
+    own = method_named(method)().hyperparameters()
+    known = [*own, *type(training).model_fields]
+    hyperparameters: dict[str, Any] = dict(given or {})
+    settings: dict[str, Any] = {}
+    words: list[str] = []
+    for word in assignments:
+        name, equals, value = word.partition("=")
+        if not equals or name not in known:
+            raise SettingsError(
+                f"{word!r} is no hyperparameter of {method}", "the command line", f"{nearest(name, known)}; write name=value"
+            )
+        (hyperparameters if name in own else settings)[name] = _value(value)
+        words += [] if name in own else [word]
+    try:
+        make_objective(method, hyperparameters)
+    except OverflowError as error:
+        raise SettingsError("a number is larger than what is computed with", "the command line", "give a smaller one") from error
+    validated(TrainingSettings, training.model_dump() | settings, f"the command line, {' '.join(words)}")
+    sample = {"method": method} | {f"{method}.{key}": value for key, value in hyperparameters.items()}
+    return Trial.from_sample(1, sample | {f"training.{key}": value for key, value in settings.items()})
+
+
+def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
+    """Train one trial with Ray Train; returns the Hugging Face directory of its last checkpoint. Called again, it resumes.
+
+    Raises UserError for a directory in which such a trial was trained with other settings.
+    """
+    directory = directory.expanduser().resolve()
+    with at_work(directory) as story, ray_session(settings.cluster, directory):
+        from orchestrator.cluster.workers.preparing import prepared
+        from orchestrator.training.records import read_records, told
+
+        story.say_path(f"training {trial.method}; everything goes to", directory)
+        settings, inputs = prepared(replace_methods(settings, trial), story, directory, is_judged=False)
+        write_down(settings, trial, directory, inputs_told(settings, inputs.pairs, inputs.validation))
+        model = train_model(settings, trial, directory)
+        run = training_run(settings, trial, directory)
+        story.say(told(read_records(run.directory)[-1], run.steps))
+        story.say_path(f"trained {run.steps} steps; the model, for transformers and vLLM:", model)
+        return model
+
+
+def write_down(settings: Settings, trial: Trial, directory: Path, inputs: Mapping[str, str]) -> None:
+    """Keep beside a trial's checkpoints what it is trained with, and by which libraries; where there are some, what is written stays.
+
+    Raises UserError where they are of other settings, or of inputs that have changed.
+    """
+    told = {"settings": settings.json_ready(), "trial": {"trial": trial.id, **trial.as_event()}}
+    file = directory / "checkpoints" / trial.id / TRAINED
+    if file.is_file() and any(file.parent.glob("step-*")):
+        written = json.loads(file.read_text(encoding="utf-8"))
+        before, now = ({**each["settings"], "trial": each["trial"]} for each in (written, told))
+        check_same(before, now, "a model", directory, ("model", "data", "training", "selection", "trial"))
+        check_inputs(written.get("inputs", {}), inputs, "a model", directory)
+    else:
+        save_json(file, {**told, "inputs": inputs, "versions": installed_versions()})
+
+
+def train_model(settings: Settings, trial: Trial, directory: Path) -> Path:
+    """Train one trial on the joined cluster; returns the Hugging Face directory of its last checkpoint. Resumes, and keeps what is there.
+
+    Raises ClusterError when training ended without it, and what refuses the data.
+    """
+    run = training_run(settings, trial, directory)
+    if not last_model(run).is_dir():
+        config = {"settings": settings, "trial": trial, "directory": str(directory)}
+        train_run(Gang("train", "", str(directory), settings.cluster), _work, config)
+    return trained_model(run, directory)
+
+
+def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
+    """Score a model against the settings' base model with one engine; returns the scorecard on the settings' prompts."""
+    import asyncio
+
+    directory = directory.expanduser().resolve()
+    settings.cluster.check_engines()
+    with at_work(directory) as story, ray_session(settings.cluster, directory):
+        from orchestrator.cluster.workers.preparing import prepared
+
+        story.say_path("evaluating", model)
+        settings, _ = prepared(settings, story, directory)
+        asked = asked_of_search(settings, model)
+        check_scorecard(asked, directory)
+        logs = directory / "logs"
+        alone = settings.cluster.model_copy(update={"engines": 1, "turns": False})
+        judge = JudgeActor.options(num_cpus=0, num_gpus=judge_gpus(settings.judge)).remote(
+            settings.judge, str(logs / "judge.log"), str(replies_directory(settings.cache))
+        )
+        engines = start_engines(alone, settings.evaluation, logs, largest_rank([model]))
+        card = asyncio.run(_score(settings, model, asked, directory, engines, judge))
+        story.say(f"win rate {card.win_rate:.1f} (95 % {card.low:.1f}–{card.high:.1f}), {card.judged} judged, {card.unreadable} unreadable")
+        return card
+
+
+async def _score(settings: Settings, model: str, asked: Asked, directory: Path, engines: list[Any], judge: Any) -> Scorecard:
+    from evals.prompts import load_prompts
+    from orchestrator.cluster.hub.scoring import Scorer
+
+    assert settings.model.base is not None and settings.evaluation.prompts is not None
+    scorer = Scorer(settings.model.base, settings.evaluation, directory / "responses")
+    scorer.use(engines, judge)
+    local = Path(model).expanduser()
+    scored = await scorer.score(str(local.resolve()) if local.exists() else model, load_prompts(settings.evaluation.prompts))
+    scored.save(directory / "responses" / "candidate.jsonl")
+    compared = {"model": model, "base": settings.model.base}
+    save_json(directory / CARD, compared | scored.card.as_dict() | {"asked": asked})
+    return scored.card
+
+
+def replace_methods(settings: Settings, trial: Trial) -> Settings:
+    """The same settings with this trial's method as the only one."""
+    return settings.model_copy(update={"search": settings.search.model_copy(update={"methods": (trial.method,), "space": {}})})
+
+
+def _work(config: dict[str, Any]) -> None:
+    """What every worker does."""
+    from orchestrator.cluster.workers.training_workers import engine_for, warm_up
+    from orchestrator.training.loop import train
+
+    warm_up(config["directory"], "train")
+    run = training_run(config["settings"], config["trial"], Path(config["directory"]))
+    engine = engine_for(run)
+    train(run, engine, lambda checkpoint: True)
+    engine.close()
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except ValueError:
+        return text
