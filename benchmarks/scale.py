@@ -34,7 +34,6 @@ from orchestrator.cluster.placement import needed
 from orchestrator.search.board import Board, Job, Status
 from orchestrator.search.budget import Meter, Spent, exhausted, kept_back
 from orchestrator.search.curves import curves
-from orchestrator.search.goal import Goal
 from orchestrator.search.leaderboard import leaderboard
 from orchestrator.search.ledger import LedgerWriter, line_of, read_ledger
 from orchestrator.search.plan import SearchPlan
@@ -194,7 +193,7 @@ class Search:
     def _end(self, trial: str, status: Status, reason: str = "", **compared: str) -> None:
         if self.timed("board", self._board.end, trial, status, reason):
             self._write("end", trial=trial, status=str(status), reason=reason, **compared)
-            self.timed("board", self._board.steps_to_keep, trial, Goal())
+            self.timed("board", self._board.steps_to_keep, trial)
             self._followed -= 1
             self._propose()
 
@@ -240,9 +239,9 @@ def measure(world: World, cluster: Cluster, plan: SearchPlan, trials: int, fsync
     events = after("read", read_ledger, path)
     board = after("rebuild", Board.rebuilt, events, MAX_ATTEMPTS)
     assert all(record.status.is_over for record in board.records.values()) and len(board.records) == trials
-    rows = after("leaderboard", leaderboard, events, Goal())
-    after("answer", answer, events, Goal())
-    after("curves", curves, rows, Goal())
+    rows = after("leaderboard", leaderboard, events)
+    after("answer", answer, events)
+    after("curves", curves, rows)
     verdicts = Meter(events).spent(0.0).judgments
     mb, peak = path.stat().st_size / 1e6, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     path.unlink()

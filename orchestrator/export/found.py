@@ -12,7 +12,6 @@ from orchestrator.rounds.plan import MERGED
 from orchestrator.rounds.results import RoundResult, gains
 from orchestrator.search.budget import Meter, saved
 from orchestrator.search.capability import capabilities
-from orchestrator.search.goal import Goal
 from orchestrator.search.kept import damaged_file, read_kept, read_kept_value
 from orchestrator.search.leaderboard import BASE, Row, leaderboard
 from orchestrator.search.ledger import Event, read_ledger
@@ -44,8 +43,8 @@ def _of_search(directory: Path, name: str) -> Trained:
     file = directory / SETTINGS
     settings = check_settings(read_kept(file), str(file))
     events = read_ledger(directory / LEDGER)
-    rows = {row.trial: row for row in leaderboard(events, Goal()) if row.trial != BASE}
-    said = answer(events, Goal())
+    rows = {row.trial: row for row in leaderboard(events) if row.trial != BASE}
+    said = answer(events)
     if name == BEST and said is None:
         raise UserError("no trial of this search is scored", str(directory), "go on with `daa search --resume`, then export")
     chosen = said.best.trial if name == BEST and said is not None else name

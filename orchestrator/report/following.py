@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.report import words
-from orchestrator.search.goal import Goal
 from orchestrator.search.leaderboard import BASE, Row, leaderboard
 from orchestrator.search.ledger import Event
 from orchestrator.search.projection import Projection, projected
@@ -98,7 +97,7 @@ class Follower:
         if began >= self._rests_until:
             try:
                 if self._tail.grown():
-                    self._rows = leaderboard(self._tail.events, Goal())
+                    self._rows = leaderboard(self._tail.events)
             except (OSError, ValueError):
                 pass
             self._rests_until = time.monotonic() + _REST * (time.monotonic() - began)

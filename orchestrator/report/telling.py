@@ -8,7 +8,6 @@ from orchestrator.report import words
 from orchestrator.search.budget import Meter, saved
 from orchestrator.search.capability import capabilities
 from orchestrator.search.curves import curves
-from orchestrator.search.goal import Goal
 from orchestrator.search.ladder import correlations
 from orchestrator.search.leaderboard import Row
 from orchestrator.search.ledger import Event
@@ -20,7 +19,7 @@ def answer_ready(events: Sequence[Event], rows: Sequence[Row]) -> dict[str, Any]
 
     None while nothing is scored.
     """
-    found, economy = answer(events, Goal()), saved(events)
+    found, economy = answer(events), saved(events)
     if found is None:
         return None
     spent = Meter(events).spent(events[-1]["time"])
@@ -34,7 +33,7 @@ def answer_ready(events: Sequence[Event], rows: Sequence[Row]) -> dict[str, Any]
         ],
         "spent": spent.as_dict(),
         "saved": asdict(economy) if economy else None,
-        "expected_best": curves(rows, Goal()),
+        "expected_best": curves(rows),
         "capability": [each.as_dict() for each in measured],
         "correlations": {str(each.rung): asdict(each.measured) for each in correlations(events)},
     }

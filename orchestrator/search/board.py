@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from orchestrator.search.goal import Goal, asked
+from orchestrator.search.goal import asked, best_score
 from orchestrator.search.ledger import Event, damaged
 from orchestrator.search.trial import Trial, trial_of
 
@@ -199,14 +199,14 @@ class Board:
         record = self.records[trial]
         return record.status is Status.TRAINED and not record.pending
 
-    def steps_to_keep(self, trial: str, goal: Goal) -> set[int]:
+    def steps_to_keep(self, trial: str) -> set[int]:
         """The steps whose checkpoints stay when the trial is over: its best and its last, or that of a run of the finals."""
         scores, until = self.records[trial].scores, self.records[trial].until
         if until is not None:
             return {until}
         if not scores:
             return set()
-        return {max(scores), goal.best(scores.values())["step"]}
+        return {max(scores), best_score(scores.values())["step"]}
 
     def end(self, trial: str, status: Status, reason: str = "") -> bool:
         """Close a trial; False when it was closed already."""

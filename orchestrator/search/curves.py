@@ -4,16 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from orchestrator.search.goal import Goal
 from orchestrator.search.leaderboard import BASE, Row
 
 
-def expected_best(values: Sequence[float], goal: Goal) -> list[float]:
+def expected_best(values: Sequence[float]) -> list[float]:
     """The best value to expect of 1, 2, ... of the trials, drawn without replacement (Dodge et al. 2019, arXiv:1909.03004).
 
     The chance that the value of a place, from the worst, is the best of `drawn` is C(place, drawn - 1) / C(count, drawn).
     """
-    ranked, count = np.array(sorted(values, key=goal.key), dtype=float), len(values)
+    ranked, count = np.array(sorted(values), dtype=float), len(values)
     place, chance, expected = np.arange(count), np.full(count, 1 / max(1, count)), []
     for drawn in range(1, count + 1):
         expected.append(float(ranked @ chance))
@@ -22,10 +21,10 @@ def expected_best(values: Sequence[float], goal: Goal) -> list[float]:
     return expected
 
 
-def curves(rows: Sequence[Row], goal: Goal) -> dict[str, list[float]]:
+def curves(rows: Sequence[Row]) -> dict[str, list[float]]:
     """`expected_best` of each method, by the number of its trials; one that was stopped counts with the score it stands at."""
     values: dict[str, list[float]] = {}
     for row in rows:
         if row.trial != BASE and row.win_rate is not None:
             values.setdefault(row.method, []).append(row.win_rate)
-    return {method: expected_best(found, goal) for method, found in values.items()}
+    return {method: expected_best(found) for method, found in values.items()}

@@ -1,26 +1,16 @@
-"""Which number decides, and which way is better."""
+"""Which number decides, and on how many prompts it stands."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
 
 from orchestrator.search.ledger import Event
 
+# The figure of a scorecard that a search maximises, as Ray Tune takes it.
+METRIC, MODE = "win_rate", "max"
 
-@dataclass(frozen=True)
-class Goal:
-    """The metric of a scorecard that a search maximises or minimises."""
 
-    metric: str = "win_rate"
-    mode: Literal["max", "min"] = "max"
-
-    def best(self, scores: Iterable[Event]) -> Event:
-        """The best of some score events: among those on the most prompts, the best value; the later step on equal ones."""
-        return max(scores, key=lambda event: (asked(event), self.key(event["scorecard"][self.metric]), event["step"]))
-
-    def key(self, value: float) -> float:
-        """A sorting key: larger is better."""
-        return value if self.mode == "max" else -value
+def best_score(scores: Iterable[Event]) -> Event:
+    """The best of some score events: among those on the most prompts, the best win rate; the later step on equal ones."""
+    return max(scores, key=lambda event: (asked(event), event["scorecard"][METRIC], event["step"]))
 
 
 def asked(event: Event) -> int:

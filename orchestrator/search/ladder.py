@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from orchestrator.search.goal import Goal
+from orchestrator.search.goal import METRIC
 from orchestrator.search.ledger import Event
 from orchestrator.settings import LadderSettings
 
@@ -160,27 +160,26 @@ def proxy_value(event: Event, rung: Measure) -> float | None:
     return event.get("proxies", {}).get(rung.value)
 
 
-def figures(events: Sequence[Event], rung: Measure, goal: Goal | None = None, step: int | None = None) -> list[tuple[float, float]]:
-    """(proxy, judge) of each trial that has both, larger being better: at its last step, or at `step`, with the most verdicts there."""
-    goal = goal or Goal()
+def figures(events: Sequence[Event], rung: Measure) -> list[tuple[float, float]]:
+    """(proxy, judge) of each trial that has both, at its last step, with the most verdicts there."""
     latest: dict[str, tuple[tuple[int, int], tuple[float, float]]] = {}
     for event in events:
         value, card = proxy_value(event, rung), event.get("scorecard")
-        if event["event"] != "score" or value is None or not math.isfinite(value) or card is None or step not in (None, event["step"]):
+        if event["event"] != "score" or value is None or not math.isfinite(value) or card is None:
             continue
         order = (event["step"], card["judged"])
         if event["trial"] not in latest or order >= latest[event["trial"]][0]:
-            latest[event["trial"]] = (order, (value, goal.key(card[goal.metric])))
+            latest[event["trial"]] = (order, (value, card[METRIC]))
     return [pair for _, pair in latest.values()]
 
 
-def correlations(events: Sequence[Event], goal: Goal | None = None, looks_from: int = 8) -> list[Correlation]:
+def correlations(events: Sequence[Event]) -> list[Correlation]:
     """Each proxy that the ledger has figures of, the cheapest first."""
     found = []
     for rung in Measure:
-        pairs = figures(events, rung, goal) if rung is not Measure.JUDGE else []
+        pairs = figures(events, rung) if rung is not Measure.JUDGE else []
         if pairs:
-            found.append(Correlation(rung, rank_correlation([a for a, _ in pairs], [b for _, b in pairs], looks_from)))
+            found.append(Correlation(rung, rank_correlation([a for a, _ in pairs], [b for _, b in pairs])))
     return found
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from orchestrator.search.board import Board, TrialRecord
-from orchestrator.search.goal import Goal
+from orchestrator.search.goal import best_score
 from orchestrator.search.ledger import CARD, Event
 
 BASE = "base"
@@ -39,14 +39,14 @@ class Row:
         return asdict(self)
 
 
-def leaderboard(events: Sequence[Event], goal: Goal) -> list[Row]:
+def leaderboard(events: Sequence[Event]) -> list[Row]:
     """All trials and the base model, those scored on the most prompts first, of these the best; trials without a score last."""
     board = Board.rebuilt(events, max_attempts=1)
     seconds = _seconds(events)
-    rows = [_row(record, seconds, goal) for record in board.records.values() if record.until is None]
+    rows = [_row(record, seconds) for record in board.records.values() if record.until is None]
     rows += [_scored(Row(BASE, BASE, {}, step=0, stopped_at=0), event, "baseline") for event in events if event["event"] == "baseline"]
     scored = [row for row in rows if row.win_rate is not None]
-    ranked = sorted(scored, key=lambda row: (-row.judged - row.unreadable, -goal.key(row.win_rate or 0.0)))
+    ranked = sorted(scored, key=lambda row: (-row.judged - row.unreadable, -(row.win_rate or 0.0)))
     return ranked + [row for row in rows if row.win_rate is None]
 
 
@@ -64,7 +64,7 @@ def latest_scores(events: Iterable[Event]) -> dict[str, dict[int, Event]]:
     return found
 
 
-def _row(record: TrialRecord, seconds: Mapping[str, float], goal: Goal) -> Row:
+def _row(record: TrialRecord, seconds: Mapping[str, float]) -> Row:
     row = Row(
         record.trial.id,
         record.trial.method,
@@ -76,7 +76,7 @@ def _row(record: TrialRecord, seconds: Mapping[str, float], goal: Goal) -> Row:
     )
     if not record.scores:
         return row
-    best = goal.best(record.scores.values())
+    best = best_score(record.scores.values())
     return _scored(replace(row, step=best["step"]), best, row.status)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.search.goal import Goal
 from orchestrator.search.grid import planned_trials
 from orchestrator.search.kept import setting
 from orchestrator.search.leaderboard import BASE
@@ -41,7 +40,7 @@ def _finals_are_over(events: Sequence[Event], settings: Mapping[str, Any]) -> bo
     """Whether every run of every finalist is scored, cannot be judged, or ended without a score."""
     if any(event.get("finals") for event in _of_kind(since_begin(events), "spent")):
         return True
-    rows = {row.trial for row in finalists(events, Goal(), setting(settings, "finals", "finalists") or 0)}
+    rows = {row.trial for row in finalists(events, setting(settings, "finals", "finalists") or 0)}
     runs = {event["trial"] for event in _of_kind(events, "trial") if event.get("seed_of") in rows}
     lost = [end for end in _of_kind(events, "end") if end["trial"] in runs and end["status"] != "completed"]
     judged = [*_of_kind(events, "held_out"), *(event for event in _of_kind(events, "unreadable") if "run" in event)]

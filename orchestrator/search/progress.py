@@ -9,7 +9,6 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.search.board import Board
 from orchestrator.search.budget import Meter, Spent
-from orchestrator.search.goal import Goal
 from orchestrator.search.kept import kept_settings
 from orchestrator.search.leaderboard import Row, leaderboard, winner
 from orchestrator.search.ledger import Event, gave_way, read_ledger
@@ -57,7 +56,7 @@ def progress_in(directory: Path) -> Progress:
 def progress(events: Sequence[Event], directory: str, settings: Mapping[str, Any]) -> Progress:
     """The same of a ledger's events."""
     phase = phase_of(events, settings)
-    found = answer(events, Goal()) if phase == FINISHED else None
+    found = answer(events) if phase == FINISHED else None
     records = Board.rebuilt(events, max_attempts=1).records.values()
     last = events[-1]["time"] if events else None
     return Progress(
@@ -66,7 +65,7 @@ def progress(events: Sequence[Event], directory: str, settings: Mapping[str, Any
         wanted=trials_planned(settings),
         trials=dict(Counter(str(record.status) for record in records if record.until is None) - Counter(stopped=gave_way(events))),
         phase=phase,
-        best=winner(leaderboard(events, Goal())),
+        best=winner(leaderboard(events)),
         winner=vars(found.best) if found is not None and found.is_fresh else None,
         spent=Meter(events).spent(last or 0.0),
         last=last,

@@ -18,7 +18,6 @@ from typing import Any
 
 from evals.comparison import POWER, mean_influence, paired
 from evals.statistics import holm, student_p, student_quantile
-from orchestrator.search.goal import Goal
 from orchestrator.search.leaderboard import BASE, Row, leaderboard
 from orchestrator.search.ledger import Event
 from orchestrator.settings.search import CONTROL
@@ -92,9 +91,9 @@ class Answer:
         return {**asdict(self), "differences": [{**asdict(each), "is_real": each.is_real} for each in self.differences]}
 
 
-def finalists(events: Sequence[Event], goal: Goal, count: int) -> list[Row]:
+def finalists(events: Sequence[Event], count: int) -> list[Row]:
     """The best `count` trials of the search, and the best plain DPO where it is not among them."""
-    rows = [row for row in leaderboard(events, goal) if row.trial != BASE and row.win_rate is not None]
+    rows = [row for row in leaderboard(events) if row.trial != BASE and row.win_rate is not None]
     control = [row for row in rows[count:] if row.method == CONTROL]
     return rows[:count] + (control[:1] if all(row.method != CONTROL for row in rows[:count]) else [])
 
@@ -112,15 +111,15 @@ class _Seeds:
     freedom: int = 0
 
 
-def answer(events: Sequence[Event], goal: Goal) -> Answer | None:
+def answer(events: Sequence[Event]) -> Answer | None:
     """What the ledger says; None while no trial is scored."""
-    rows = {row.trial: row for row in leaderboard(events, goal) if row.trial != BASE and row.win_rate is not None}
+    rows = {row.trial: row for row in leaderboard(events) if row.trial != BASE and row.win_rate is not None}
     if not rows:
         return None
     seeds, scored = _by_seed(events, rows), {(event["trial"], event["step"]) for event in events if event["event"] == "score"}
     is_fresh = bool(seeds)
     if not is_fresh:
-        seeds = {row.trial: [_readable(_score_of(events, row))] for row in finalists(events, goal, 2)}
+        seeds = {row.trial: [_readable(_score_of(events, row))] for row in finalists(events, 2)}
     means = {trial: _mean_over_seeds(of_trial) for trial, of_trial in seeds.items()}
     spread = _between_seeds(seeds)
     pairs = list(combinations([*seeds, BASE], 2))
@@ -129,7 +128,7 @@ def answer(events: Sequence[Event], goal: Goal) -> Answer | None:
     corrected = holm([each.p for each in found.values()], family)
     found = {pair: replace(each, p=p) for (pair, each), p in zip(found.items(), corrected, strict=True)}
     # The leaderboard knows better than the rate alone where not all were asked the same prompts.
-    ranked = sorted(seeds, key=lambda trial: -goal.key(found[trial, BASE].difference)) if is_fresh else list(seeds)
+    ranked = sorted(seeds, key=lambda trial: -found[trial, BASE].difference) if is_fresh else list(seeds)
     told = tuple(_finalist(rows[trial], found[trial, BASE], len(seeds[trial]), len(means[trial])) for trial in ranked)
     of_interest = dict.fromkeys([BASE, *_control(told), *ranked[1:2]])
     best = ranked[0]

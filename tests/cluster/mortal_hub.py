@@ -19,7 +19,7 @@ from evals.prompts import EvaluationPrompt
 from orchestrator.cluster.hub import held_out, hub
 from orchestrator.errors import TrainingDivergedError
 from orchestrator.search.board import Status
-from orchestrator.search.goal import Goal, asked
+from orchestrator.search.goal import asked
 from orchestrator.search.ledger import Event, LedgerWriter, read_ledger
 from orchestrator.search.plan import make_plan
 from orchestrator.search.trial import Trial
@@ -165,7 +165,7 @@ class Session:
         while not await self.hub.verdicts_are_in():
             pass
         await self.hub.begin_finals()
-        best = finalists(self._outside.events(), Goal(), 1)[0]
+        best = finalists(self._outside.events(), 1)[0]
         await self.hub.score_held_out(best.trial, 0, best.trial, best.checkpoint)
         await self.hub.submit(SEED, best.step, best.trial)
         while not (await self.hub.wait_for(SEED.id)).is_over:

@@ -11,7 +11,6 @@ from ray.tune.schedulers import TrialScheduler
 from orchestrator.cluster.tune import populations
 from orchestrator.cluster.tune.populations import PopulationScheduler, changed_ranges, make_populations
 from orchestrator.cluster.tune.tuning import PausingHyperBand
-from orchestrator.search.goal import Goal
 from orchestrator.search.trial import Origin
 from orchestrator.settings import SearchSettings
 
@@ -100,7 +99,7 @@ def a_population(scheduler: str) -> tuple[Controller, list[Follower], list[Follo
     """Four trials of each of two methods, all under way."""
     dpo = [Follower("dpo", **{"dpo.beta": 0.1}) for _ in range(4)]
     simpo = [Follower("simpo", **{"simpo.beta": 2.5, "simpo.gamma_over_beta": 0.5}) for _ in range(4)]
-    return Controller(make_populations(settings(scheduler=scheduler), "hub", Goal()), [*dpo, *simpo]), dpo, simpo
+    return Controller(make_populations(settings(scheduler=scheduler), "hub"), [*dpo, *simpo]), dpo, simpo
 
 
 @pytest.mark.parametrize("scheduler", ["pbt", "pb2"])
@@ -160,7 +159,7 @@ def test_of_those_that_wait_the_one_that_trained_least_is_followed_next(hub: Any
 
 
 def test_a_method_with_nothing_to_change_has_no_population_and_trains_on(hub: Any) -> None:
-    scheduler = make_populations(settings(scheduler="pbt", methods=("sft",), space={}), "hub", Goal())
+    scheduler = make_populations(settings(scheduler="pbt", methods=("sft",), space={}), "hub")
     assert isinstance(scheduler, PopulationScheduler)
     controller = Controller(scheduler, [Follower("sft"), Follower("sft")])
     assert [controller.report(trial, 1, 10.0) for trial in controller.trials] == [TrialScheduler.CONTINUE] * 2

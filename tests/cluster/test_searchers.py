@@ -16,7 +16,6 @@ from orchestrator.cluster.tune import searchers
 from orchestrator.cluster.tune.searchers import MethodSearch, make_searcher
 from orchestrator.errors import SettingsError
 from orchestrator.report.narration import Narrator
-from orchestrator.search.goal import Goal
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
 
@@ -43,7 +42,7 @@ def settings(searcher: str = "tpe", methods: tuple[str, ...] = METHODS, **chosen
 
 def made(searcher: str = "tpe", **chosen: Any) -> MethodSearch:
     """The searcher of such a search."""
-    return make_searcher(settings(searcher, **chosen), Goal())
+    return make_searcher(settings(searcher, **chosen))
 
 
 def score(sample: dict[str, Any], step: int = STEPS) -> dict[str, Any]:
@@ -109,7 +108,7 @@ def test_every_proposal_is_a_trial_of_its_method_within_the_ranges(name: str) ->
 def test_settings_that_are_whole_numbers_are_proposed_as_such(name: str) -> None:
     whole = {"batch_size": {"low": 8, "high": 32}, "micro_batch_tokens": {"low": 256, "high": 8192, "log": True}}
     given = settings(name, methods=("sft",), space={"training": RATES["training"] | whole}, grid_points=4)
-    samples = proposals(make_searcher(given, Goal()), range(16))
+    samples = proposals(make_searcher(given), range(16))
     trials = [Trial.from_sample(sample.pop("number"), sample) for sample in samples]
     for trial in trials:
         training = trial.training_settings(given.training)

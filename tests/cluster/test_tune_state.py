@@ -18,7 +18,6 @@ from orchestrator.cluster.tune import tuning
 from orchestrator.cluster.tune.searchers import make_searcher
 from orchestrator.cluster.tune.tune_state import can_restore, later_name, name_in_order
 from orchestrator.cluster.tune.whole_storage import whole_storage
-from orchestrator.search.goal import Goal
 from orchestrator.search.plan import SearchPlan
 from orchestrator.search.racing import rungs
 from orchestrator.settings import Settings
@@ -42,7 +41,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
         kept = storage.StorageContext(str(tmp_path / "run"), "tune", storage_filesystem=whole_storage())
         state = tmp_path / "run" / "tune"
         (state / "tuner.pkl").touch()
-        searcher = SearchGenerator(make_searcher(Settings.model_validate(GIVEN), Goal()))
+        searcher = SearchGenerator(make_searcher(Settings.model_validate(GIVEN)))
         resumed: Any = tune.ResumeConfig() if can_restore(state) else None
         controller = runs.TuneController(search_alg=searcher, storage=kept, resume_config=resumed, fail_fast=True)
         known = [trial.trial_id for trial in controller.get_trials()]

@@ -12,7 +12,6 @@ from orchestrator.report.page.learning import MOST_CURVES
 from orchestrator.report.page.run import Run
 from orchestrator.report.telling import answer_ready
 from orchestrator.search.board import Board
-from orchestrator.search.goal import Goal
 from orchestrator.search.leaderboard import leaderboard, winner
 from orchestrator.search.ledger import Event, read_ledger
 from orchestrator.search.progress import progress_in
@@ -61,7 +60,7 @@ def ledger(trial: str, reason: str = "", checkpoint: str = "model") -> list[Even
 
 def html(events: list[Event], title: str = "run") -> str:
     """The page of these events."""
-    rows = leaderboard(events, Goal())
+    rows = leaderboard(events)
     return page(Run(title, events, rows, answer_ready(events, rows)))
 
 
@@ -143,7 +142,7 @@ def test_reports_are_written_anew_and_leave_no_partial_file(run: Path) -> None:
 
 def test_what_finalists_lost_is_told_in_words_in_numbers_and_on_the_page_and_so_is_that_the_finals_were_cut_short() -> None:
     events = [*ledger("001-dpo"), made.capability("base", 0.8), made.capability("001-dpo", 0.4), made.capability("002-ipo", 0.78)]
-    told = answer_ready(events, leaderboard(events, Goal()))
+    told = answer_ready(events, leaderboard(events))
     assert told is not None
     assert [(each["trial"], each["task"], each["score"], each["fell"]) for each in told["capability"]] == [
         ("base", "sums", pytest.approx(80.0), False),
@@ -197,7 +196,7 @@ def test_without_finals_the_page_has_no_table_of_them_and_says_that_the_figure_f
 def test_all_sentences_of_the_answer_are_on_the_page() -> None:
     words = Tags(html(ledger("001-dpo"))).words
     events = ledger("001-dpo")
-    told = answer_ready(events, leaderboard(events, Goal()))
+    told = answer_ready(events, leaderboard(events))
     assert told is not None
     assert all(sentence in words for sentence in told["sentences"])
 
@@ -207,7 +206,7 @@ def test_how_far_a_cheaper_measure_ranks_as_the_judge_does_is_told_where_there_i
     events = [made.began(), *(made.joined(trial) for trial in trials)]
     for number, trial in enumerate(trials):
         events.append({**made.scored(trial.id, 20, 50.0 + number), "training": {"validation_accuracy": 0.5 + 0.05 * number}})
-    told = answer_ready(events, leaderboard(events, Goal()))
+    told = answer_ready(events, leaderboard(events))
     assert told is not None
     found = told["correlations"]["validation"]
     assert (found["trials"], found["tau"]) == (6, pytest.approx(1.0))

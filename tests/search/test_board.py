@@ -11,7 +11,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from orchestrator.errors import MachineError
 from orchestrator.search.board import Board, Job, Status, TrialRecord
-from orchestrator.search.goal import Goal
 from orchestrator.search.ledger import Event
 from orchestrator.search.trial import Trial
 from tests.search import events as made
@@ -277,8 +276,8 @@ def test_a_trial_is_complete_when_it_is_trained_and_its_last_checkpoint_scored(b
 def test_the_best_and_the_last_checkpoint_are_kept(board: Board) -> None:
     for step, win_rate in ((10, 40.0), (20, 60.0), (30, 50.0)):
         board.scored(made.scored("001", step, win_rate))
-    assert board.steps_to_keep("001", Goal()) == {20, 30}
-    assert board.steps_to_keep("002", Goal()) == set()
+    assert board.steps_to_keep("001") == {20, 30}
+    assert board.steps_to_keep("002") == set()
 
 
 def test_a_trial_under_way_is_not_handed_to_another_group_by_a_rebuilt_board() -> None:
@@ -343,7 +342,7 @@ def test_a_run_of_the_finals_is_not_scored_on_the_way_and_keeps_its_last_checkpo
     board.submit(run, 20)
     assert not board.checkpoint(run.id, 10, "directory")
     assert board.records[run.id].pending == {}
-    assert board.steps_to_keep(run.id, Goal()) == {20}
+    assert board.steps_to_keep(run.id) == {20}
     rebuilt = Board.rebuilt([made.joined(run, 20, "001"), made.saved(run.id, 10)], MAX_ATTEMPTS)
     assert (rebuilt.records[run.id].until, rebuilt.records[run.id].pending) == (20, {})
 

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import SettingsError
-from orchestrator.search.goal import Goal
 from orchestrator.search.ladder import (
     Action,
     Measure,
@@ -176,9 +175,7 @@ def test_figures_are_those_of_each_trials_last_step_and_the_most_verdicts_there(
         told("f", 4, 70.0, validation=math.nan),
     ]
     assert figures(events, Measure.VALIDATION) == [(0.7, 60.0), (0.5, 50.0)]
-    assert figures(events, Measure.VALIDATION, step=4) == [(0.6, 55.0), (0.5, 50.0)]
     assert figures(events, Measure.REWARD_MODEL) == [(0.4, 50.0)]
-    assert figures(events, Measure.VALIDATION, Goal("mean_length", "min")) == [(0.7, -80.0), (0.5, -80.0)]
 
 
 def test_every_proxy_with_figures_has_its_correlation_the_cheapest_first() -> None:

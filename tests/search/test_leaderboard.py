@@ -2,7 +2,6 @@
 
 import pytest
 
-from orchestrator.search.goal import Goal
 from orchestrator.search.leaderboard import BASE, Row, latest_scores, leaderboard, winner
 from orchestrator.search.ledger import Event
 from orchestrator.search.trial import Trial
@@ -29,17 +28,11 @@ EVENTS: list[Event] = [
 
 def rows(events: list[Event] = EVENTS) -> dict[str, Row]:
     """The leaderboard by trial, in its order."""
-    return {row.trial: row for row in leaderboard(events, Goal())}
+    return {row.trial: row for row in leaderboard(events)}
 
 
 def test_trials_are_ranked_by_their_best_checkpoint_with_the_base_model_among_them() -> None:
     assert list(rows()) == ["dpo", BASE, "ipo", "simpo", "rpo_bwd"]
-
-
-def test_where_less_is_better_the_least_is_first() -> None:
-    ranked = leaderboard(EVENTS, Goal(mode="min"))
-    assert [row.trial for row in ranked] == ["ipo", BASE, "dpo", "simpo", "rpo_bwd"]
-    assert ranked[2].step == 20
 
 
 def test_a_row_stands_at_the_best_checkpoint_and_tells_the_last_step_that_was_scored() -> None:
@@ -78,15 +71,15 @@ def test_a_win_rate_of_zero_is_a_score() -> None:
 
 
 def test_the_winner_is_the_best_trial_and_never_the_base_model() -> None:
-    best = winner(leaderboard(EVENTS, Goal()))
+    best = winner(leaderboard(EVENTS))
     assert best is not None and best.trial == "dpo"
-    worse = winner(leaderboard([event for event in EVENTS if event.get("trial") != "dpo"], Goal()))
+    worse = winner(leaderboard([event for event in EVENTS if event.get("trial") != "dpo"]))
     assert worse is not None and worse.trial == "ipo"
 
 
 def test_nobody_wins_when_no_trial_was_scored() -> None:
-    assert winner(leaderboard([made.baseline(), made.joined(DPO)], Goal())) is None
-    assert leaderboard([], Goal()) == []
+    assert winner(leaderboard([made.baseline(), made.joined(DPO)])) is None
+    assert leaderboard([]) == []
 
 
 def test_runs_of_the_finals_are_no_trials_of_the_search() -> None:

@@ -24,7 +24,6 @@ from orchestrator.cluster.workers.messages import Assignment, News
 from orchestrator.errors import DaaError, MachineError, TrainingDivergedError
 from orchestrator.output import send_output_to
 from orchestrator.search.board import Job, Status
-from orchestrator.search.goal import Goal
 from orchestrator.search.ledger import Event, read_ledger, within_finals
 from orchestrator.search.plan import SearchPlan, in_order
 from orchestrator.search.trial import Origin, Trial
@@ -296,5 +295,5 @@ class TrialHub:
 
     def _clean_up(self, trial: str) -> None:
         if self._board.records[trial].status.is_over:
-            kept = self._board.steps_to_keep(trial, Goal()) | self._assessor.in_hand(trial)
+            kept = self._board.steps_to_keep(trial) | self._assessor.in_hand(trial)
             keep_only(self._directory / "checkpoints" / trial, kept)

@@ -13,7 +13,6 @@ from orchestrator.cluster.engines.evaluation_actors import start_judge
 from orchestrator.cluster.judges import within_budget
 from orchestrator.report.narration import Narrator
 from orchestrator.search.board import Board, Status
-from orchestrator.search.goal import Goal
 from orchestrator.search.leaderboard import Row
 from orchestrator.search.ledger import Event, read_ledger
 from orchestrator.search.verdict import finalists
@@ -38,7 +37,7 @@ def start_final_judge(settings: Settings, directory: Path, is_paid: bool) -> lis
 def play_finals(settings: Settings, hub: Any, directory: Path, story: Narrator) -> None:
     """Compare the finalists on held-out prompts, and see what they still can, where settings ask for either."""
     events = read_ledger(directory / "ledger.jsonl")
-    rows = finalists(events, Goal(), settings.finals.finalists)
+    rows = finalists(events, settings.finals.finalists)
     ask(hub.begin_finals)
     if settings.evaluation.held_out is not None:
         _compare(settings, events, rows, hub, directory, story)

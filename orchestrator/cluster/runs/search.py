@@ -39,7 +39,6 @@ from orchestrator.report.narration import Narrator
 from orchestrator.search.allocation import uneven
 from orchestrator.search.board import Board
 from orchestrator.search.capability import capabilities
-from orchestrator.search.goal import Goal
 from orchestrator.search.grid import listed_samples, planned_trials, shares_of
 from orchestrator.search.kept import read_kept
 from orchestrator.search.leaderboard import Row, winner
@@ -237,7 +236,7 @@ def _tidy(directory: Path, max_attempts: int) -> None:
     board = Board.rebuilt(read_ledger(directory / "ledger.jsonl"), max_attempts)
     for trial, record in board.records.items():
         if record.status.is_over:
-            keep_only(directory / "checkpoints" / trial, board.steps_to_keep(trial, Goal()))
+            keep_only(directory / "checkpoints" / trial, board.steps_to_keep(trial))
 
 
 def _reports(directory: Path, story: Narrator) -> list[Row]:
@@ -274,7 +273,7 @@ def _start_actors(settings: Settings, directory: Path, sessions: int) -> _Actors
 
 def _conclude(rows: list[Row], directory: Path, story: Narrator) -> Outcome:
     events = read_ledger(directory / "ledger.jsonl")
-    found = answer(events, Goal())
+    found = answer(events)
     story.table(rows, "Leaderboard: win rate against the base model's answers, at each trial's best checkpoint")
     if found is not None:
         story.say(f"winner: [bold]{found.best.trial}[/bold], {words.hyperparameters(found.best.hyperparameters)}")

@@ -9,7 +9,7 @@ import numpy as np
 from ray.tune.search.bohb import TuneBOHB
 
 from orchestrator.distributions import Choice, Distribution, LogUniform
-from orchestrator.search.goal import Goal
+from orchestrator.search.goal import METRIC, MODE
 
 
 class Bohb(TuneBOHB):
@@ -19,7 +19,7 @@ class Bohb(TuneBOHB):
     would make numpy values of them. hpbandster draws from numpy's global generator, which is therefore exchanged for an own one.
     """
 
-    def __init__(self, ranges: Mapping[str, Distribution], goal: Goal, seed: int, published: Mapping[str, Any]) -> None:
+    def __init__(self, ranges: Mapping[str, Distribution], seed: int, published: Mapping[str, Any]) -> None:
         space = ConfigSpace.ConfigurationSpace(seed=seed)
         self._options = {name: tuple(given.options) for name, given in ranges.items() if isinstance(given, Choice)}
         self._random_state = np.random.RandomState(seed).get_state()
@@ -32,7 +32,7 @@ class Bohb(TuneBOHB):
                 space.add(kind(name, given.low, given.high, log=isinstance(given, LogUniform)))
         positions = {name: self._options[name].index(value) if name in self._options else value for name, value in published.items()}
         first = dict(space.sample_configuration()) | positions
-        super().__init__(space=space, metric=goal.metric, mode=goal.mode, points_to_evaluate=[first])
+        super().__init__(space=space, metric=METRIC, mode=MODE, points_to_evaluate=[first])
 
     def suggest(self, trial_id: str) -> Any:
         """The next sample, of plain Python values."""

@@ -13,7 +13,7 @@ from orchestrator.cluster.session import find_actor
 from orchestrator.cluster.tune.following import trial_in
 from orchestrator.distributions import Choice, LogUniform, Uniform
 from orchestrator.report.narration import narrator
-from orchestrator.search.goal import Goal
+from orchestrator.search.goal import METRIC, MODE
 from orchestrator.search.trial import NUMBER, SHARED, TRAINING, Origin, joint_space, ranges_of
 from orchestrator.settings import SearchSettings
 
@@ -110,9 +110,9 @@ class _Pb2(_TakesOver, PB2):
         PB2.__init__(self, hyperparam_bounds={key: [given_.low, given_.high] for key, given_ in ranges.items()}, **given)
 
 
-def make_populations(search: SearchSettings, hub: str, goal: Goal) -> PopulationScheduler:
+def make_populations(search: SearchSettings, hub: str) -> PopulationScheduler:
     """The settings' population for each method that has anything to change."""
-    given = {"time_attr": "checkpoint", "metric": goal.metric, "mode": goal.mode, "perturbation_interval": 1, "log_config": False}
+    given = {"time_attr": "checkpoint", "metric": METRIC, "mode": MODE, "perturbation_interval": 1, "log_config": False}
     kind = _Pb2 if search.scheduler == "pb2" else _Pbt
     changed = {method: changed_ranges(search, method) for method in search.arms}
     return PopulationScheduler({method: kind(ranges, hub, given) for method, ranges in changed.items() if ranges})

@@ -17,7 +17,7 @@ from ray.tune.search.optuna import OptunaSearch
 from orchestrator.distributions import Choice, Distribution, LogUniform
 from orchestrator.errors import SettingsError
 from orchestrator.search.allocation import Allocation, Arm, next_method
-from orchestrator.search.goal import Goal
+from orchestrator.search.goal import METRIC, MODE
 from orchestrator.search.grid import listed_samples
 from orchestrator.search.trial import GENERATION, NUMBER, joint_space, published_samples, ranges_of, shared_settings
 from orchestrator.settings import SearchSettings, Settings
@@ -42,10 +42,10 @@ class MethodSearch(Searcher):
     a later generation are those of other hyperparameters than were proposed, and are not told.
     """
 
-    def __init__(self, inner: Mapping[str, Searcher], allocation: Allocation, goal: Goal, needed: Sequence[str]) -> None:
+    def __init__(self, inner: Mapping[str, Searcher], allocation: Allocation, needed: Sequence[str]) -> None:
         """`needed` are the numbers of a result without which a trial counts as not scored."""
-        super().__init__(metric=goal.metric, mode=goal.mode)
-        self._inner, self._goal, self._needed = dict(inner), goal, tuple(needed)
+        super().__init__(metric=METRIC, mode=MODE)
+        self._inner, self._needed = dict(inner), tuple(needed)
         self._allocation: Allocation = allocation
         self._arms = {method: Arm(method) for method in inner}
         self._used_up: set[str] = set()
@@ -79,7 +79,7 @@ class MethodSearch(Searcher):
         if method is None or is_told or not result["whole"] or not _as_proposed(result):
             return
         self._told[trial_id] = result["step"]
-        self._arms[method] = self._arms[method].with_win_rate(result[self._goal.metric])
+        self._arms[method] = self._arms[method].with_win_rate(result[METRIC])
         self._inner[method].on_trial_result(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -108,7 +108,7 @@ class MethodSearch(Searcher):
         self.__dict__.update(pickle.loads(Path(checkpoint_path).read_bytes()))
 
 
-def make_searcher(settings: Settings, goal: Goal) -> MethodSearch:
+def make_searcher(settings: Settings) -> MethodSearch:
     """The settings' searcher for each arm: its published setting first, then proposals."""
     search, shared = settings.search, shared_settings(settings)
     space, listed = joint_space(search), listed_samples(search, shared)
@@ -116,8 +116,8 @@ def make_searcher(settings: Settings, goal: Goal) -> MethodSearch:
     for published in published_samples(search.arms, space, shared):
         method = published.pop("method")
         samples = listed[method]
-        inner[method] = _Listed(samples) if samples is not None else _proposing(search, goal, method, ranges_of(method, space), published)
-    return MethodSearch(inner, search.allocation, goal, (goal.metric, LENGTH) if search.searcher == "nsga2" else (goal.metric,))
+        inner[method] = _Listed(samples) if samples is not None else _proposing(search, method, ranges_of(method, space), published)
+    return MethodSearch(inner, search.allocation, (METRIC, LENGTH) if search.searcher == "nsga2" else (METRIC,))
 
 
 def check_installed(search: SearchSettings) -> None:
@@ -137,19 +137,19 @@ def _as_proposed(result: Mapping[str, Any]) -> bool:
     return result.get(GENERATION, 1) == 1
 
 
-def _proposing(search: SearchSettings, goal: Goal, method: str, ranges: Ranges, published: Sample) -> Searcher:
+def _proposing(search: SearchSettings, method: str, ranges: Ranges, published: Sample) -> Searcher:
     """A searcher over ranges. Methods draw from seeds of their own, whatever other methods there are."""
     seed = int(np.random.SeedSequence((search.seed, crc32(method.encode()))).generate_state(1)[0])
     if search.searcher == "bohb":
         # Its packages are slow to import.
         from orchestrator.cluster.tune.bohb import Bohb
 
-        return Bohb(ranges, goal, seed, published)
+        return Bohb(ranges, seed, published)
     several = search.searcher == "nsga2"
     return OptunaSearch(
         space=_Proposal(ranges),
-        metric=[goal.metric, LENGTH] if several else goal.metric,
-        mode=[goal.mode, "min"] if several else goal.mode,
+        metric=[METRIC, LENGTH] if several else METRIC,
+        mode=[MODE, "min"] if several else MODE,
         sampler=_sampler(search, seed, len(ranges)),
         points_to_evaluate=[published],
     )

@@ -23,7 +23,7 @@ from orchestrator.cluster.tune.whole_storage import whole_storage
 from orchestrator.errors import DaaError, MachineError
 from orchestrator.report.narration import narrator
 from orchestrator.search.board import Board, Status
-from orchestrator.search.goal import Goal
+from orchestrator.search.goal import METRIC, MODE
 from orchestrator.search.ledger import read_ledger
 from orchestrator.search.plan import SearchPlan, race_rules
 from orchestrator.search.racing import Race, Rules, Rung
@@ -82,10 +82,10 @@ class PausingHyperBand(HyperBandScheduler):
         return action
 
 
-def make_scheduler(settings: Settings, plan: SearchPlan, hub: str, goal: Goal, ledger: Path) -> TrialScheduler:
+def make_scheduler(settings: Settings, plan: SearchPlan, hub: str, ledger: Path) -> TrialScheduler:
     """The scheduler that the settings name; time is counted in checkpoints, which every trial has equally many of."""
     search, last = settings.search, plan.rungs[-1].checkpoint
-    objective: dict[str, Any] = {"time_attr": "checkpoint", "metric": goal.metric, "mode": goal.mode}
+    objective: dict[str, Any] = {"time_attr": "checkpoint", "metric": METRIC, "mode": MODE}
     match search.scheduler:
         case "racing":
             return RacingScheduler(race_rules(settings, plan), hub, ledger)
@@ -96,7 +96,7 @@ def make_scheduler(settings: Settings, plan: SearchPlan, hub: str, goal: Goal, l
         case "pbt" | "pb2" if last > 1:
             from orchestrator.cluster.tune.populations import make_populations
 
-            return make_populations(search, hub, goal)
+            return make_populations(search, hub)
         case "median":
             return MedianStoppingRule(**objective, grace_period=1, min_samples_required=3)
         case _:
@@ -207,13 +207,12 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
 
 
 def _new_tuner(trainable: Any, settings: Settings, plan: SearchPlan, hub: str, directory: Path) -> tune.Tuner:
-    goal = Goal()
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
             num_samples=settings.search.trials,
-            search_alg=make_searcher(settings, goal),
-            scheduler=make_scheduler(settings, plan, hub, goal, directory / "ledger.jsonl"),
+            search_alg=make_searcher(settings),
+            scheduler=make_scheduler(settings, plan, hub, directory / "ledger.jsonl"),
             max_concurrent_trials=None if settings.search.pauses else _followed_at_once(settings),
             reuse_actors=True,
             trial_name_creator=label,

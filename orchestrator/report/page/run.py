@@ -9,7 +9,6 @@ from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.report.telling import answer_ready
-from orchestrator.search.goal import Goal
 from orchestrator.search.kept import kept_settings, setting
 from orchestrator.search.leaderboard import BASE, Row, leaderboard
 from orchestrator.search.ledger import Event, read_ledger
@@ -34,7 +33,7 @@ class Run:
         if not (directory / LEDGER).is_file():
             raise UserError(f"there is no search to report on: no {LEDGER}", str(directory), "give the directory of a search")
         events = read_ledger(directory / LEDGER)
-        rows = leaderboard(events, Goal())
+        rows = leaderboard(events)
         return Run(directory.resolve().name, events, rows, answer_ready(events, rows), kept_settings(directory), directory)
 
     @cached_property
