@@ -1,8 +1,9 @@
-"""Evaluation prompts from local JSONL files, identified by a hash of their content."""
+"""Conversations as data spell them, and evaluation prompts from local JSONL files, identified by a hash of their content."""
 
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,9 @@ from evals.json_lines import text_line
 
 # What a turn may have besides its role and its text, for the chat template to show.
 TURN_FIELDS = ("name", "tool_calls", "tool_call_id", "reasoning_content", "thinking")
+_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant", "model": "assistant"}
+_ROLES |= {"system": "system", "developer": "developer", "tool": "tool", "observation": "tool", "function": "tool"}
+_TRANSCRIPT = re.compile(r"(?:\A|\n\n)(Human|Assistant):[ ]?")
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,37 @@ class Message:
         return {"role": self.role, "content": self.content, **self.extra}
 
 
-def turn_fields(turn: Mapping[str, Any]) -> dict[str, Any]:
-    """What a turn of a data file has of `TURN_FIELDS`."""
-    return {name: turn[name] for name in TURN_FIELDS if turn.get(name) is not None}
+def is_transcript(text: Any) -> bool:
+    """Whether a text is a dialogue such as Anthropic's hh has: "Human: ...", "Assistant: ..." with empty lines between."""
+    return isinstance(text, str) and re.match(r"(?:\n\n)?Human: ?", text) is not None and "\n\nAssistant:" in text
+
+
+def transcript(text: str) -> tuple[Message, ...]:
+    """The turns of a dialogue of Human and Assistant."""
+    pieces = _TRANSCRIPT.split(text)
+    return tuple(Message(_ROLES[role.lower()], content) for role, content in zip(pieces[1::2], pieces[2::2], strict=True))
+
+
+def prompt_messages(prompt: Any) -> tuple[Message, ...]:
+    """The turns of a prompt; a text is one user's turn, or a transcript. Raises ValueError for what is no prompt."""
+    if isinstance(prompt, str):
+        turns = transcript(prompt) if is_transcript(prompt) else (Message("user", prompt),)
+        return turns[:-1] if len(turns) > 1 and turns[-1].role == "assistant" and not turns[-1].content.strip() else turns
+    return messages(prompt)
+
+
+def messages(turns: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
+    """A list of messages, with `role` and `content` or ShareGPT's `from` and `value`. Raises ValueError for what is none."""
+    if not isinstance(turns, Sequence):
+        raise ValueError("a conversation is a list of messages")
+    return tuple(_message(turn) for turn in turns)
+
+
+def with_system(turns: tuple[Message, ...], system: Any) -> tuple[Message, ...]:
+    """The turns behind what a row has as its `system`, where that is a text and they have no such turn themselves."""
+    if not isinstance(system, str) or not system.strip() or any(turn.role in ("system", "developer") for turn in turns):
+        return turns
+    return (Message("system", system), *turns)
 
 
 @dataclass(frozen=True)
@@ -71,9 +103,9 @@ def check_prompt_file(file: Path, where: str = "") -> None:
 
 
 def load_prompts(path: str | Path) -> PromptSet:
-    """Read prompts from a JSONL file with `prompt` (text, or messages) or `messages`.
+    """Read prompts from a JSONL file with `prompt` (text, or messages) or `messages`; of preference data, what their pairs answer.
 
-    Optional are `id`, `reference`, `answer`, `pattern` and `stratum`.
+    Optional are `system`, `id`, `reference`, `answer`, `pattern` and `stratum`.
 
     Raises DataFormatError naming the file and the line.
     """
@@ -94,8 +126,8 @@ def save_prompts(path: str | Path, prompts: Sequence[EvaluationPrompt]) -> None:
     rows = []
     for prompt in prompts:
         known = {"reference": prompt.reference, "answer": prompt.answer, "pattern": prompt.pattern, "stratum": prompt.stratum or None}
-        messages = [message.as_dict() for message in prompt.messages]
-        rows.append({"id": prompt.id, "messages": messages} | {key: value for key, value in known.items() if value is not None})
+        turns = [message.as_dict() for message in prompt.messages]
+        rows.append({"id": prompt.id, "messages": turns} | {key: value for key, value in known.items() if value is not None})
     Path(path).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
@@ -103,22 +135,45 @@ def _prompt(line: bytes, where: str, number: int) -> EvaluationPrompt:
     row = text_line(line, where)
     if not isinstance(row, dict) or not ("prompt" in row or "messages" in row):
         raise DataFormatError("this row has neither `prompt` nor `messages`", where, 'write {"prompt": "..."} or {"messages": [...]}')
-    turns = row.get("messages") or row["prompt"]
-    turns = [{"role": "user", "content": turns}] if isinstance(turns, str) else turns
     try:
-        messages = tuple(_message(turn) for turn in turns)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise DataFormatError("a message has no `role` or no `content`", where, 'write {"role": "user", "content": "..."}') from error
-    if not messages:
+        turns = with_system(_asked(row), row.get("system"))
+    except ValueError as error:
+        raise DataFormatError(f"this row cannot be read: {error}", where, 'write {"role": "user", "content": "..."}') from error
+    if not turns:
         raise DataFormatError("the prompt has no messages", where, 'write {"prompt": "..."}, or leave the row out')
+    if turns[-1].role == "assistant":
+        cure = "remove the last turn, which would be answered in place of the question, or give the question as `prompt`"
+        raise DataFormatError("the conversation ends with an assistant's turn", where, cure)
     reference, answer, pattern = (_text(row, key, where) for key in ("reference", "answer", "pattern"))
-    return EvaluationPrompt(str(row.get("id", number - 1)), messages, reference, answer, pattern, str(row.get("stratum", "")))
+    return EvaluationPrompt(str(row.get("id", number - 1)), turns, reference, answer, pattern, str(row.get("stratum", "")))
 
 
-def _message(turn: Mapping[str, Any]) -> Message:
-    if not isinstance(turn["content"], str):
-        raise TypeError("the content is no text")
-    return Message(str(turn["role"]), turn["content"], turn_fields(turn))
+def _asked(row: Mapping[str, Any]) -> tuple[Message, ...]:
+    """The turns of `messages`; those of `prompt` where there are no others, or where they go on to an answer, as preference data's do."""
+    turns = messages(row["messages"]) if row.get("messages") else ()
+    is_answered = bool(turns) and turns[-1].role == "assistant" and bool(row.get("prompt"))
+    return turns if turns and not is_answered else prompt_messages(row.get("prompt", ()))
+
+
+def _message(turn: Any) -> Message:
+    if not isinstance(turn, Mapping):
+        raise ValueError("a message is no table with `role` and `content`")
+    role, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
+    extra = {name: turn[name] for name in TURN_FIELDS if turn.get(name) is not None}
+    if isinstance(content, Sequence) and not isinstance(content, str):
+        content = "".join(map(_part, content))
+    if content is None and extra:
+        content = ""
+    if role is None or not isinstance(content, str):
+        raise ValueError("a message has no `role`, or no `content` that is a text")
+    return Message(_ROLES.get(str(role).lower(), str(role)), content, extra)
+
+
+def _part(part: Any) -> str:
+    text = part.get("text") if isinstance(part, Mapping) and part.get("type", "text") == "text" else None
+    if not isinstance(text, str):
+        raise ValueError("a message holds more than text")
+    return text
 
 
 def _text(row: Mapping[str, Any], key: str, where: str) -> str | None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from evals.errors import shortened
+from evals.prompts import is_transcript, prompt_messages, with_system
 from orchestrator.errors import DataFormatError
 from orchestrator.preferences.pairs import PreferencePair, ScoredResponse
 from orchestrator.preferences.rows import PAIR_HELP, BadRow, Row, RowError, SetAside
-from orchestrator.preferences.turns import Answer, answer, is_conversation, is_transcript, prompt_messages, split_conversations, tools_of
+from orchestrator.preferences.turns import Answer, answer, is_conversation, split_conversations, tools_of
 
 SCORED_HELP = 'each row needs "prompt", "responses" (two or more texts) and "rewards" (one number for each)'
 OTHERS_HELP = "docs/data.md has the columns of every format"
@@ -70,7 +71,7 @@ def read_row(row: Row) -> Outcome:
 
 
 def attempt(row: Row, cure: str, read: Callable[[], PreferencePair | str]) -> Outcome:
-    """What `read` makes of a row, with the row's tools; one that it cannot read is bad, one that it has a reason for is set aside."""
+    """What `read` makes of a row, with the row's `system` and tools; one that it cannot read is bad, one with a reason is set aside."""
     try:
         found, tools = read(), tools_of(row.values)
     except DataFormatError as error:
@@ -78,10 +79,16 @@ def attempt(row: Row, cure: str, read: Callable[[], PreferencePair | str]) -> Ou
     except RowError as error:
         return BadRow(row.file, row.origin, str(error), cure, row.values, error.kind)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-        return BadRow(row.file, row.origin, f"this row cannot be read: {shortened(repr(error))}", cure, row.values)
+        return BadRow(row.file, row.origin, _unreadable(error), cure, row.values)
     if isinstance(found, str):
         return SetAside(row.file, row.origin, found, row.values)
-    return replace(found, tools=tools) if tools else found
+    turns = with_system(found.prompt, row.values.get("system"))
+    return found if turns is found.prompt and not tools else replace(found, prompt=turns, tools=tools or found.tools)
+
+
+def _unreadable(error: Exception) -> str:
+    """Why a row cannot be read, in words: of a value of another kind than the format has, Python's."""
+    return f"this row cannot be read: {shortened(str(error) if isinstance(error, ValueError) else repr(error))}"
 
 
 def _pair(values: Values, origin: str) -> PreferencePair:
@@ -165,13 +172,12 @@ def two_sided(prompt: Any, chosen: Any, rejected: Any, origin: str) -> Preferenc
 
 def _sharegpt(values: Values, origin: str) -> PreferencePair:
     """LLaMA-Factory's ranking set: turns with `from` and `value`, and the two responses as one turn each."""
-    system = [{"from": "system", "value": values["system"]}] if values.get("system") else []
-    return two_sided([*system, *values["conversations"]], values["chosen"], values["rejected"], origin)
+    return two_sided(values["conversations"], values["chosen"], values["rejected"], origin)
 
 
 def _alpaca(values: Values, origin: str) -> PreferencePair:
     """LLaMA-Factory's alpaca ranking set: instruction and input are one user's turn, `history` has earlier pairs of turns."""
-    turns = [{"role": "system", "content": values["system"]}] if values.get("system") else []
+    turns: list[dict[str, str]] = []
     for asked, told in values.get("history") or ():
         turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": told}]
     question = "\n".join(filter(None, (values["instruction"], values.get("input"))))
@@ -183,7 +189,7 @@ def _attributes(rows: Sequence[Row]) -> list[Outcome]:
     made: list[Outcome] = []
     waiting: Row | None = None
     for row in rows:
-        if waiting is not None and all(waiting.values.get(name) == row.values.get(name) for name in ("prompt", "tools")):
+        if waiting is not None and all(waiting.values.get(name) == row.values.get(name) for name in ("prompt", "system", "tools")):
             made.append(attempt(waiting, OTHERS_HELP, lambda first=waiting, second=row: _by_helpfulness(first, second)))
             waiting = None
             continue
@@ -210,10 +216,11 @@ def _unpaired(rows: Sequence[Row]) -> list[Outcome]:
     by_prompt: dict[str, tuple[list[Row], list[Row]]] = {}
     for row in rows:
         try:
-            sides = by_prompt.setdefault(repr((prompt_messages(row.values["prompt"]), row.values.get("tools"))), ([], []))
+            of_prompt = (prompt_messages(row.values["prompt"]), row.values.get("system"), row.values.get("tools"))
+            sides = by_prompt.setdefault(repr(of_prompt), ([], []))
             sides[0 if _truth(row.values["label"]) else 1].append(row)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            made.append(BadRow(row.file, row.origin, f"this row cannot be read: {shortened(repr(error))}", OTHERS_HELP, row.values))
+            made.append(BadRow(row.file, row.origin, _unreadable(error), OTHERS_HELP, row.values))
     for liked, disliked in by_prompt.values():
         for better, worse in zip(liked, disliked, strict=False):
             texts = (better.values["completion"], worse.values["completion"])

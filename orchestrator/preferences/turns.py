@@ -1,17 +1,13 @@
 """What stands for a conversation in preference data (a text, a list of messages, a transcript of Human and Assistant) becomes Messages."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from evals.json_lines import parsed_json
-from evals.prompts import Message, turn_fields
+from evals.prompts import Message, is_transcript, messages, prompt_messages, transcript
 from orchestrator.preferences.rows import RowError
 
-_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant", "model": "assistant"}
-_ROLES |= {"system": "system", "developer": "developer", "tool": "tool", "observation": "tool", "function": "tool"}
-_TRANSCRIPT = re.compile(r"(?:\A|\n\n)(Human|Assistant):[ ]?")
 _FURTHER_TURNS = "the conversations differ before their last turn: a response is one assistant's turn, what comes before it is the prompt"
 
 
@@ -26,32 +22,6 @@ class Answer:
 def is_conversation(value: Any) -> bool:
     """Whether a value is a list of messages, with `role` and `content` or ShareGPT's `from` and `value`."""
     return isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0 and isinstance(value[0], Mapping)
-
-
-def is_transcript(text: Any) -> bool:
-    """Whether a text is a dialogue such as Anthropic's hh has: "Human: ...", "Assistant: ..." with empty lines between."""
-    return isinstance(text, str) and re.match(r"(?:\n\n)?Human: ?", text) is not None and "\n\nAssistant:" in text
-
-
-def prompt_messages(prompt: Any) -> tuple[Message, ...]:
-    """The turns of a prompt; a text is one user's turn, or a transcript. Raises ValueError, KeyError or TypeError for what is no prompt."""
-    if isinstance(prompt, str):
-        turns = transcript(prompt) if is_transcript(prompt) else (Message("user", prompt),)
-        return turns[:-1] if len(turns) > 1 and turns[-1].role == "assistant" and not turns[-1].content.strip() else turns
-    return messages(prompt)
-
-
-def messages(turns: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
-    """A list of messages, of whichever spelling. Raises ValueError, KeyError or TypeError for what is none."""
-    if not isinstance(turns, Sequence):
-        raise TypeError("a conversation is a list of messages")
-    return tuple(_message(turn) for turn in turns)
-
-
-def transcript(text: str) -> tuple[Message, ...]:
-    """The turns of a dialogue of Human and Assistant."""
-    pieces = _TRANSCRIPT.split(text)
-    return tuple(Message(_ROLES[role.lower()], content) for role, content in zip(pieces[1::2], pieces[2::2], strict=True))
 
 
 def answer(response: Any) -> Answer:
@@ -131,18 +101,3 @@ def _whole(found: Answer) -> Answer:
     if not found.text and not found.extra:
         raise RowError("empty", "a response has no text")
     return found
-
-
-def _message(turn: Mapping[str, Any]) -> Message:
-    role = str(turn["role"] if "role" in turn else turn["from"])
-    content = turn["content"] if "content" in turn else turn["value"]
-    extra = turn_fields(turn)
-    if isinstance(content, Sequence) and not isinstance(content, str):
-        if any(part.get("type", "text") != "text" for part in content):
-            raise ValueError("a message holds more than text")
-        content = "".join(part["text"] for part in content)
-    if content is None and extra:
-        content = ""
-    if not isinstance(content, str):
-        raise ValueError("a message has no text")
-    return Message(_ROLES.get(role.lower(), role), content, extra)

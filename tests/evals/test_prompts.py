@@ -1,7 +1,9 @@
 """Prompt files: read, written, and refused with the file and the line."""
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,42 @@ def test_a_bare_prompt_is_one_user_turn_with_the_lines_number_as_id(tmp_path: Pa
     assert load_prompts(tmp_path / "p.jsonl").prompts == (EvaluationPrompt("0", (Message("user", "Hello"),)),)
 
 
+SYSTEM, ASKED, GOLD = (
+    {"role": role, "content": text} for role, text in (("system", "be brief"), ("user", "say fox"), ("assistant", "fox"))
+)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "say fox", "messages": [ASKED, GOLD], "chosen": [ASKED, GOLD]},
+        {"prompt": "named", "messages": [ASKED]},
+        {"prompt": "\n\nHuman: say fox\n\nAssistant:", "chosen": " fox"},
+        {"prompt": [{"from": "human", "value": "say fox"}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "say fox"}]}]},
+    ],
+    ids=["preference data", "a name beside messages", "a transcript", "from and value", "content parts"],
+)
+def test_what_is_asked_is_the_question_in_every_spelling_and_never_what_follows_its_answer(tmp_path: Path, row: dict[str, Any]) -> None:
+    (tmp_path / "p.jsonl").write_text(json.dumps(row) + "\n")
+    assert load_prompts(tmp_path / "p.jsonl").prompts[0].messages == (Message("user", "say fox"),)
+
+
+@pytest.mark.parametrize("row", [{"messages": [ASKED, GOLD]}, {"prompt": [ASKED, GOLD]}, {"prompt": "Human: say fox\n\nAssistant: fox"}])
+def test_a_conversation_that_ends_with_its_answer_is_refused(tmp_path: Path, row: dict[str, Any]) -> None:
+    (tmp_path / "p.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataFormatError, match="ends with an assistant's turn") as refusal:
+        load_prompts(tmp_path / "p.jsonl")
+    assert refusal.value.where.endswith("p.jsonl:1") and "remove the last turn" in refusal.value.cure
+
+
+def test_a_rows_system_comes_first_unless_its_messages_have_one(tmp_path: Path) -> None:
+    rows = [{"system": "be brief", "prompt": "say fox"}, {"system": "other", "messages": [SYSTEM, ASKED]}]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    turns = (Message("system", "be brief"), Message("user", "say fox"))
+    assert [prompt.messages for prompt in load_prompts(tmp_path / "p.jsonl").prompts] == [turns, turns]
+
+
 def test_the_hash_is_that_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"prompt": "Hello"}\n')
     assert load_prompts(tmp_path / "p.jsonl").sha256 == hashlib.sha256(b'{"prompt": "Hello"}\n').hexdigest()
@@ -35,6 +73,9 @@ def test_the_hash_is_that_of_the_file(tmp_path: Path) -> None:
         ('{"text": "x"}', "neither"),
         ('["x"]', "neither"),
         ('{"messages": [{"role": "user"}]}', "no `content`"),
+        ('{"messages": []}', "no messages"),
+        ('{"messages": "say fox"}', "no table"),
+        ('{"messages": [{"role": "user", "content": [{"type": "image", "url": "x"}]}]}', "more than text"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_refused_with_its_file_and_line(tmp_path: Path, line: str, what: str) -> None:

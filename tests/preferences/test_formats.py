@@ -150,6 +150,19 @@ def test_system_turns_history_and_input_are_part_of_the_prompt(tmp_path: Path) -
     assert roles == [("system", "be brief"), ("user", "hello"), ("assistant", "hi"), ("user", "say\nfox")]
 
 
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_of_every_format_begins_with_its_system_unless_its_turns_do(name: str, tmp_path: Path) -> None:
+    pair = only(tmp_path, [{**row, "system": "be brief"} for row in ROWS[name]])
+    assert (pair.prompt, pair.chosen) == ((Message("system", "be brief"), Message("user", "say fox")), "fox")
+
+
+@pytest.mark.parametrize("system", [None, "", " ", {"role": "system"}])
+def test_a_system_that_is_no_text_adds_no_turn_and_one_in_the_turns_stays_the_only_one(system: Any, tmp_path: Path) -> None:
+    assert only(tmp_path, [{**ROWS["plain"][0], "system": system}]).prompt == (Message("user", "say fox"),)
+    turns = only(tmp_path, [{"system": "other", "prompt": [SYSTEM, ASKED], "chosen": [GOOD], "rejected": [BAD]}]).prompt
+    assert turns == (Message("system", "be brief"), Message("user", "say fox"))
+
+
 def test_a_named_prompt_that_is_one_of_the_conversations_turns_does_not_cut_it(tmp_path: Path) -> None:
     earlier = [SYSTEM, {"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}, ASKED]
     for named in ("hello", "say fox", earlier):
@@ -200,10 +213,11 @@ def test_tools_that_are_no_list_of_tables_make_a_bad_row(tools: Any, tmp_path: P
     assert "`tools` is" in bad.reason
 
 
+@pytest.mark.parametrize("other", [{"tools": TOOLS}, {"system": "be brief"}])
 @pytest.mark.parametrize("name", ["kto", "helpsteer2 rated"])
-def test_rows_that_offer_other_tools_are_not_paired(name: str, tmp_path: Path) -> None:
+def test_rows_with_other_tools_or_another_system_are_not_paired(name: str, other: dict[str, Any], tmp_path: Path) -> None:
     first, second = ROWS[name]
-    found = read(tmp_path, [first, {**second, "tools": TOOLS}, *ROWS["plain"]])
+    found = read(tmp_path, [first, {**second, **other}, *ROWS["plain"]])
     assert (len(found.pairs), len(found.set_aside)) == (1, 2)
 
 
