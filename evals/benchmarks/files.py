@@ -14,6 +14,8 @@ from evals.json_lines import ONE_OBJECT, json_line, parsed_json
 
 DATA_VARIABLE = "DAA_EVAL_DATA"
 _UNREADABLE = (OSError, EOFError, UnicodeDecodeError, zlib.error, csv.Error)
+# Official files have some megabytes; a compressed one of a few may hold what takes the machine's memory.
+_LARGEST = 1 << 30
 _ROWS = "write a list of JSON objects, or one object on each line"
 
 
@@ -48,12 +50,15 @@ def benchmark_file(name: str) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """A file's text, gzipped or not. Raises DataFormatError for a file that has none."""
+    """A file's text, gzipped or not. Raises DataFormatError for a file that has none, or too much of it."""
     try:
         with _opened(path) as content:
-            return content.read()
+            text = content.read(_LARGEST + 1)
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
+    if len(text) > _LARGEST:
+        raise DataFormatError(f"the file holds more than {_LARGEST >> 20} MiB of text", str(path), "split it into several")
+    return text
 
 
 def read_csv(path: Path) -> list[Mapping[str, str]]:

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from evals.errors import first_line
@@ -14,6 +15,10 @@ from orchestrator.preferences.rows import PAIR_HELP, BadRow, Row, RowError
 
 # No row that people or models write comes near these; what does must not take the machine's memory.
 LONGEST_LINE, LARGEST_JSON = 1 << 24, 1 << 31
+# Python takes hundreds of bytes for each character of what it reads as a literal.
+_LONGEST_LITERAL = 1 << 20
+# A column of the same long text in each row takes no room in a Parquet file: few rows are taken out of one at a time.
+_ROWS = 16
 _CHUNK, _SAMPLE = 1 << 18, 1000
 # Columns that hold lists in some format; in the others, what looks like one may be an answer.
 _LISTS = frozenset(("all_generated_responses", "all_rm_scores", "answers", "history", "responses", "rewards", "tools"))
@@ -31,12 +36,16 @@ def _json_lines(content: Any, name: str) -> Iterator[Row | BadRow]:
         origin = f"{name}:{number}"
         if len(line) > LONGEST_LINE:
             shown = line[:_SAMPLE].decode(errors="replace")
-            yield BadRow(name, origin, f"this line is longer than {LONGEST_LINE >> 20} MiB", _SPLIT, shown)
+            yield BadRow(name, origin, _too_long("line"), _SPLIT, shown)
         elif line.strip():
             try:
                 yield _row(text_line(line, origin), name, origin)
             except DataFormatError as error:
                 yield BadRow(name, origin, error.what, error.cure, line.decode(errors="replace"))
+
+
+def _too_long(what: str) -> str:
+    return f"this {what} is longer than {LONGEST_LINE >> 20} MiB"
 
 
 def _lines(content: Any) -> Iterator[bytes]:
@@ -92,31 +101,33 @@ def _parquet(content: Any, name: str) -> Iterator[Row | BadRow]:
     from pyarrow.parquet import ParquetFile
 
     try:
-        batches = ParquetFile(content).iter_batches(batch_size=1000)
+        batches = ParquetFile(content).iter_batches(batch_size=_ROWS)
         yield from numbered((row for batch in batches for row in _batch_rows(batch)), name)
     except (ArrowException, OSError) as error:
         raise DataFormatError(f"this is not a readable Parquet file: {error}", name, DAMAGED) from error
 
 
 def _batch_rows(batch: Any) -> Iterable[Mapping[str, Any] | RowError]:
-    """The rows of a batch, with the reason in place of one that Python cannot hold."""
-    try:
-        return batch.to_pylist()
-    except (ValueError, OverflowError):
-        return (_batch_row(batch, place) for place in range(len(batch)))
+    """The rows of a batch, with the reason in place of one that is too long or that Python cannot hold."""
+    with suppress(ValueError, OverflowError):
+        if batch.nbytes <= LONGEST_LINE:
+            return batch.to_pylist()
+    return (_batch_row(batch.slice(place, 1)) for place in range(len(batch)))
 
 
-def _batch_row(batch: Any, place: int) -> Mapping[str, Any] | RowError:
-    """One row of a batch, without times that Python cannot hold, which no format asks for."""
+def _batch_row(row: Any) -> Mapping[str, Any] | RowError:
+    """A batch of one row as that row, without times that Python cannot hold, which no format asks for."""
     from pyarrow.types import is_temporal
 
+    if row.nbytes > LONGEST_LINE:
+        return RowError("unreadable", _too_long("row"), _SPLIT)
     values = {}
-    for column, cells in zip(batch.schema.names, batch.columns, strict=True):
+    for column, cells in zip(row.schema.names, row.columns, strict=True):
         try:
-            values[column] = cells[place].as_py()
+            values[column] = cells[0].as_py()
         except (ValueError, OverflowError) as error:
             if not is_temporal(cells.type):
-                return RowError("unreadable", f"this row cannot be read: `{column}`: {first_line(error)}")
+                return RowError("unreadable", f"this row cannot be read: `{column}`: {first_line(error)}", IN_UTF8)
     return values
 
 
@@ -165,7 +176,7 @@ def _text_lines(content: Any, name: str) -> Iterator[str]:
         if number == 1 and (line.startswith(_UTF_16) or "\0" in line):
             raise DataFormatError("this is a table in UTF-16, or no text", f"{name}:1", "save it as CSV in UTF-8")
         if len(line) > LONGEST_LINE:
-            raise DataFormatError(f"this line is longer than {LONGEST_LINE >> 20} MiB", f"{name}:{number}", _SPLIT)
+            raise DataFormatError(_too_long("line"), f"{name}:{number}", _SPLIT)
         yield line
 
 
@@ -191,7 +202,9 @@ def _is_message(found: Any) -> bool:
 
 
 def _python_literal(text: str) -> Any:
-    """What Python writes of what JSON can hold. Raises TypeError or ValueError for anything else."""
+    """What Python writes of what JSON can hold. Raises TypeError or ValueError for anything else, and for what is too long to read."""
+    if len(text) > _LONGEST_LITERAL:
+        raise ValueError("too long a literal")
     return parsed_json(json.dumps(ast.literal_eval(text)))
 
 
@@ -204,7 +217,7 @@ def _row(values: Any, name: str, origin: str) -> Row | BadRow:
     if isinstance(values, Mapping):
         return Row(name, origin, values)
     if isinstance(values, RowError):
-        return BadRow(name, origin, str(values), IN_UTF8, kind=values.kind)
+        return BadRow(name, origin, str(values), values.cure, kind=values.kind)
     return BadRow(name, origin, "this line is not a JSON object", PAIR_HELP, values)
 
 

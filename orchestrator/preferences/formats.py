@@ -77,7 +77,7 @@ def attempt(row: Row, cure: str, read: Callable[[], PreferencePair | str]) -> Ou
     except DataFormatError as error:
         return BadRow(row.file, row.origin, error.what, error.cure or cure, row.values)
     except RowError as error:
-        return BadRow(row.file, row.origin, str(error), cure, row.values, error.kind)
+        return BadRow(row.file, row.origin, str(error), error.cure or cure, row.values, error.kind)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         return BadRow(row.file, row.origin, _unreadable(error), cure, row.values)
     if isinstance(found, str):

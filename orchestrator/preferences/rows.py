@@ -15,11 +15,11 @@ _TOLD = ("where", "reason", "row")
 
 
 class RowError(ValueError):
-    """Why a row is no pair; `kind` as in BadRow."""
+    """Why a row is no pair; `kind` as in BadRow. `cure` is empty where that of the row's format is right."""
 
-    def __init__(self, kind: str, reason: str) -> None:
+    def __init__(self, kind: str, reason: str, cure: str = "") -> None:
         super().__init__(reason)
-        self.kind = kind
+        self.kind, self.cure = kind, cure
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from orchestrator.errors import DataFormatError
 from orchestrator.preferences import contents
 from orchestrator.preferences.reading import Reading, load_pairs, read_pairs
 from orchestrator.preferences.rows import write_quarantine
+from orchestrator.preferences.sources import rows
 
 ROW = {"prompt": "say fox", "chosen": "fox", "rejected": "dog"}
 GOOD = json.dumps(ROW).encode() + b"\n"
@@ -244,6 +245,34 @@ def test_a_json_array_beyond_all_measure_is_refused_before_it_is_read(tmp_path: 
     (tmp_path / "bomb.json.gz").write_bytes(gzip.compress(b"[" + b" " * (50 * MIB), 1))
     with pytest.raises(DataFormatError, match="a JSON array of more than 1 MiB"):
         read_pairs(tmp_path / "bomb.json.gz")
+
+
+def test_a_text_that_parquet_repeats_is_taken_out_for_few_rows_at_a_time(tmp_path: Path) -> None:
+    import pyarrow
+
+    text = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 400, pyarrow.int32()), pyarrow.array(["x" * (MIB // 2)]))
+    (tmp_path / "bomb.parquet").write_bytes(parquet({"prompt": ["p"] * 400, "chosen": text, "rejected": ["r"] * 400}))
+    tracemalloc.start()
+    assert sum(1 for _ in rows(tmp_path / "bomb.parquet")) == 400
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 30 * MIB
+
+
+def test_a_parquet_row_beyond_all_measure_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "LONGEST_LINE", MIB)
+    reading = read(tmp_path, parquet({"prompt": ["p", "q"], "chosen": ["c", "x" * (2 * MIB)], "rejected": ["r", "r"]}), "pairs.parquet")
+    assert (len(reading.pairs), reading.bad[0].reason) == (1, "this row is longer than 1 MiB")
+    assert "one row a line" in reading.bad[0].cure
+
+
+def test_a_cell_that_python_would_take_gigabytes_to_read_stays_a_text(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text('prompt,chosen,rejected\np,"[' + "1," * MIB + 'None]",r\n')
+    tracemalloc.start()
+    (pair,) = load_pairs(tmp_path / "pairs.csv")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert pair.chosen.endswith("1,None]") and most < 40 * MIB
 
 
 def test_a_table_whose_quotation_mark_never_closes_is_refused_within_bounded_memory(

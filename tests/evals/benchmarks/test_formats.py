@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from evals import whole_files
+from evals.benchmarks import files
 from evals.benchmarks.alpaca_eval2 import difficulties
 from evals.benchmarks.arena_hard import score_judgments as score_arena
 from evals.benchmarks.files import DATA_VARIABLE, read_rows
@@ -107,6 +108,13 @@ def test_outputs_are_told_by_their_content(name: str, ending: str, tmp_path: Pat
     file.write_bytes(gzip.compress(text.encode()) if file.suffix == ".gz" else text.encode())
     found = read_outputs(file)
     assert (found.model, dict(found.answers)) == ("org/m", dict(answers))
+
+
+def test_a_small_file_that_unpacks_beyond_all_measure_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_LARGEST", 1 << 20)
+    (tmp_path / "bomb.json.gz").write_bytes(gzip.compress(b"[" + b" " * (2 << 20)))
+    with pytest.raises(DataFormatError, match="more than 1 MiB"):
+        read_rows(tmp_path / "bomb.json.gz")
 
 
 def test_a_model_without_a_name_has_the_files(tmp_path: Path) -> None:
