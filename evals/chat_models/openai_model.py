@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from evals.asking import Keep, Question, Reply, forget
 from evals.chat_models.budget import Budget, Prices
+from evals.chat_models.completions import body_of, completion_in, counts, reply_in, whole
 from evals.chat_models.retrying import BackOff, MalformedAnswerError, Pace, RefusedAnswerError, is_transient
 from evals.errors import JudgeUnavailableError, SettingsError, UserError
 from evals.secrets import redacted
 
 if TYPE_CHECKING:
     from openai import APIError, AsyncOpenAI
-    from openai.types.chat import ChatCompletion
 
 OPENAI_URL = "https://api.openai.com/v1"
 # Content that the server's filter stops is a failure of that question, not of the settings.
 FILTERED = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
 TOO_LONG = ("context_length_exceeded", "maximum context length", "max_model_len")
+# Of what a server says of a failure, letters that are looked at and that are told: what may be a key is not cut in two.
+_READ, _TOLD = 2000, 600
 CURES = {
     400: 'a reasoning model wants `reasoning_effort` and `protocol = "text"`; with another, try a smaller `top_logprobs`',
     401: "set a valid key in the environment variable {key}",
@@ -137,46 +139,47 @@ class OpenAIModel:
             if is_transient(error):
                 self._give_up(error)
             if any(sign in str(error) for sign in (*FILTERED, *TOO_LONG)):
-                return Reply(failure=self._told(error)[:300], cost=sum(paid))
+                return Reply(failure=self._told(error), cost=sum(paid))
             self._refuse(error)
 
     async def _request(self, client: "AsyncOpenAI", question: Question, paid: list[float]) -> Reply:
         """One attempt, whose cost joins what was `paid`, whatever the answer is good for."""
-        from openai import APIResponseValidationError
-
         await self._pace.wait()
         most, cost = await self.budget.take(question), 0.0
         messages: Any = [message.as_dict() for message in question.messages]
         try:
-            answer = await client.chat.completions.with_raw_response.create(
+            async with client.chat.completions.with_streaming_response.create(
                 model=self.settings.model,
                 messages=messages,
                 **self._options(question),
-            )
-            self._pace.heed(answer.headers)
-            # What says nothing of its tokens may have cost the most.
-            cost = most
-            completion = answer.parse()
-            prompt_tokens, tokens = _counts(completion)
+            ) as answer:
+                self._pace.heed(answer.headers)
+                # What says nothing of its tokens may have cost the most.
+                cost = most
+                body = await body_of(answer.iter_bytes())
+            completion = completion_in(body)
+            prompt_tokens, tokens = counts(completion)
             if prompt_tokens is not None and tokens is not None:
                 cost = self.budget.prices.of(prompt_tokens, tokens)
-            return _read(completion, question)
-        except (ValueError, APIResponseValidationError) as error:
-            raise MalformedAnswerError(f"the answer is no JSON: {error}") from error
+            return reply_in(completion, body, question, self._room(question), self.settings.top_logprobs)
         finally:
             self.budget.settle(most, cost)
             paid.append(cost)
 
     def _options(self, question: Question) -> dict[str, Any]:
         """How the next turn is made, in the words of the API."""
-        decoding = question.decoding
+        decoding, room = question.decoding, self._room(question)
         if self.settings.reasoning_effort:
-            room = decoding.max_tokens + self.settings.reasoning_tokens
             return {"reasoning_effort": self.settings.reasoning_effort, "max_completion_tokens": room}
         sampling = {"temperature": decoding.temperature, "top_p": decoding.top_p, "seed": decoding.seed + question.attempt}
+        labels = {"logprobs": True, "top_logprobs": self.settings.top_logprobs} if question.labels else {}
+        return {**sampling, "max_tokens": room, **labels}
+
+    def _room(self, question: Question) -> int:
+        """How many tokens the next turn may have."""
         if question.labels:
-            return {**sampling, "max_tokens": 1, "logprobs": True, "top_logprobs": self.settings.top_logprobs}
-        return {**sampling, "max_tokens": decoding.max_tokens}
+            return 1
+        return question.decoding.max_tokens + (self.settings.reasoning_tokens if self.settings.reasoning_effort else 0)
 
     def _client(self) -> "AsyncOpenAI":
         from openai import AsyncOpenAI
@@ -191,8 +194,8 @@ class OpenAIModel:
         return self.settings.base_url or OPENAI_URL
 
     def _told(self, error: Exception) -> str:
-        """What the server said, without the key and without halves of letters."""
-        return _whole(redacted(str(error), self.settings.api_key_env))
+        """What the server said first, without the key and without halves of letters."""
+        return whole(redacted(str(error)[:_READ], self.settings.api_key_env))[:_TOLD]
 
     def _give_up(self, error: Exception) -> NoReturn:
         what = f"the model {self.settings.model} did not answer after {self.settings.max_attempts} attempts: {self._told(error)}"
@@ -203,45 +206,6 @@ class OpenAIModel:
         raise UserError(
             f"the model {self.settings.model} refuses the request: {self._told(error)}", self._url(), cure, code="DAA-0404"
         ) from error
-
-
-def _whole(text: str) -> str:
-    """The text in letters that UTF-8 has: JSON may hold one half of a letter, which no file takes."""
-    return text.encode(errors="replace").decode()
-
-
-def _read(completion: "ChatCompletion", question: Question) -> Reply:
-    """The reply in a completion. Raises MalformedAnswerError or RefusedAnswerError when there is none."""
-    choices = getattr(completion, "choices", None)
-    message = getattr(choices[0], "message", None) if choices else None
-    if choices is None or message is None:
-        raise MalformedAnswerError(f"the answer is no chat completion: {str(completion)[:200]}")
-    choice, (prompt_tokens, tokens) = choices[0], _counts(completion)
-    if getattr(message, "refusal", None) or choice.finish_reason == "content_filter":
-        raise RefusedAnswerError(f"the model refuses to answer: {getattr(message, 'refusal', None) or 'content filter'}")
-    content = (choice.logprobs and choice.logprobs.content) or []
-    tops = (*(content[0].top_logprobs or ()), content[0]) if content else ()
-    return Reply(
-        text=_whole(_text(message.content)),
-        logprobs={_whole(top.token): top.logprob for top in tops} if question.labels else {},
-        prompt_tokens=prompt_tokens or 0,
-        tokens=tokens or 0,
-        finished=choice.finish_reason != "length",
-        model=getattr(completion, "model", "") or "",
-    )
-
-
-def _counts(completion: "ChatCompletion") -> tuple[int | None, int | None]:
-    """The tokens of the question and of the answer, as far as the server tells them."""
-    usage = getattr(completion, "usage", None)
-    return getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
-
-
-def _text(content: Any) -> str:
-    """The text of a message, which some servers send in parts."""
-    if isinstance(content, list):
-        return "".join(part.get("text") or "" for part in content if isinstance(part, dict))
-    return content or ""
 
 
 def _run(replies: Coroutine[Any, Any, list[Reply]]) -> list[Reply]:

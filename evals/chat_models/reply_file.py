@@ -151,13 +151,13 @@ class ReplyFile:
         return next((reply for reply in found if reply is not None), None)
 
     def _at(self, offset: int, key: str) -> Reply | None:
-        line = b""
-        while self._lines is not None and b"\n" not in line:
-            more = os.pread(self._lines.fileno(), _A_LINE, offset + len(line))
+        line, more = bytearray(), b""
+        while self._lines is not None and b"\n" not in more:
+            more = os.pread(self._lines.fileno(), max(_A_LINE, len(line)), offset + len(line))
             if not more:
                 return None
             line += more
-        row = _row(line.partition(b"\n")[0])
+        row = _row(bytes(line).partition(b"\n")[0])
         try:
             return Reply(**row["reply"]) if row.get("key") == key else None
         except (KeyError, TypeError):

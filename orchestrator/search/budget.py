@@ -133,10 +133,10 @@ def kept_back(meter: Meter, runs: int, judgments: int, price: float = 1.0) -> Sp
 
 
 def exhausted(budget: BudgetSettings, spent: Spent) -> str | None:
-    """The bound that `spent` would overstep, in words; None when it is within all of them."""
+    """The bound that `spent` would overstep, in words; None when it is within all of them, which a sum that is no number is not."""
     for name, unit in (("gpu_hours", "GPU-hours"), ("hours", "hours"), ("judgments", "judgments"), ("cost", "of the judge's cost")):
         bound, used = getattr(budget, name), getattr(spent, name)
-        if bound is not None and used > bound:
+        if bound is not None and not used <= bound:
             return f"the budget of {bound:,.12g} {unit} is spent"
     return None
 

@@ -198,3 +198,19 @@ def test_memory_and_open_files_do_not_grow_with_replies(tmp_path: Path) -> None:
     assert len(replies._recent) <= 40
     if before:
         assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_long_reply_is_read_in_few_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[int] = []
+    read = os.pread
+
+    def counted(descriptor: int, size: int, offset: int) -> bytes:
+        reads.append(size)
+        return read(descriptor, size, offset)
+
+    replies = ReplyFile(tmp_path / "replies.jsonl")
+    replies.append("key", Named(), QUESTION, Reply("a" * (4 << 20)))
+    replies.append("next", Named(), QUESTION, Reply("b"))
+    monkeypatch.setattr(os, "pread", counted)
+    assert replies.get("key") == Reply("a" * (4 << 20))
+    assert len(reads) < 15

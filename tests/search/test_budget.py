@@ -1,5 +1,6 @@
 """What a search has spent is counted once, over all of its sessions, and what it saved is told against doing everything."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -133,6 +134,11 @@ def test_a_bound_may_be_reached_and_not_overstepped(bound: dict[str, float], wit
 
 def test_without_bounds_everything_may_be_spent() -> None:
     assert exhausted(BudgetSettings(), Spent(1e9, 1e9, 10**9, 1e9)) is None
+
+
+def test_a_cost_that_is_no_number_is_within_no_bound() -> None:
+    assert exhausted(BudgetSettings(cost=1.0), Spent(cost=math.nan)) == "the budget of 1 of the judge's cost is spent"
+    assert exhausted(BudgetSettings(judgments=1), Spent(cost=math.nan)) is None
 
 
 def test_a_large_budget_is_written_out() -> None:
