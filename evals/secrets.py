@@ -10,6 +10,7 @@ _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|(?:^|_)(?:PASS|PASSW
 _USER = re.compile(r"(?<=://)[^/\s?#]*:[^/\s?#]*(?=@)|(?<=https://)[^/\s?#]+(?=@)|(?<=http://)[^/\s?#]+(?=@)")
 # Shorter values are words such as "true", which stand in texts for other reasons.
 _SHORTEST = 8
+_NAMED: set[str] = set()
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -27,13 +28,18 @@ def filled_in(address: str) -> str:
     return _VARIABLE.sub(lambda found: os.environ[found[1]], address) if variables(address) else address
 
 
-def redacted(text: str, *names: str) -> str:
+def keep_secret(name: str) -> None:
+    """Have this process redact the value of a variable, whatever the variable is called."""
+    _NAMED.add(name)
+
+
+def redacted(text: str) -> str:
     """The text with the names of secret environment variables in place of their values: servers repeat in errors what they were sent.
 
-    Secret are those that are called so, and those of `names`.
+    Secret are those that are called so, and those of `keep_secret`.
     """
     text = _USER.sub("...", text)
-    secrets = [(n, value) for n, value in os.environ.items() if (n in names or _SECRET.search(n)) and len(value) >= _SHORTEST]
+    secrets = [(n, value) for n, value in os.environ.items() if (n in _NAMED or _SECRET.search(n)) and len(value) >= _SHORTEST]
     for name, value in sorted(secrets, key=lambda secret: -len(secret[1])):
         text = text.replace(value, f"${name}")
     return text

@@ -12,7 +12,7 @@ from evals.chat_models.budget import Budget, Prices
 from evals.chat_models.completions import body_of, completion_in, counts, reply_in, whole
 from evals.chat_models.retrying import BackOff, MalformedAnswerError, Pace, RefusedAnswerError, is_transient
 from evals.errors import JudgeUnavailableError, SettingsError, UserError
-from evals.secrets import redacted
+from evals.secrets import keep_secret, redacted
 
 if TYPE_CHECKING:
     from openai import APIError, AsyncOpenAI
@@ -71,6 +71,7 @@ class OpenAIModel:
 
     def __init__(self, settings: OpenAIModelSettings) -> None:
         self.settings = settings
+        keep_secret(settings.api_key_env)
         reasoning = settings.reasoning_tokens if settings.reasoning_effort else 0
         self.budget = Budget(Prices(settings.input_price, settings.output_price, reasoning), settings.max_requests, settings.max_cost)
         self._pace = Pace()
@@ -195,7 +196,7 @@ class OpenAIModel:
 
     def _told(self, error: Exception) -> str:
         """What the server said first, without the key and without halves of letters."""
-        return whole(redacted(str(error)[:_READ], self.settings.api_key_env))[:_TOLD]
+        return whole(redacted(str(error)[:_READ]))[:_TOLD]
 
     def _give_up(self, error: Exception) -> NoReturn:
         what = f"the model {self.settings.model} did not answer after {self.settings.max_attempts} attempts: {self._told(error)}"

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from evals.secrets import keep_secret
 from orchestrator.settings.section import ModelName, Section
 
 GuardName = Literal["empty", "constant", "repetition", "length", "template", "addresses_judge"]
@@ -100,6 +101,8 @@ class OpenAISettings(AskedJudge):
     def _without_secrets(self) -> OpenAISettings:
         if not re.fullmatch(r"[A-Za-z_]\w{0,60}", self.api_key_env):
             raise ValueError("api_key_env is the name of an environment variable, not a key: settings are written to files and shown")
+        # Errors of the process that asks come to this one, too.
+        keep_secret(self.api_key_env)
         if self._is_of_others():
             what = f"${self.api_key_env} is another service's, and its value would be sent to the judge's server"
             raise ValueError(f"{what}: give the judge's key a variable of its own, such as JUDGE_API_KEY, and name it in api_key_env")

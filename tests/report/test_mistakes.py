@@ -2,14 +2,17 @@
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from ray.exceptions import RayTaskError
 
+from evals.chat_models.openai_model import OpenAIModel, OpenAIModelSettings
 from evals.whole_files import replacing_bytes, save_json
 from orchestrator.errors import DataFormatError
 from orchestrator.report.mistakes import as_told, explain
+from orchestrator.settings import OpenAISettings
 from tests.full_disk import no_file_longer_than
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -30,6 +33,31 @@ def test_a_name_that_no_encoding_holds_is_told_with_the_cure(
     assert "no pairs in caf\N{REPLACEMENT CHARACTER}.jsonl" in told and "cure:  name it otherwise" in told
     (log,) = tmp_path.glob("daa-error-*.log")
     assert "DataFormatError" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        lambda name: OpenAISettings(kind="openai", model="judge", api_key_env=name),
+        lambda name: OpenAIModel(OpenAIModelSettings("judge", api_key_env=name)),
+    ],
+    ids=["settings", "model"],
+)
+def test_a_judges_key_stands_in_no_log_whatever_its_variable_is_called(
+    judge: Callable[[str], object],
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    name = f"MY_{request.node.callspec.id}"
+    monkeypatch.setenv(name, "canary-of-a-judge")
+    judge(name)
+    error = ValueError("you sent Bearer canary-of-a-judge")
+    explain(as_told(error), error)
+    (log,) = tmp_path.glob("daa-error-*.log")
+    assert f"${name}" in log.read_text() and "canary" not in log.read_text() + capfd.readouterr().err
 
 
 def test_a_full_disk_is_told_with_the_file_and_the_cure_and_the_file_stays(tmp_path: Path) -> None:
