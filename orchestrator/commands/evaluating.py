@@ -1,5 +1,7 @@
 """`daa eval`: models on public benchmarks, or on a search's own prompts."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,7 +10,7 @@ import typer
 from orchestrator.commands.places import Directory, fresh_directory
 
 if TYPE_CHECKING:
-    from orchestrator.settings import Settings
+    from orchestrator.settings import JudgeSettings, Settings
 
 
 def evaluate(  # noqa: PLR0913 (the options of the command)
@@ -54,6 +56,7 @@ def _evaluate_on_own_prompts(settings: "Settings", models: list[str], directory:
     from orchestrator.cluster.runs.candidates import names_of
     from orchestrator.cluster.runs.single_runs import evaluate_one
 
+    _tell_keys(settings.judge, ())
     names = names_of(models)
     for model in models:
         own = directory if len(models) == 1 or directory is None else directory / names[model]
@@ -68,6 +71,17 @@ def _evaluate_on_benchmarks(settings_file: Path | None, given: dict[str, Any], m
     from orchestrator.cluster.runs.scorecards import comparisons
     from orchestrator.report.terminal import show
 
+    _tell_keys(settings.judge, models)
     evaluations = evaluate_models(settings, models, directory or fresh_directory("eval"))
     for table in shown(evaluations, comparisons(evaluations)):
         show(table)
+
+
+def _tell_keys(judge: "JudgeSettings | None", models: Sequence[str]) -> None:
+    """Say which key goes to the judge's server, and which to those of models."""
+    from orchestrator.cluster.runs.candidates import CANDIDATES_KEY, is_served, served_model
+    from orchestrator.commands.orders import tell_keys
+
+    urls = [served_model(model).url for model in models if is_served(model)] if os.environ.get(CANDIDATES_KEY) else []
+    served = [{"kind": "openai", "base_url": url, "api_key_env": CANDIDATES_KEY} for url in dict.fromkeys(urls)]
+    tell_keys({"judge": judge.model_dump() if judge is not None else None, "model servers": served})

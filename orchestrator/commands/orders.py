@@ -1,5 +1,6 @@
 """The words of `daa submit` to a job: checked here as far as they can be, before anything is sent."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from orchestrator.cluster.submit.order import KINDS, Order, arguments_of, keys_sent, named_paths
 from orchestrator.errors import UserError
 from orchestrator.nearest import nearest
+from orchestrator.report.plain_text import visible
 
 # What a job writes to and finds again: never sent.
 _WRITTEN = ("cache", "reference_cache")
@@ -38,6 +40,12 @@ def order_of(kind: str, file: Path | None, arguments: Sequence[str], places: tup
     name = getattr(settings, "name", None) or values.get("name", kind)
     words = arguments_of(kind, path, arguments, directory, is_resumed)
     return Order(kind, str(name), words, directory, {}, tuple(keys_sent(values))), named
+
+
+def tell_keys(values: Any) -> None:
+    """Say on the standard error stream which keys these settings send where."""
+    for line in keys_sent(values):
+        print(visible(line), file=sys.stderr)
 
 
 def _found_nowhere(key: str, path: str) -> UserError:

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -34,16 +33,14 @@ def plan(
     settings = load_search_settings(settings_file)
     check_files(settings)
     check_prompts(settings)
-    from orchestrator.cluster.submit.order import keys_sent
+    from orchestrator.commands.orders import tell_keys
     from orchestrator.errors import SettingsError
     from orchestrator.estimates.estimate import estimated
     from orchestrator.estimates.obstacles import obstacles
     from orchestrator.report import plans
-    from orchestrator.report.plain_text import visible
     from orchestrator.report.terminal import show
 
-    for line in keys_sent(settings.json_ready()):
-        print(visible(line), file=sys.stderr)
+    tell_keys(settings.json_ready())
     work = _planned(settings, gpu, measure)
     found = estimated(work)
     # Without --dir nobody knows the disk: a plan is often made elsewhere than the run.

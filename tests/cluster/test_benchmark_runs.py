@@ -4,6 +4,7 @@ import io
 import json
 import math
 import shutil
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from orchestrator.cluster.runs.candidates import names_of, served_model
 from orchestrator.cluster.runs.claims import check_same
 from orchestrator.cluster.runs.scorecards import Scorecards, asked_of_benchmark, check_scorecard, content_behind
 from orchestrator.commands.benchmarks import benchmark_settings, judge_named, judge_values, settings_of_search
+from orchestrator.commands.evaluating import evaluate
 from orchestrator.errors import DaaError, SettingsError, UserError
 from orchestrator.report.narration import Narrator
 from orchestrator.settings import BenchmarkSettings, CapabilitySettings, OpenAISettings, Settings, VllmJudgeSettings
@@ -172,6 +174,30 @@ def test_a_served_model_is_asked_anew_in_another_directory_and_never_twice_in_on
         assert [asked_in("first") for _ in range(2)] == [(4, 25.0), (0, 25.0)]
         server.answer = lambda body, number: completion("no idea")
         assert asked_in("second") == (4, 0.0)
+
+
+@pytest.mark.parametrize(("key", "sent"), [("canary-candidate", "Bearer canary-candidate"), ("", "Bearer none")])
+def test_a_candidates_server_is_sent_the_candidates_key_and_never_the_judges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, sent: str
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("OPENAI_API_KEY", "canary-judge")
+    monkeypatch.setenv("CANDIDATE_API_KEY", key)
+    with FakeServer() as server:
+        evaluate_models(capability(tmp_path), [f"{server.url}#mine"], tmp_path / "run")
+    assert server.keys == {sent}
+
+
+@pytest.mark.parametrize("key", ["canary-candidate", ""])
+def test_which_keys_are_sent_where_is_told_before_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    monkeypatch.setenv("CANDIDATE_API_KEY", key)
+    monkeypatch.setattr("orchestrator.cluster.runs.benchmark_runs.evaluate_models", lambda *given: sys.exit("evaluates"))
+    with pytest.raises(SystemExit, match="evaluates"):
+        evaluate(["http://h/v1#a", "http://h/v1#b", "a/hub-model"], ["alpaca_eval2"], "openai:gpt-4.1")
+    of_models = "the value of $CANDIDATE_API_KEY goes to http://h/v1 (model servers[0])\n" if key else ""
+    assert capsys.readouterr().err == f"the value of $OPENAI_API_KEY goes to https://api.openai.com/v1 (judge)\n{of_models}"
 
 
 def test_a_directory_takes_other_models_later_and_no_other_of_the_same_name_or_asked_otherwise(

@@ -42,6 +42,7 @@ class FakeServer:
         """Listen at a port of this machine, by default at any free one."""
         self.answer: Callable[[dict[str, Any], int], Answer] = lambda body, number: completion("m", {"m": -0.1, "M": -2.4})
         self.asked: list[dict[str, Any]] = []
+        self.keys: set[str] = set()
         self.times: list[float] = []
         self.busiest = 0
         self._busy = 0
@@ -76,6 +77,7 @@ class FakeServer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                server.keys.add(self.headers["authorization"])
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 answer = server._take(body)
                 self.send_response(answer.status)

@@ -24,6 +24,7 @@ from evals.protocols.official_files import save_official
 from evals.protocols.running import check_readable, evaluate
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.runs.candidates import (
+    CANDIDATES_KEY,
     absolute,
     base_of_adapter,
     check_candidates,
@@ -215,7 +216,7 @@ def _chat_model(model: str, engine: Any, replies: _Replies) -> ChatModel:
     if not is_served(model):
         return ServedByActor(engine, absolute(model), str(replies.shared))
     served = served_model(model)
-    return remembered(OpenAIModel(OpenAIModelSettings(served.model, served.url, timeout_s=600)), replies.own)
+    return remembered(OpenAIModel(OpenAIModelSettings(served.model, served.url, CANDIDATES_KEY, timeout_s=600)), replies.own)
 
 
 @contextmanager

@@ -8,6 +8,9 @@ from pathlib import Path
 from evals.model_files import adapter_base, adapter_rank, check_model
 from orchestrator.errors import UserError
 
+# What servers of candidates are sent, never the judge's key: whoever serves a candidate may be anybody.
+CANDIDATES_KEY = "CANDIDATE_API_KEY"
+
 
 @dataclass(frozen=True)
 class ServedModel:
@@ -54,7 +57,7 @@ def served_model(address: str) -> ServedModel:
     """Split `http://host:port/v1#model`. Raises UserError without a model's name, and for a password or a query: it is written down."""
     url, _, model = address.partition("#")
     if "@" in address.partition("//")[2].partition("/")[0] or "?" in url:
-        cure = "export the key as OPENAI_API_KEY, and write http://host:port/v1#model"
+        cure = f"export the key as {CANDIDATES_KEY}, and write http://host:port/v1#model"
         raise UserError("a model's address holds no name, password or query", "daa eval", cure)
     if not model:
         raise UserError("the address names no model", address, "write http://host:port/v1#model")
