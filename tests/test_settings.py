@@ -293,6 +293,15 @@ def test_gpus_that_nobody_would_use_or_that_ray_does_not_give_are_refused(key: s
     assert load_settings(file).cluster.gpus_per_engine == 2
 
 
+@pytest.mark.parametrize(("gpus", "spread", "cure"), [(0.5, 2, "set gpus = 1"), (2, 2, "set gpus = 1"), (2, 1, "set gpus = 1")])
+def test_a_judge_that_would_leave_gpus_idle_or_lack_some_is_refused(gpus: float, spread: int, cure: str, file: Path) -> None:
+    judge = OWN_INPUTS + f'[judge]\nkind = "vllm"\nmodel = "m"\ngpus = {gpus}\ntensor_parallel = {spread}\n'
+    error = refusal(file, judge)
+    assert cure in f"{error.what} {error.cure}"
+    file.write_text(judge.replace(f"gpus = {gpus}", "gpus = 1"))
+    assert load_settings(file).judge
+
+
 def test_a_recipe_that_makes_no_world_is_refused_with_the_least_that_does(file: Path) -> None:
     error = refusal(file, '[world]\nkind = "tasks"\nsamples_per_prompt = 1\n' + VERIFIER)
     assert error.what == "samples_per_prompt is 1"

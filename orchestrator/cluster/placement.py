@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ Nodes = Mapping[str, Resources]
 _ENGINE_CPUS = 0.5
 _CONTROL_CPUS = 0.5
 _LOOK_S = 2.0
+_ROUNDING = 1e-6
 
 
 def needed(cluster: ClusterSettings, gangs: int) -> dict[str, float]:
@@ -68,7 +70,7 @@ def require(settings: ClusterSettings, nodes: Nodes) -> None:
     available = {resource: sum(node.get(resource, 0.0) for node in nodes.values()) for resource in ("CPU", "GPU")}
     for resource, amount in needed(settings, settings.first_gangs).items():
         there = available[resource]
-        if amount > there + 1e-6:
+        if amount > there + _ROUNDING:
             key = "gpus_per_worker and gpus_per_engine" if resource == "GPU" else "cpus_per_worker"
             raise ClusterError(
                 f"the run needs {amount:g} {resource}s and the cluster has {there:g}",
@@ -122,22 +124,57 @@ def bundles(cluster: ClusterSettings) -> Sequence[Resources]:
 def unplaced(wanted: Sequence[Resources], free: Nodes) -> str | None:
     """Which of the bundles find no node, and what is short where, in words; None when all have room.
 
-    The largest are placed first, each on the node on which least is left.
+    The largest are placed first, each on the node on which least is left. A part of a GPU is one GPU's: what is left of others does not
+    add up.
     """
-    left = {node: dict(resources) for node, resources in free.items()}
+    left = [_Left.of(node, resources) for node, resources in free.items()]
     without: list[Resources] = []
     for bundle in sorted(wanted, key=lambda each: (-each.get("GPU", 0.0), -each.get("CPU", 0.0))):
-        roomy = [node for node in left if not _short(bundle, left[node])]
-        if not roomy:
+        roomy = [node for node in left if not node.short(bundle)]
+        if roomy:
+            min(roomy, key=lambda node: (sum(node.gpus), node.others.get("CPU", 0.0))).take(bundle)
+        else:
             without.append(bundle)
-            continue
-        node = min(roomy, key=lambda each: (left[each].get("GPU", 0.0), left[each].get("CPU", 0.0)))
-        for resource, amount in bundle.items():
-            left[node][resource] = left[node].get(resource, 0.0) - amount
     if not without:
         return None
-    lacking = "; ".join(f"{node} lacks {', '.join(_short(without[0], resources))}" for node, resources in left.items())
+    lacking = "; ".join(f"{node.name} lacks {', '.join(node.short(without[0]))}" for node in left)
     return f"{len(without)} of {len(wanted)} workers and engines find no place for {_listed(without[0])}: {lacking or 'there is no node'}"
+
+
+@dataclass(frozen=True)
+class _Left:
+    """What is left on a node; `gpus` is how much of each GPU that is not taken whole."""
+
+    name: str
+    gpus: list[float]
+    others: dict[str, float]
+
+    @staticmethod
+    def of(name: str, free: Resources) -> "_Left":
+        """Ray tells a node's GPUs as one sum: it is read as whole ones and a part."""
+        whole, part = divmod(round(free.get("GPU", 0.0), 4), 1)
+        return _Left(name, [1.0] * int(whole) + [part], {resource: amount for resource, amount in free.items() if resource != "GPU"})
+
+    def short(self, bundle: Resources) -> list[str]:
+        """The resources of which there is less than a bundle needs."""
+        lacking = {resource: amount - self._most(resource, amount) for resource, amount in bundle.items()}
+        return [f"{amount:g} {resource}" for resource, amount in lacking.items() if amount > _ROUNDING]
+
+    def take(self, bundle: Resources) -> None:
+        """Give a bundle its place, as Ray does: whole GPUs, or a part of the one of which least is left."""
+        for resource, amount in bundle.items():
+            if resource != "GPU":
+                self.others[resource] = self.others.get(resource, 0.0) - amount
+            elif amount > 1:
+                del self.gpus[: int(amount)]
+            elif amount:
+                number = min((number for number, part in enumerate(self.gpus) if part > amount - _ROUNDING), key=self.gpus.__getitem__)
+                self.gpus[number] -= amount
+
+    def _most(self, resource: str, amount: float) -> float:
+        if resource != "GPU":
+            return self.others.get(resource, 0.0)
+        return max(self.gpus) if amount <= 1 else float(sum(part > 1 - _ROUNDING for part in self.gpus))
 
 
 def waiting_places() -> str | None:
@@ -165,12 +202,6 @@ def name_of(node: Mapping[str, Any]) -> str:
     return f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})"
 
 
-def _short(bundle: Resources, there: Resources) -> list[str]:
-    """The resources of which a node has less than a bundle needs."""
-    lacking = {resource: amount - there.get(resource, 0.0) for resource, amount in bundle.items()}
-    return [f"{amount:g} {resource}" for resource, amount in lacking.items() if amount > 1e-6]
-
-
 def _listed(bundle: Resources) -> str:
     return " and ".join(f"{amount:g} {resource}" for resource, amount in bundle.items() if amount)
 
@@ -178,7 +209,7 @@ def _listed(bundle: Resources) -> str:
 def require_gpus(amount: float, who: str, cure: str) -> None:
     """Raise ClusterError when the joined cluster has fewer GPUs than actors hold, which would wait for ever."""
     there = ray.cluster_resources().get("GPU", 0.0)
-    if amount > there + 1e-6:
+    if amount > there + _ROUNDING:
         raise ClusterError(
             f"{who} need {amount:g} GPUs and the cluster has {there:g}", "the cluster", f"{cure}, or add nodes", code="DAA-0601"
         )

@@ -51,8 +51,8 @@ class ClusterSettings(Section):
     """What each part gets. `gangs` groups of `workers` train trials at the same time; `engines` answer prompts beside them.
 
     A run begins when `least_gangs` of the groups find room, by default all; the others join it with nodes that join the cluster.
-    With `turns` one group and the engines use the same GPUs, one at a time: engines sleep while the group trains, and give their memory
-    back. A worker and an engine then ask for parts of a GPU. Nodes that are not there are asked for where the cluster has an autoscaler,
+    With `turns` one group and the engine use the same GPUs, one at a time: the engine sleeps while the group trains, and gives its memory
+    back. A worker and the engine then ask for parts of a GPU. Nodes that are not there are asked for where the cluster has an autoscaler,
     and waited for, for `wait_s` seconds. `isolation` "gang" keeps worker groups alive from trial to trial; "run"
     starts a new group for each trial.
     """
@@ -70,16 +70,30 @@ class ClusterSettings(Section):
     wait_s: NonNegativeFloat = 0.0
 
     @model_validator(mode="after")
-    def _share_gpus(self) -> ClusterSettings:
-        if self.turns and self.gangs > 1:
+    def _take_turns(self) -> ClusterSettings:
+        if not self.turns:
+            if 0 < self.gpus_per_worker < 1:
+                what = f"a worker holds {self.gpus_per_worker:g} of a GPU, and whoever has the rest would use it at the same time"
+                cure = "set gpus_per_worker = 1, or turns = true with gpus_per_worker = 0.6 and gpus_per_engine = 0.4"
+                raise SettingsError(what, "cluster.gpus_per_worker", cure)
+            return self
+        if self.gangs > 1:
             raise ValueError(
                 "with turns one worker group shares its GPUs with the engines, and gangs is more: set gangs = 1, or turns = false"
             )
-        if self.turns and self.gpus_per_worker + self.gpus_per_engine > 1:
+        if self.gpus_per_worker + self.gpus_per_engine > 1:
             raise ValueError(
                 "with turns a worker and an engine share a GPU, and gpus_per_worker and gpus_per_engine are more than one together: "
                 "set them to 0.6 and 0.4"
             )
+        if self.engines > 1 and self.gpus_per_engine:
+            # Ray looks for the GPU of which least is left: the second engine comes to that of the first, where no worker then fits.
+            what = f"with turns Ray would put several engines on one GPU, and engines is {self.engines}"
+            raise SettingsError(what, "cluster.engines", "set engines = 1, or turns = false with GPUs of their own for engines")
+        return self
+
+    @model_validator(mode="after")
+    def _share_gpus(self) -> ClusterSettings:
         if self.workers > 1 and 0 < self.gpus_per_worker <= 0.5:
             raise ValueError("two workers of a group would share a GPU, which NCCL refuses: set gpus_per_worker above 0.5")
         if self.gpus_per_worker > 1:
@@ -100,6 +114,14 @@ class ClusterSettings(Section):
         if self.gpus_per_worker and not self.gpus_per_engine:
             cure = "set gpus_per_engine = 1, or with turns gpus_per_worker = 0.6 and gpus_per_engine = 0.4"
             raise SettingsError("workers have GPUs, and engines have none", "cluster.gpus_per_engine", cure)
+
+    def check_shares(self, memory: float) -> None:
+        """Refuse engines of which each uses the share `memory` of its GPU's, where Ray puts too many on one. Raises SettingsError."""
+        together = min(self.engines, int(1 / self.gpus_per_engine + 1e-6)) if self.gpus_per_engine else 1
+        if together > 1 and together * memory > 1:
+            what = f"{together} engines would share a GPU, each with {memory:g} of its memory"
+            cure = f"set gpus_per_engine = 1, or evaluation.gpu_memory_utilization to {0.9 / together:.2g} at most"
+            raise SettingsError(what, "cluster.gpus_per_engine", cure)
 
 
 class Settings(Section):
@@ -155,6 +177,7 @@ class Settings(Section):
         if self.data.streaming and self.rounds is not None:
             raise ValueError("rounds take prompts and pairs from data in memory: leave data.streaming out, or give a smaller file")
         self.training.check_workers(self.cluster.workers)
+        self.cluster.check_shares(self.evaluation.gpu_memory_utilization)
         self._check_prices()
         self._check_searched_sections()
         return self

@@ -134,6 +134,14 @@ class VllmJudgeSettings(AskedJudge):
     max_model_len: PositiveInt | None = None
     gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] = 0.6
 
+    @model_validator(mode="after")
+    def _on_whole_gpus(self) -> VllmJudgeSettings:
+        if (self.gpus or 0) > 1:
+            raise ValueError(f"gpus counts by tensor_parallel, and {self.gpus:g} GPUs each are more than are used: set gpus = 1")
+        if self.tensor_parallel > 1 and self.gpus not in (None, 0, 1):
+            raise ValueError(f"a model spread by tensor_parallel takes whole GPUs, and gpus is {self.gpus:g}: set gpus = 1")
+        return self
+
 
 class RewardModelSettings(Section):
     """A sequence classifier that scores each response by itself; the higher reward wins, the more surely the higher.

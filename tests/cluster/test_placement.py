@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from orchestrator.cluster import placement
 from orchestrator.cluster.engines import generating
 from orchestrator.cluster.placement import HEAD_MARK, bundles, held_gpus, needed, require, started_for_rounds, unplaced, waiting_places
-from orchestrator.errors import ClusterError
+from orchestrator.errors import ClusterError, SettingsError
 from orchestrator.settings import ClusterSettings, EvaluationSettings, Settings, VerifierSettings, VllmJudgeSettings
 from orchestrator.worlds.recipes import TasksRecipe
 
@@ -51,7 +51,7 @@ def _nodes(*gpus: float) -> dict[str, dict[str, float]]:
 
 def test_the_node_and_what_it_lacks_are_named() -> None:
     told = unplaced([{"CPU": 1.0, "GPU": 2.0}], {"10.0.0.1": {"CPU": 4.0, "GPU": 0.5}, "10.0.0.2": {"CPU": 0.0, "GPU": 8.0}})
-    assert told == "1 of 1 workers and engines find no place for 1 CPU and 2 GPU: 10.0.0.1 lacks 1.5 GPU; 10.0.0.2 lacks 1 CPU"
+    assert told == "1 of 1 workers and engines find no place for 1 CPU and 2 GPU: 10.0.0.1 lacks 2 GPU; 10.0.0.2 lacks 1 CPU"
 
 
 def test_the_largest_are_placed_first_where_least_is_left() -> None:
@@ -80,7 +80,7 @@ def test_gpus_that_a_group_and_engines_use_in_turns_are_held_whole_and_once() ->
     [
         ({"turns": True, "gangs": 2}, "gangs = 1"),
         ({"turns": True, "gpus_per_worker": 1, "gpus_per_engine": 1}, "0.6 and 0.4"),
-        ({"workers": 2, "gpus_per_worker": 0.5}, "above 0.5"),
+        ({"turns": True, "workers": 2, "gpus_per_worker": 0.5}, "above 0.5"),
     ],
 )
 def test_shares_of_gpus_that_cannot_be_are_refused_with_the_cure(cluster: dict[str, Any], cure: str) -> None:
@@ -88,10 +88,44 @@ def test_shares_of_gpus_that_cannot_be_are_refused_with_the_cure(cluster: dict[s
         ClusterSettings(**cluster)
 
 
-def test_fractions_of_a_gpu_share_one() -> None:
-    shared = ClusterSettings(workers=1, gangs=2, gpus_per_worker=0.25, gpus_per_engine=0.5, cpus_per_worker=1)
-    assert [each["GPU"] for each in bundles(shared)] == [0.25, 0.25, 0.5]
-    require(shared, {"one": {"CPU": 4.0, "GPU": 1.0}})
+@pytest.mark.parametrize(
+    ("cluster", "cure"),
+    [
+        ({"gpus_per_worker": 0.6, "gpus_per_engine": 0.4}, "turns = true"),
+        ({"turns": True, "workers": 8, "engines": 8, "gpus_per_worker": 0.6, "gpus_per_engine": 0.4}, "set engines = 1"),
+    ],
+)
+def test_who_would_use_one_gpu_at_the_same_time_is_kept_apart(cluster: dict[str, Any], cure: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        ClusterSettings(**cluster)
+    assert cure in refused.value.cure
+
+
+def test_engines_whose_memory_does_not_fit_onto_the_gpu_that_they_would_share_are_refused() -> None:
+    def with_engines(memory: float, **cluster: Any) -> Settings:
+        evaluation = EvaluationSettings(gpu_memory_utilization=memory)
+        judge = VerifierSettings(kind="verifier")
+        return Settings(world=TasksRecipe(kind="tasks"), judge=judge, evaluation=evaluation, cluster=ClusterSettings(**cluster))
+
+    with pytest.raises(SettingsError, match="3 engines would share a GPU") as refused:
+        with_engines(0.4, engines=4, gpus_per_engine=0.3)
+    assert "gpu_memory_utilization to 0.3 at most" in refused.value.cure
+    with_engines(0.3, engines=4, gpus_per_engine=0.3)
+    with_engines(0.6, engines=1, gpus_per_engine=0.3)
+    with_engines(0.6, engines=4, gpus_per_engine=1)
+    with_engines(0.6, engines=4, gpus_per_engine=2)
+
+
+def test_parts_of_a_gpu_share_one_and_what_is_left_of_several_does_not_add_up() -> None:
+    parts = ClusterSettings(turns=True, gpus_per_worker=0.6, gpus_per_engine=0.4)
+    assert [each["GPU"] for each in bundles(parts)] == [0.6, 0.4]
+    require(parts, {"one": {"CPU": 4.0, "GPU": 1.0}})
+    three = ClusterSettings(turns=True, workers=3, gpus_per_worker=0.6, gpus_per_engine=0.2)
+    with pytest.raises(ClusterError, match=r"1 of 4 .* find no place for 1 CPU and 0\.6 GPU: one lacks 0\.2 GPU"):
+        require(three, {"one": {"CPU": 8.0, "GPU": 2.0}})
+    assert unplaced([{"GPU": 0.6}] * 8, {"one": {"GPU": 8 - 8 * 0.4}}) is not None
+    assert unplaced([{"GPU": 0.6}] * 8 + [{"GPU": 0.4}] * 8, {"one": {"GPU": 8.0}}) is None
+    assert unplaced([{"GPU": 0.1}] * 10, {"one": {"GPU": 1.0}}) is None
 
 
 def test_the_finals_judge_holds_its_gpus_from_the_beginning() -> None:
