@@ -2,28 +2,28 @@
 
 import logging
 import os
+from dataclasses import replace
 
 import ray
 
-from orchestrator.errors import ClusterError, SettingsError
-from orchestrator.estimates.gpus import gpu_named
+from orchestrator.errors import ClusterError
+from orchestrator.estimates.memory import GIB
+from orchestrator.policy.gpus import Gpu, known_gpu
 
 _MARK = "accelerator_type:"
 
 
-def seen_gpu() -> str | None:
-    """The name of the GPUs of the joined cluster, of those with the least memory where it has several; None where there is none we know."""
+def seen_gpu() -> Gpu | None:
+    """The GPUs of the joined cluster, those with the least memory where it has several kinds; None where there is none we know."""
     names = [name.removeprefix(_MARK) for node in ray.nodes() if node["Alive"] for name in node["Resources"] if name.startswith(_MARK)]
-    return min((name for name in names if _is_known(name)), key=lambda name: gpu_named(name).memory, default=None)
+    return min(filter(None, map(known_gpu, names)), key=lambda gpu: gpu.memory, default=None)
 
 
-def gpu_of_cluster() -> str | None:
-    """The same of the cluster at RAY_ADDRESS; without one, of this machine."""
+def gpu_of_cluster() -> Gpu | None:
+    """The same of the cluster at RAY_ADDRESS; without one, the GPU of this machine, with the memory that it has. Raises ClusterError."""
     address = os.environ.get("RAY_ADDRESS")
     if address is None:
-        import torch
-
-        return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+        return _gpu_of_machine()
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -35,9 +35,11 @@ def gpu_of_cluster() -> str | None:
         ray.shutdown()
 
 
-def _is_known(name: str) -> bool:
-    try:
-        gpu_named(name)
-    except SettingsError:
-        return False
-    return True
+def _gpu_of_machine() -> Gpu | None:
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    name, memory = torch.cuda.get_device_name(), torch.cuda.get_device_properties(0).total_memory / GIB
+    known = known_gpu(name)
+    return Gpu(name, memory, None, None) if known is None else replace(known, memory=memory)

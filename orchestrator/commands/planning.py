@@ -59,13 +59,15 @@ def _planned(settings: "Settings", gpu: str | None, measure: bool) -> "Work":
     from orchestrator.cluster.runs.planning import planned
     from orchestrator.cluster.surveying import gpu_of_cluster
     from orchestrator.output import screen_kept_from
+    from orchestrator.policy.gpus import gpu_named
     from orchestrator.worlds import in_world
 
+    kind = gpu_named(gpu) if gpu is not None else gpu_of_cluster()
     with tempfile.TemporaryDirectory(prefix="daa-plan-") as scratch:
         # Libraries have much to say while a world is made; its own lines go beside the figures.
         with os.fdopen(os.dup(2), "w", buffering=1) as beside, screen_kept_from(Path(scratch) / "world.log"):
             settings = in_world(settings, partial(print, file=beside))
-        return planned(settings, gpu or gpu_of_cluster(), Path(scratch) if measure else None)
+        return planned(settings, kind, Path(scratch) if measure else None)
 
 
 def _free_gib(directory: Path) -> float:

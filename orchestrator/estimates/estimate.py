@@ -8,13 +8,13 @@ from typing import Any
 
 from orchestrator.estimates.amounts import Amounts
 from orchestrator.estimates.effort import Effort, effort
-from orchestrator.estimates.gpus import Gpu
 from orchestrator.estimates.judging import Asked, asked_judges
 from orchestrator.estimates.memory import GIB, EngineMemory, TrainingMemory, engine_memory, training_memory
 from orchestrator.estimates.pace import Pace
 from orchestrator.estimates.ranges import Range
 from orchestrator.estimates.shape import Shape
 from orchestrator.objectives import method_named
+from orchestrator.policy.gpus import Gpu
 from orchestrator.search.plan import SearchPlan
 from orchestrator.settings import Settings
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.estimates.amounts import Amounts
-from orchestrator.estimates.gpus import Gpu
 from orchestrator.estimates.memory import EngineMemory
 from orchestrator.estimates.ranges import Range
 from orchestrator.estimates.shape import Shape
+from orchestrator.policy.gpus import Gpu
 from orchestrator.settings import Settings
 
 # The share of a GPU's stated rate that is useful work in training, and what decoding reaches of its memory's.
@@ -50,8 +50,10 @@ class Measured:
     starting: float
 
 
-def stated(gpu: Gpu, name: str, settings: Settings, shape: Shape, amounts: Amounts, engine: EngineMemory | None) -> Pace:
-    """From the makers' rates."""
+def stated(gpu: Gpu, settings: Settings, shape: Shape, amounts: Amounts, engine: EngineMemory | None) -> Pace | None:
+    """From the makers' rates; None where they are not known."""
+    if gpu.flops is None or gpu.bandwidth is None:
+        return None
     training, workers = settings.training, settings.cluster.workers
     tokens, responses = (each * training.batch_size for each in (amounts.pair_tokens, amounts.response_tokens))
     # Two operations for a weight and a token, three times for the backward pass's sake, and once more where activations are made again.
@@ -62,9 +64,9 @@ def stated(gpu: Gpu, name: str, settings: Settings, shape: Shape, amounts: Amoun
         step=_over(flops, _EFFICIENCY * (gpu.flops * workers)),
         checkpoint=_over(checkpoint, _WRITING),
         trial=_STARTING_A_TRIAL,
-        answer=_answer(gpu, settings, shape, amounts, engine),
+        answer=_answer(gpu.bandwidth, settings, shape, amounts, engine),
         starting=_STARTING,
-        source=f"what an {name} is made for",
+        source=f"what an {gpu.name} is made for",
     )
 
 
@@ -90,14 +92,14 @@ def measured_of(record: list[dict[str, Any]], took: float, answered: tuple[int, 
     return Measured(seconds, writing, max(0.0, took - sum(seconds)), *answered)
 
 
-def _answer(gpu: Gpu, settings: Settings, shape: Shape, amounts: Amounts, engine: EngineMemory | None) -> Range:
+def _answer(bandwidth: float, settings: Settings, shape: Shape, amounts: Amounts, engine: EngineMemory | None) -> Range:
     """Each token of all sequences together reads the weights once, and each sequence's own keys and values."""
     length = min(float(settings.evaluation.max_tokens), amounts.answer_tokens)
     together = max(1.0, min(_SEQUENCES, amounts.prompts, engine.sequences if engine else _SEQUENCES))
     read = 2 * shape.total / together + (amounts.prompt_tokens + length / 2) * shape.cache_bytes
     lengths = Range(length / 2, length, max(length, settings.evaluation.max_tokens / 2))
     spread = max(1, int(settings.cluster.gpus_per_engine))
-    return lengths * _over(read, _DECODING * (spread * gpu.bandwidth))
+    return lengths * _over(read, _DECODING * (spread * bandwidth))
 
 
 def _over(amount: float, rate: Range) -> Range:

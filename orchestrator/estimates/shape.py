@@ -29,7 +29,6 @@ class Shape:
     hidden: int
     intermediate: int
     key_values: int
-    vocabulary: int
     positions: int
     active: float = 1.0
 
@@ -61,21 +60,21 @@ def shape_of(model: str, training: TrainingSettings) -> Shape:
 
 
 def _measured(made: Any, config: Any, training: TrainingSettings) -> Shape:
+    from orchestrator.policy.cost import experts_of, trunk_of
+
     total = sum(weight.numel() for weight in made.parameters())
-    embedding, head = made.get_input_embeddings().weight, made.get_output_embeddings().weight
     heads = config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
-    experts = next((count for name in ("num_local_experts", "num_experts", "n_routed_experts") if (count := getattr(config, name, 0))), 0)
+    experts = experts_of(config)
     return Shape(
         total=total,
         trained=total if training.lora is None else _adapters(made, training),
-        trunk=sum(weight.numel() for weight in made.get_decoder().parameters() if weight is not embedding),
-        head=head.numel(),
+        trunk=trunk_of(made),
+        head=made.get_output_embeddings().weight.numel(),
         layers=config.num_hidden_layers,
         hidden=config.hidden_size,
         intermediate=getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
         key_values=(getattr(config, "num_key_value_heads", None) or heads) * width,
-        vocabulary=config.vocab_size,
         positions=getattr(config, "max_position_embeddings", None) or 0,
         active=(getattr(config, "num_experts_per_tok", None) or experts) / experts if experts else 1.0,
     )

@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from orchestrator.policy.gpus import known_gpu
+
 if TYPE_CHECKING:
     from orchestrator.policy.scoring_model import ScoringModel
-
-# Dense bf16 products of matrices per second, as the makers state them.
-STATED = {"B200": 2250e12, "H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "RTX 4090": 165e12}
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,22 @@ class Cost:
         return (4 if self.is_frozen else 6) * (self.trunk * tokens + self.head * responses)
 
 
+def experts_of(config: Any) -> int:
+    """How many experts each layer chooses from for a token, by a text model's configuration; 0 where there are none."""
+    return next((count for name in ("num_local_experts", "num_experts", "n_routed_experts") if (count := getattr(config, name, 0))), 0)
+
+
+def trunk_of(model: Any) -> int:
+    """The weights of the trunk of a causal language model: those of its decoder but for the embeddings."""
+    embedding = model.get_input_embeddings().weight
+    return sum(weight.numel() for weight in model.get_decoder().parameters() if weight is not embedding)
+
+
 def cost_of(model: ScoringModel) -> Cost | None:
     """What a step costs; None for a mixture of experts, of which a token passes through a part. Ask before an engine spreads weights."""
-    config = model.model.config.get_text_config()
-    if any(getattr(config, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
+    if experts_of(model.model.config.get_text_config()):
         return None
-    embedding = model.model.get_input_embeddings().weight
-    trunk = sum(weight.numel() for weight in model.model.get_decoder().parameters() if weight is not embedding)
-    return Cost(trunk, model.head.weight.numel(), not model.head.weight.requires_grad)
+    return Cost(trunk_of(model.model), model.head.weight.numel(), not model.head.weight.requires_grad)
 
 
 @lru_cache(maxsize=1)
@@ -49,11 +56,8 @@ def peak_flops(device: torch.device) -> float:
     On a processor that of bf16 or of fp32, whichever is faster.
     """
     if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-        stated = next((rate for part, rate in STATED.items() if part in name), None)
-        if stated is not None:
-            return stated
-        return _reached(device, torch.bfloat16, 4096)
+        known = known_gpu(torch.cuda.get_device_name(device))
+        return known.flops if known is not None and known.flops else _reached(device, torch.bfloat16, 4096)
     return max(processor_flops().values())
 
 

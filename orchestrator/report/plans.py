@@ -88,7 +88,7 @@ def _figures(work: Work, found: Estimate) -> list[tuple[str, Range | None, str, 
     amounts, last = work.amounts, work.plan.rungs[-1]
     whole, finals = (count * last.checkpoint for count in (work.trials, work.plan.final_runs))
     called = f"; {amount(found.calls.expected, 'calls')} of the judge's model" if found.calls.high else ""
-    speed = f"by {work.pace.source}" if work.pace else "no GPU is known: name one with --gpu, or measure with --measure"
+    speed = f"by {work.pace.source}" if work.pace else "the speed of no GPU is known: name one with --gpu, or measure with --measure"
     parts = ", ".join(f"{name} {amount(part.expected, 'hours')}" for name, part in found.parts.items() if part.high)
     judges = {where: judge for where, judge in (("judge", work.settings.judge), ("finals.judge", work.settings.finals.judge)) if judge}
     local = [where for where, judge in judges.items() if isinstance(judge, VllmJudgeSettings | RewardModelSettings)]

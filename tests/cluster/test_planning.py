@@ -1,22 +1,26 @@
 """What a search will hold is known before there is a cluster to ask."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from orchestrator.cluster.runs.planning import foreseen_gpus, planned
+from orchestrator.cluster.surveying import gpu_of_cluster
+from orchestrator.policy.gpus import GPUS
 from orchestrator.settings import Settings
 from orchestrator.settings_file import check_settings, load_settings
 from tests.cluster.small_search import write_small_search
 from tests.test_settings import OF_SEARCHES
 
+H100 = GPUS["H100"]
 MODELS = {
     "vllm": {"kind": "vllm", "model": "m", "tensor_parallel": 2},
     "reward_model": {"kind": "reward_model", "model": "m"},
     "pair_ranker": {"kind": "pair_ranker", "model": "m"},
 }
-GPUS = {"cluster": {"gpus_per_worker": 1, "gpus_per_engine": 1}}
+ON_GPUS = {"cluster": {"gpus_per_worker": 1, "gpus_per_engine": 1}}
 
 
 def judged(**sections: Any) -> Settings:
@@ -35,18 +39,31 @@ def judged(**sections: Any) -> Settings:
 )
 def test_models_that_leave_their_gpus_open_get_one_where_the_settings_or_a_name_tell_of_some(sections: dict[str, Any], held: int) -> None:
     assert foreseen_gpus(judged(**sections), None) == 0
-    assert foreseen_gpus(judged(**sections), "H100") == held
-    assert foreseen_gpus(judged(**sections, **GPUS), None) == 2 + held
+    assert foreseen_gpus(judged(**sections), H100) == held
+    assert foreseen_gpus(judged(**sections, **ON_GPUS), None) == 2 + held
 
 
 @pytest.mark.parametrize("example", OF_SEARCHES, ids=lambda example: example.name)
 def test_what_every_example_of_a_search_will_hold_is_known(example: Path) -> None:
     settings = load_settings(example)
     cluster = settings.cluster
-    assert foreseen_gpus(settings, "H100") >= foreseen_gpus(settings, None) >= min(1.0, cluster.gpus_per_worker * cluster.workers)
+    assert foreseen_gpus(settings, H100) >= foreseen_gpus(settings, None) >= min(1.0, cluster.gpus_per_worker * cluster.workers)
 
 
 def test_a_search_whose_judge_is_a_model_of_the_cluster_is_planned_without_ray(tiny_model: Path, tmp_path: Path) -> None:
     settings = load_settings(write_small_search(tmp_path, tiny_model, trials=2, steps=4))
     judge = judged(judge=MODELS["vllm"]).judge
-    assert planned(settings.model_copy(update={"judge": judge}), "H100").plan.gpus == 2
+    assert planned(settings.model_copy(update={"judge": judge}), H100).plan.gpus == 2
+
+
+@pytest.mark.parametrize(("name", "gib", "is_known"), [("NVIDIA RTX A6000", 47.5, False), ("NVIDIA H100 NVL", 93.1, True)])
+def test_a_machine_s_gpu_has_the_memory_that_it_has_whether_its_speed_is_known_or_not(
+    name: str, gib: float, is_known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: name)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: SimpleNamespace(total_memory=gib * 2**30))
+    found = gpu_of_cluster()
+    assert found is not None and found.memory == gib
+    assert (found.flops is not None) == is_known

@@ -10,17 +10,17 @@ from orchestrator.estimates.amounts import Amounts
 from orchestrator.estimates.checking import checked
 from orchestrator.estimates.effort import effort
 from orchestrator.estimates.estimate import Work, estimated
-from orchestrator.estimates.gpus import gpu_named
 from orchestrator.estimates.memory import GIB, engine_memory, training_memory
 from orchestrator.estimates.obstacles import obstacles
-from orchestrator.estimates.pace import Measured, measured
+from orchestrator.estimates.pace import Measured, measured, stated
 from orchestrator.estimates.ranges import Range
 from orchestrator.estimates.shape import Shape
+from orchestrator.policy.gpus import Gpu, gpu_named
 from orchestrator.search.plan import make_plan
 from orchestrator.settings import Settings
 
 # Llama-3-8B, by its configuration.
-EIGHT = Shape(8_030_261_248, 8_030_261_248, 6_979_588_096, 525_336_576, 32, 4096, 14336, 1024, 128_256, 8192)
+EIGHT = Shape(8_030_261_248, 8_030_261_248, 6_979_588_096, 525_336_576, 32, 4096, 14336, 1024, 8192)
 AMOUNTS = Amounts(pairs=60_000, pair_tokens=900, response_tokens=600, prompts=400, held_out=405, prompt_tokens=300)
 
 
@@ -65,7 +65,7 @@ def test_a_reference_whose_logits_are_compared_is_held_whole_and_one_whose_score
 
 def test_a_worker_begins_with_the_whole_model_and_scores_the_reference_with_another_however_many_share_the_state() -> None:
     # Llama-3-70B: a copy takes 131 GiB, a thirty-second of weights, gradients and optimiser 33.
-    seventy = Shape(70_553_706_496, 70_553_706_496, 69_000_000_000, 1_050_673_152, 80, 8192, 28672, 1024, 128_256, 8192)
+    seventy = Shape(70_553_706_496, 70_553_706_496, 69_000_000_000, 1_050_673_152, 80, 8192, 28672, 1024, 8192)
     whole = 2 * seventy.total / GIB
     crowded = replace(work(settings(cluster={"workers": 32}, search={"methods": ["dpo"]})), shape=seventy)
     memory = estimated(crowded).memory
@@ -154,6 +154,8 @@ def test_no_time_is_guessed_where_no_speed_is_known() -> None:
     found = estimated(work(settings(), gpu=None))
     assert found.hours is None
     assert found.gpu_hours is None
+    assert stated(gpu_named("H100"), settings(), EIGHT, AMOUNTS, None) is not None
+    assert stated(Gpu("A6000", 47.5, None, None), settings(), EIGHT, AMOUNTS, None) is None
 
 
 def test_twice_the_steps_take_twice_the_training_and_two_gangs_half_of_it() -> None:

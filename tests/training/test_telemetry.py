@@ -11,6 +11,7 @@ import torch
 
 from orchestrator.objectives import METHODS
 from orchestrator.policy.cost import Cost, cost_of, peak_flops
+from orchestrator.policy.gpus import GPUS
 from orchestrator.policy.loading import load_policy
 from orchestrator.preferences.packing import pack
 from orchestrator.preferences.pairs import TokenizedPair, collate
@@ -58,6 +59,13 @@ def test_weights_are_counted_where_a_token_passes_through_them(tiny_model: Path)
 
 def test_the_peak_is_what_the_device_reaches() -> None:
     assert 1e9 < peak_flops(CPU) < 1e14
+
+
+def test_the_peak_of_a_gpu_is_stated_in_the_one_table_and_measured_of_one_that_is_not_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.policy.cost._reached", lambda *_: 1.0)
+    for name, rate in (("NVIDIA GB200", GPUS["GB200"].flops), ("NVIDIA L40", GPUS["L40"].flops), ("NVIDIA GH200 480GB", 1.0)):
+        monkeypatch.setattr("torch.cuda.get_device_name", lambda device, name=name: name)
+        assert peak_flops.__wrapped__(torch.device("cuda")) == rate
 
 
 def test_every_step_has_its_figures_and_every_checkpoint_a_line_in_the_log(

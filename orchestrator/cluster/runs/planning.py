@@ -1,5 +1,6 @@
 """What is known before a search begins, from its settings and, where it is joined, the cluster."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from orchestrator.cluster.surveying import seen_gpu
 from orchestrator.errors import ModelError
 from orchestrator.estimates.amounts import Amounts, amounts_of, measured_amounts, sampled
 from orchestrator.estimates.estimate import Estimate, Work, engine_of, estimated
-from orchestrator.estimates.gpus import gpu_named
+from orchestrator.policy.gpus import Gpu
 from orchestrator.estimates.pace import Pace, measured, stated
 from orchestrator.estimates.shape import Shape, shape_of
 from orchestrator.output import screen_kept_from
@@ -19,11 +20,10 @@ from orchestrator.search.plan import SearchPlan, make_plan
 from orchestrator.settings import Settings
 
 
-def planned(settings: Settings, gpu: str | None, measuring: Path | None = None) -> Work:
-    """All that is known of a search whose world is made, on GPUs of this name. With `measuring` some steps are taken there.
+def planned(settings: Settings, gpu: Gpu | None, measuring: Path | None = None) -> Work:
+    """All that is known of a search whose world is made, on such GPUs. With `measuring` some steps are taken there.
 
-    Raises as training does for data and models that cannot be used, SettingsError for a GPU that nobody knows, ClusterError for a cluster
-    without room for what is to be measured.
+    Raises as training does for data and models that cannot be used, ClusterError for a cluster without room for what is to be measured.
     """
     assert settings.model.base is not None
     amounts, shape = amounts_of(settings), shape_of(settings.model.base, settings.training)
@@ -31,24 +31,23 @@ def planned(settings: Settings, gpu: str | None, measuring: Path | None = None) 
     if measuring is None:
         return work_of(settings, shape, amounts, plan, gpu)
     with screen_kept_from(measuring / "logs" / "driver.log"), ray_session(settings.cluster, measuring):
-        name = gpu or seen_gpu()
+        gpu = gpu or seen_gpu()
         pace = measured(measure(settings, measuring), settings)
-    return work_of(settings, shape, amounts, plan, name, pace)
+    return work_of(settings, shape, amounts, plan, gpu, pace)
 
 
-def foreseen_gpus(settings: Settings, gpu: str | None) -> float:
-    """GPUs that a search will hold: a model that leaves their number open gets one where there are some by its name or the settings."""
+def foreseen_gpus(settings: Settings, gpu: Gpu | None) -> float:
+    """GPUs that a search will hold: a model that leaves their number open gets one where there are some by the settings, or their kind is known."""
     cluster = settings.cluster
     return held_gpus(settings, default=float(gpu is not None or cluster.gpus_per_worker > 0 or cluster.gpus_per_engine > 0))
 
 
-def work_of(settings: Settings, shape: Shape, amounts: Amounts, plan: SearchPlan, gpu: str | None, pace: Pace | None = None) -> Work:
-    """With what the GPUs of that name are made for, where nothing is measured."""
-    kind: Any = gpu_named(gpu) if gpu is not None else None
-    work = Work(settings, shape, amounts, plan, planned_trials(settings), kind)
-    if pace is None and kind is not None and settings.cluster.gpus_per_worker:
-        pace = stated(kind, gpu or "", settings, shape, amounts, engine_of(work))
-    return Work(settings, shape, amounts, plan, work.trials, kind, pace)
+def work_of(settings: Settings, shape: Shape, amounts: Amounts, plan: SearchPlan, gpu: Gpu | None, pace: Pace | None = None) -> Work:
+    """With what such GPUs are made for, where nothing is measured."""
+    work = Work(settings, shape, amounts, plan, planned_trials(settings), gpu, pace)
+    if pace is not None or gpu is None or not settings.cluster.gpus_per_worker:
+        return work
+    return replace(work, pace=stated(gpu, settings, shape, amounts, engine_of(work)))
 
 
 def expected(settings: Settings, inputs: Any, plan: SearchPlan) -> Estimate | None:
