@@ -1,10 +1,6 @@
 """What it means to answer prompts with a model."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
-
-from evals.prompts import EvaluationPrompt
 
 
 @dataclass(frozen=True)
@@ -19,17 +15,11 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Response:
-    """A model's answer to one prompt. `tokens` counts the generated tokens; `finished` is False when `max_tokens` cut it off."""
+    """A model's answer to one prompt. `tokens` counts the generated tokens; `finished` is False when it was cut off,
+    by `max_tokens` or the end of the context.
+    """
 
     prompt_id: str
     text: str
     tokens: int
     finished: bool = True
-
-
-class Generator(Protocol):
-    """Answers prompts with the model in a Hugging Face directory."""
-
-    def respond(self, model: str, prompts: Sequence[EvaluationPrompt], decoding: Decoding) -> list[Response]:
-        """One response per prompt, in the order of the prompts."""
-        ...

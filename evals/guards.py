@@ -8,7 +8,7 @@ import re
 import unicodedata
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -33,7 +33,8 @@ class GuardThresholds:
 
     `odd` is for empty, repetition, template and addresses_judge: 1 % of the responses moves a win rate by 1 point at most, a third of the
     doubt of 805 verdicts; `fewest` of them are a pattern in a small set. `constant` comes on top of 1.5 times the baseline's share, since
-    exact answers and refusals are alike for good reasons. `length` is the share over `length_ratio` times the baseline's length.
+    exact answers and refusals are alike for good reasons. `length` is the share over `length_ratio` times the baseline's length,
+    `unfinished` that of responses which the limit of tokens or the context cut off.
     """
 
     odd: float = 0.01
@@ -41,28 +42,35 @@ class GuardThresholds:
     constant: float = 0.03
     length: float = 0.5
     length_ratio: float = 2.0
+    unfinished: float = 0.05
 
 
 # Certain enough to end a trial. Of 27 sets of public models' answers, to 160 prompts or more, none has more than 2.8 % empty ones or 1.3 %
 # loops, and none has constant ones or words to a judge; of 38 models none is eight times as long as another on half of the prompts, but for
 # one that was told to answer in a few words.
-GROSS = GuardThresholds(odd=0.05, fewest=5, constant=0.25, length=0.5, length_ratio=8.0)
+GROSS = GuardThresholds(odd=0.05, fewest=5, constant=0.25, length=0.5, length_ratio=8.0, unfinished=0.5)
 
 
 def inspect_responses(
-    responses: Texts, baseline: Texts | None = None, prompts: Texts | None = None, thresholds: GuardThresholds = GuardThresholds()
+    responses: Texts,
+    baseline: Texts | None = None,
+    prompts: Texts | None = None,
+    thresholds: GuardThresholds = GuardThresholds(),
+    unfinished: Collection[str] = (),
 ) -> list[Finding]:
     """Find what should be known before a win rate of `responses` over `baseline` is believed, in the order of `GUARDS`.
 
     What a prompt asks for is not held against its response: the prompts show it for template and addresses_judge, the baseline for the
-    others. Without a baseline, length is not looked at. Raises UserError when there is no response, or a baseline to none of them.
+    others. Without a baseline, length is not looked at; `unfinished` are the ids of responses that were cut off. Raises UserError when
+    there is no response, or a baseline to none of them.
     """
     if not responses:
         raise UserError("there are no responses to inspect", cure="give the responses by prompt id")
     if baseline is not None and not responses.keys() & baseline.keys():
         raise UserError("no response has a baseline", f"{len(responses)} responses", "give the baseline's responses to the same prompts")
     inputs = (responses, baseline or {}, prompts or {}, thresholds)
-    return [finding for check in _CHECKS.values() if (finding := check(*inputs)) is not None]
+    found = [*(check(*inputs) for check in _CHECKS.values()), _unfinished(responses, unfinished, thresholds)]
+    return [finding for finding in found if finding is not None]
 
 
 def _finding(guard: str, found: Texts, count: int, what: str) -> Finding:
@@ -195,6 +203,14 @@ def _address(text: str, prompt: str) -> str | None:
     return _around(found) if found and not _ABOUT_JUDGING.search(prompt.lower()) else None
 
 
+def _unfinished(responses: Texts, cut: Collection[str], limits: GuardThresholds) -> Finding | None:
+    """What was cut off is judged as it stands: a limit that the model is not to blame for then decides."""
+    found = {key: text[-100:] for key, text in responses.items() if key in cut}
+    enough = len(found) >= limits.fewest and len(found) > limits.unfinished * len(responses)
+    what = "are cut off by the limit of tokens or the context (raise `max_tokens`, or `max_model_len`)"
+    return _finding("unfinished", found, len(responses), what) if enough else None
+
+
 _CHECKS: dict[str, Check] = {
     "empty": _odd("empty", _emptiness, "are empty", baseline_excuses=True),
     "constant": _constant,
@@ -203,4 +219,4 @@ _CHECKS: dict[str, Check] = {
     "template": _odd("template", _template, "leak their chat template or play the user"),
     "addresses_judge": _odd("addresses_judge", _address, "speak to a judge"),
 }
-GUARDS = tuple(_CHECKS)
+GUARDS = (*_CHECKS, "unfinished")

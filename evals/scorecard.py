@@ -17,7 +17,8 @@ class Scorecard:
 
     `judged` counts readable verdicts, `unreadable` the others; `mean_length` is in characters; `seconds` covers both answering and
     judging; `cost` is what the judge was paid, in the currency of its prices. `swap_consistency` is the share of pairs asked about in
-    both orders whose winner is the same in both, None where none was. `findings` are the guards that the responses set off.
+    both orders whose winner is the same in both, None where none was. `findings` are the guards that the responses set off. `unfinished` is
+    the share of responses that were cut off, None in scorecards that do not know it.
     """
 
     win_rate: float
@@ -33,6 +34,7 @@ class Scorecard:
     cost: float = 0.0
     swap_consistency: float | None = None
     findings: tuple[Finding, ...] = ()
+    unfinished: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Give a JSON-ready form."""
@@ -83,4 +85,5 @@ def score(verdicts: Sequence[Verdict], responses: Sequence[Response], how: Measu
         cost=sum(verdict.cost for verdict in verdicts),
         swap_consistency=swap_consistency([verdict.in_both_orders for verdict in verdicts if verdict.in_both_orders is not None]),
         findings=how.findings,
+        unfinished=sum(not response.finished for response in responses) / len(responses),
     )

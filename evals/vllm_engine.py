@@ -61,7 +61,7 @@ class _Request:
 
 
 class VllmEngine:
-    """A `Generator`, and a source of next-token probabilities for judges.
+    """Answers prompts with the model of a directory, and tells judges next-token probabilities.
 
     The first directory is loaded cold; a later one of the same architecture and tokenizer only has its weights swapped in. An
     engine that failed or was interrupted at work is rebuilt before it answers again. Not safe for several threads.

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from evals.protocols.alpaca_eval2 import AlpacaEval2
 from orchestrator.cluster.runs.search import search
 from orchestrator.commands.benchmarks import benchmark_settings, is_of_a_search
 from orchestrator.distributions import Choice, LogUniform, Uniform
@@ -18,7 +19,7 @@ from orchestrator.errors import DataFormatError, SettingsError, UserError
 from orchestrator.objectives import METHODS
 from orchestrator.policy.scores import Needs
 from orchestrator.search.allocation import shares
-from orchestrator.settings import RangeSettings, SearchSettings, Settings, TrainingSettings, VllmJudgeSettings
+from orchestrator.settings import EvaluationSettings, RangeSettings, SearchSettings, Settings, TrainingSettings, VllmJudgeSettings
 from orchestrator.settings.reward import RewardSettings
 from orchestrator.settings_file import (
     check_files,
@@ -85,6 +86,10 @@ def test_settings_with_only_what_must_be_given_load(file: Path) -> None:
     file.write_text(PLAIN)
     settings = load_settings(file)
     assert (settings.model.base, settings.data.train, settings.judge.kind) == ("model", "pairs.jsonl", "verifier")
+
+
+def test_unless_settings_say_otherwise_an_answer_has_as_much_room_as_in_alpaca_eval() -> None:
+    assert EvaluationSettings().max_tokens == AlpacaEval2().max_tokens
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,14 @@ class PairGame:
 
 @dataclass(frozen=True)
 class Outputs:
-    """One model's answers, turn by turn, by the prompt's id or its text."""
+    """One model's answers, turn by turn, by the prompt's id or its text.
+
+    `unfinished` are the prompts with an answer that was cut off, by the limit of tokens or the context; None where that is not known.
+    """
 
     model: str
     answers: Mapping[str, tuple[str, ...]]
+    unfinished: frozenset[str] | None = None
 
 
 def annotation(

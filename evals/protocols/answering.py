@@ -31,12 +31,15 @@ def answer(benchmark: Benchmark, model: ChatModel, candidates: Sequence[Candidat
     """
     prompts = benchmark.prompts()
     answers: list[dict[str, tuple[str, ...]]] = [{prompt.id: () for prompt in prompts} for _ in candidates]
+    unfinished: list[set[str]] = [set() for _ in candidates]
     for turn in range(max(len(prompt.turns) for prompt in prompts)):
         asked = [(n, prompt) for n in range(len(candidates)) for prompt in prompts if len(prompt.turns) > turn]
         questions = [_question(prompt, answers[n][prompt.id], candidates[n].adapter, decoding) for n, prompt in asked]
         for (n, prompt), reply in zip(asked, model.ask(questions), strict=True):
             answers[n][prompt.id] += (_text(reply, prompt, candidates[n]),)
-    return [Outputs(candidate.name, texts) for candidate, texts in zip(candidates, answers, strict=True)]
+            unfinished[n] |= set() if reply.finished else {prompt.id}
+    made = zip(candidates, answers, unfinished, strict=True)
+    return [Outputs(candidate.name, texts, frozenset(cut)) for candidate, texts, cut in made]
 
 
 def _question(prompt: BenchmarkPrompt, answered: Sequence[str], adapter: str | None, decoding: Decoding) -> Question:

@@ -25,7 +25,8 @@ class Evaluation:
 
     Without a readable verdict there are no scores, and `unscored` says why: the rows are worth keeping all the same.
 
-    `decoding` is None for outputs that were made elsewhere; `cost` is the judge's, in the currency of its prices, whenever it was paid.
+    `decoding` is None for outputs that were made elsewhere; `unfinished` is the share of them that were cut off, None where that is not
+    known; `cost` is the judge's, in the currency of its prices, whenever it was paid.
     """
 
     outputs: Outputs
@@ -41,6 +42,7 @@ class Evaluation:
     seconds: float
     cost: float
     unscored: str = ""
+    unfinished: float | None = None
 
     def cards(self) -> list[dict[str, Any]]:
         """One JSON-ready scorecard for each score."""
@@ -50,6 +52,7 @@ class Evaluation:
             "prompts": self.prompts,
             "prompts_sha256": self.prompts_sha256,
             "mean_length": self.mean_length,
+            "unfinished": self.unfinished,
             "seconds": round(self.seconds, 3),
             "cost": self.cost,
             "findings": [asdict(finding) for finding in self.findings],
@@ -76,12 +79,13 @@ def evaluate(benchmark: Benchmark, outputs: Outputs, judge: ChatModel | Judge, d
     against = None if baseline is None else {name: "\n\n".join(turns) for name, turns in baseline.items()}
     asked = {prompt.id: "\n\n".join(prompt.turns) for prompt in benchmark.prompts()}
     scores, unscored = _scored(benchmark, judged)
+    cut = outputs.unfinished
     return Evaluation(
         outputs=outputs,
         judge=judge.name,
         scores=scores,
         judged=judged,
-        findings=inspect_responses(texts, against, asked),
+        findings=inspect_responses(texts, against, asked, unfinished=cut or ()),
         decoding=decoding,
         judge_versions=versions,
         prompts=len(asked),
@@ -90,6 +94,7 @@ def evaluate(benchmark: Benchmark, outputs: Outputs, judge: ChatModel | Judge, d
         seconds=time.perf_counter() - started,
         cost=cost,
         unscored=unscored,
+        unfinished=None if cut is None else len(cut) / len(texts),
     )
 
 

@@ -47,7 +47,7 @@ def asked_judges(settings: Settings, amounts: Amounts, plan: SearchPlan, toil: E
     runs = toil.finals_judgments * (1 / amounts.held_out) if amounts.held_out else Range.exactly(0)
     last = _Matches(toil.finals_judgments, runs, amounts.held_out)
     search, finals = (
-        _asked(judge, matches, amounts, settings.evaluation.max_tokens)
+        _asked(judge, matches, amounts, settings.evaluation.longest)
         for judge, matches in ((settings.judge, searched), (settings.finals.judge or settings.judge, last))
     )
     return {"judge": search + finals} if settings.finals.judge is None else {"judge": search, "finals.judge": finals}

@@ -94,10 +94,10 @@ def measured_of(record: list[dict[str, Any]], took: float, answered: tuple[int, 
 
 def _answer(bandwidth: float, settings: Settings, shape: Shape, amounts: Amounts, engine: EngineMemory | None) -> Range:
     """Each token of all sequences together reads the weights once, and each sequence's own keys and values."""
-    length = min(float(settings.evaluation.max_tokens), amounts.answer_tokens)
+    length = min(float(settings.evaluation.longest), amounts.answer_tokens)
     together = max(1.0, min(_SEQUENCES, amounts.prompts, engine.sequences if engine else _SEQUENCES))
     read = 2 * shape.total / together + (amounts.prompt_tokens + length / 2) * shape.cache_bytes
-    lengths = Range(length / 2, length, max(length, settings.evaluation.max_tokens / 2))
+    lengths = Range(length / 2, length, max(length, settings.evaluation.longest / 2))
     spread = max(1, int(settings.cluster.gpus_per_engine))
     return lengths * _over(read, _DECODING * (spread * bandwidth))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from orchestrator.errors import UserError
@@ -81,9 +82,11 @@ def _scores(events: Sequence[Event], score: Event, seed: int, said: Answer | Non
         return found
     over_all = {"win_rate": finalist.win_rate, "low": finalist.low, "high": finalist.high}
     lengths = [event["scorecard"]["mean_length"] for event in fresh]
+    cut = [event["scorecard"].get("unfinished") for event in fresh]
     findings = [finding for event in fresh for finding in event["scorecard"].get("findings", ())]
     unreadable = sum(event["scorecard"]["unreadable"] for event in fresh)
-    judged = {"judged": finalist.prompts, "unreadable": unreadable, "mean_length": sum(lengths) / len(lengths), "findings": findings}
+    judged = {"judged": finalist.prompts, "unreadable": unreadable, "mean_length": fmean(lengths), "findings": findings}
+    judged["unfinished"] = None if None in cut else fmean(cut)
     return [Score.of(FRESH, fresh[0]["scorecard"] | over_all | judged, [event["seed"] for event in fresh]), *found]
 
 

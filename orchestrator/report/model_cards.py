@@ -9,6 +9,7 @@ from evals.vllm_engine import allowed_rank
 from orchestrator.errors import SettingsError
 from orchestrator.objectives import Objective, method_named
 from orchestrator.preferences.sources import is_hub_name
+from orchestrator.report import words
 from orchestrator.report.plain_text import plain
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
@@ -43,14 +44,20 @@ class Score:
     mean_length: float | None = None
     seeds: Sequence[int] = ()
     findings: Sequence[str] = ()
+    unfinished: float | None = None
 
     @staticmethod
     def of(prompts: str, card: Mapping[str, Any], seeds: Sequence[int] = ()) -> "Score":
         """From a scorecard in its JSON form."""
         figures = {name: card[name] for name in ("win_rate", "low", "high", "judged", "unreadable", "mean_length")}
-        how = {"judge": card.get("judge", UNKNOWN), "decoding": card.get("decoding", {}), "seeds": seeds}
+        how = {"judge": card.get("judge", UNKNOWN), "decoding": card.get("decoding", {}), "unfinished": card.get("unfinished")}
         findings = tuple(finding["detail"] for finding in card.get("findings", ()))
-        return Score(prompts, prompts_sha256=card.get("prompts_sha256", ""), findings=findings, **figures, **how)
+        return Score(prompts, prompts_sha256=card.get("prompts_sha256", ""), seeds=seeds, findings=findings, **figures, **how)
+
+    @property
+    def length(self) -> str:
+        """The mean length, and how many answers were cut off; nothing where it is not known."""
+        return words.length(self.mean_length, self.unfinished)
 
     @property
     def rate(self) -> str:

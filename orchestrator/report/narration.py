@@ -87,7 +87,7 @@ class Narrator:
             table.add_column(heading, overflow="fold")
         for place, row in enumerate(rows, 1):
             numbers = (
-                f"{row.mean_length:.0f}" if row.mean_length is not None else "",
+                words.length(row.mean_length, row.unfinished),
                 _text(row.step),
                 _text(row.stopped_at),
                 _text(row.seconds),

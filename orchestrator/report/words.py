@@ -30,6 +30,13 @@ def with_interval(found: Mapping[str, Any]) -> str:
     return f"{found['win_rate']:.1f} ({found['low']:.1f}–{found['high']:.1f})"
 
 
+def length(mean: float | None, unfinished: float | None) -> str:
+    """A mean length in characters, and the share of answers that were cut off, where some were; nothing where it is not known."""
+    if mean is None:
+        return ""
+    return f"{mean:,.0f}" + (f" ({100 * unfinished:.1f} % cut off)" if unfinished else "")
+
+
 def hyperparameters(values: Mapping[str, Any]) -> str:
     """name=value pairs, numbers to three digits."""
     return " ".join(f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items())

@@ -15,7 +15,8 @@ BASE = "base"
 class Row:
     """A trial at its best checkpoint; win rates are percentages. Numbers are None for a trial that has no score.
 
-    `step` is the step of that checkpoint, `stopped_at` the last step that was scored, `seconds` are those under way.
+    `unfinished` is the share of answers that were cut off, `step` the step of that checkpoint, `stopped_at` the last step that was scored;
+    `seconds` are those under way.
     """
 
     trial: str
@@ -27,6 +28,7 @@ class Row:
     judged: int = 0
     unreadable: int = 0
     mean_length: float | None = None
+    unfinished: float | None = None
     step: int | None = None
     stopped_at: int | None = None
     seconds: float | None = None
@@ -83,7 +85,7 @@ def _row(record: TrialRecord, seconds: Mapping[str, float]) -> Row:
 def _scored(row: Row, event: Event, status: str) -> Row:
     card = event["scorecard"]
     numbers = {key: card[key] for key in CARD} | ({} if row.seconds is None else {"seconds": row.seconds})
-    return replace(row, **numbers, status=status, checkpoint=event["checkpoint"])
+    return replace(row, **numbers, unfinished=card.get("unfinished"), status=status, checkpoint=event["checkpoint"])
 
 
 def _seconds(events: Sequence[Event]) -> dict[str, float]:

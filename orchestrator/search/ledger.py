@@ -228,7 +228,8 @@ def _is_event(value: Any) -> bool:
         return False
     if not all(isinstance(value[key], kind) for key, kind in _KINDS.items() if key in value):
         return False
-    numbers = {type(value["scorecard"].get(key)) for key in CARD} if "scorecard" in value else set()
+    card = value.get("scorecard")
+    numbers = set() if card is None else {*(type(card.get(key)) for key in CARD), type(card.get("unfinished", 0.0))}
     return numbers <= _NUMBERS and set(map(type, value.get("verdicts", {}).values())) <= _NUMBERS | {type(None)}
 
 

@@ -77,6 +77,8 @@ def _scorecard(directory: Path, event: Event) -> Iterator[Mismatch]:
     findings = tuple(Finding(**finding) for finding in card["findings"])
     how = (card["judge"], Decoding(**card["decoding"]), card["prompts_sha256"], card["seconds"], 1.0)
     again = _plain(score(verdicts, responses, Measurement(*how, findings)).as_dict())
+    # A ledger may be older than this figure.
+    card = {"unfinished": again["unfinished"], **card}
     where = " ".join(str(event[key]) for key in ("event", "trial", "run", "step") if key in event)
     yield from (Mismatch(f"{where}: {key}", card.get(key), value) for key, value in again.items() if card.get(key) != value)
     by_prompt = {verdict.prompt_id: verdict.candidate_score for verdict in verdicts}

@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from evals.secrets import keep_secret
 from orchestrator.settings.section import ModelName, Section
 
-GuardName = Literal["empty", "constant", "repetition", "length", "template", "addresses_judge"]
+GuardName = Literal["empty", "constant", "repetition", "length", "template", "addresses_judge", "unfinished"]
 
 
 # How the variables of other services begin, and which hosts are theirs, some of which serve models themselves.
@@ -28,19 +28,25 @@ class EvaluationSettings(Section):
 
     A score for which more than the share `max_unreadable` of verdicts could not be read is refused. All guards flag the scorecard; one of
     `veto` that is set off grossly (evals.guards.GROSS) ends the trial. The guard `template` also finds lists of examples that look like
-    dialogues, which strong models write, and is no veto unless it is named.
+    dialogues, which strong models write, and `unfinished` answers that `max_tokens` or the context cut off: neither is a veto unless it is
+    named.
     """
 
     prompts: Path | None = None
     held_out: Path | None = None
     temperature: NonNegativeFloat = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    max_tokens: PositiveInt = 512
+    max_tokens: PositiveInt = 2048
     seed: NonNegativeInt = 0
     max_model_len: PositiveInt | None = None
     gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] = 0.6
     max_unreadable: Annotated[float, Field(ge=0, lt=1)] = 0.1
     veto: tuple[GuardName, ...] = ("empty", "constant", "repetition", "length", "addresses_judge")
+
+    @property
+    def longest(self) -> int:
+        """The most tokens that an answer can have, as far as the settings say."""
+        return min(self.max_tokens, self.max_model_len or self.max_tokens)
 
 
 class VerifierSettings(Section):

@@ -55,6 +55,16 @@ def test_no_more_pairs_are_asked_about_twice_than_there_are() -> None:
     assert of_judges({**PAID, "swap_sample": 1000}, None).calls == of_judges({**PAID, "swap_sample": 405}, None).calls
 
 
+def test_no_answer_is_longer_than_the_context_that_the_settings_give() -> None:
+    def costs(**evaluation: int | None) -> Estimate:
+        given = settings().json_ready() | {"judge": PAID}
+        given["evaluation"] |= evaluation
+        return estimated(work(type(settings()).model_validate(given)))
+
+    assert costs(max_tokens=2048, max_model_len=1024) == costs(max_tokens=1024, max_model_len=1024)
+    assert costs(max_tokens=2048, max_model_len=None) != costs(max_tokens=1024, max_model_len=None)
+
+
 def test_worker_groups_without_a_trial_save_no_time() -> None:
     pace = measured(Measured((9.0, 2.0, 2.0), 1.0, 5.0, 64, 6.4, 30.0), settings())
     few, many = (

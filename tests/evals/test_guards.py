@@ -412,6 +412,14 @@ def test_what_is_flagged_is_not_yet_gross_and_a_fifth_of_broken_answers_is() -> 
     assert [finding.guard for finding in inspect_responses(exploded, answers(), thresholds=GROSS)] == ["length"]
 
 
+@pytest.mark.parametrize(("cut", "guards"), [(0, []), (5, []), (6, ["unfinished"])])
+def test_more_than_one_in_twenty_answers_cut_off_are_flagged(cut: int, guards: list[str]) -> None:
+    responses = answers(100)
+    findings = inspect_responses(responses, unfinished=list(responses)[:cut])
+    assert [finding.guard for finding in findings] == guards
+    assert all(f"{cut} of 100" in finding.detail and "max_tokens" in finding.detail for finding in findings)
+
+
 def test_nothing_to_inspect_is_refused_and_is_not_taken_for_good() -> None:
     with pytest.raises(UserError, match="no responses to inspect"):
         inspect_responses({}, {})
@@ -425,7 +433,7 @@ def test_a_baseline_to_other_prompts_is_refused() -> None:
 def test_findings_come_in_the_order_of_the_guards_with_prompt_and_figures() -> None:
     attacks = ["", LOOPS["a sentence"], ADDRESSES[2], "So be it.<|eot_id|>"]
     responses = {str(number): attacks[number % 4] for number in range(40)}
-    findings = inspect_responses(responses)
+    findings = inspect_responses(responses, unfinished=list(responses)[:4])
     assert [finding.guard for finding in findings] == [guard for guard in GUARDS if guard != "length"]
     for finding in findings:
         assert f"({100 * finding.share:.1f} %)" in finding.detail

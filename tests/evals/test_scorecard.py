@@ -42,6 +42,15 @@ def test_the_length_is_in_characters() -> None:
     assert card([1.0, 0.0]).mean_length == 4
 
 
+def test_answers_that_were_cut_off_are_a_share_and_unknown_in_a_scorecard_without_it() -> None:
+    cut = [Response("a", "whole", 1), Response("b", "cu", 1, finished=False)]
+    result = score([Verdict("a", 1.0), Verdict("b", 0.0)], cut, HOW)
+    assert (result.unfinished, card([1.0, 0.0]).unfinished) == (0.5, 0.0)
+    row = result.as_dict()
+    del row["unfinished"]
+    assert Scorecard.from_dict(row).unfinished is None
+
+
 def test_a_scorecard_survives_json() -> None:
     result = card([1.0, 0.0, 0.5])
     assert Scorecard.from_dict(json.loads(json.dumps(result.as_dict()))) == result

@@ -57,7 +57,7 @@ def ledger(sha256: str, words: str) -> list[Event]:
     finding = {"guard": "repetition", "share": 0.02, "detail": f"loops: {words}"}
     judged: dict[str, Any] = {"prompts_sha256": sha256, "judge": f"judge {words}"}
     scored = made.scored(BEST, 20, 70.0, time=50.0)
-    scored["scorecard"] |= {"findings": [finding], "mean_length": 120.0, **judged}
+    scored["scorecard"] |= {"findings": [finding], "mean_length": 120.0, "unfinished": 0.25, **judged}
     return [
         {**made.began(), "origin": origin, "versions": {"ray": "2.60.0"}},
         made.baseline(),

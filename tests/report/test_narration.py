@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,10 @@ def test_a_finalists_score_names_its_seed(screen: io.StringIO) -> None:
 
 def test_the_table_has_a_line_for_every_trial_and_no_number_for_one_that_was_not_scored(screen: io.StringIO) -> None:
     best = Row("001", "dpo", {"beta": 0.1}, win_rate=60.0, low=55.0, high=65.0, step=20, stopped_at=30, seconds=4.5, status="completed")
+    best = replace(best, mean_length=812.0, unfinished=0.25)
     Narrator(screen).table([best, Row("002", "ipo", {}, status="failed")], "Leaderboard")
     text = screen.getvalue()
+    assert "812 (25.0 % cut off)" in text
     assert "60.0 (55.0–65.0)" in text and "not scored" in text
     assert text.startswith("Leaderboard")
     assert "\x1b" not in text

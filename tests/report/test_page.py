@@ -59,6 +59,10 @@ def test_the_search_is_told_to_be_where_its_last_events_leave_it(run: Run) -> No
     assert phase([*events[:14], fatal, {**made.began(time=70.0)}]) == "about to play the finals"
 
 
+def test_answers_that_were_cut_off_are_told_beside_their_length(run: Run) -> None:
+    assert "120 (25.0 % cut off)" in page(run) and "120 (25.0 % cut off)" in markdown(run)
+
+
 def test_a_trial_whose_chosen_responses_lost_probability_is_said_to_be_displaced(run: Run) -> None:
     shown = {each["trial"]: each for each in told(run)["displacement"]}
     assert shown[BEST]["chosen_change"] == pytest.approx(9.0)

@@ -19,6 +19,11 @@ def test_a_win_rate_of_zero_is_written_and_an_absent_one_is_not_scored() -> None
     assert words.win_rate(Row("001", "dpo", {})) == "not scored"
 
 
+def test_a_length_is_written_with_the_share_of_answers_cut_off_where_some_were() -> None:
+    assert [words.length(1234.4, share) for share in (None, 0.0, 0.0625)] == ["1,234", "1,234", "1,234 (6.2 % cut off)"]
+    assert words.length(None, None) == ""
+
+
 def test_hyperparameters_are_written_to_three_digits() -> None:
     values = {"beta": 0.123456, "learning_rate": 5e-07, "steps": 1234567, "precision": "bf16", "smooth": True}
     assert words.hyperparameters(values) == "beta=0.123 learning_rate=5e-07 steps=1234567 precision=bf16 smooth=True"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import MachineError
-from orchestrator.search.ledger import LedgerWriter, SharedWriter, read_ledger, within_finals
+from orchestrator.search.ledger import CARD, LedgerWriter, SharedWriter, read_ledger, within_finals
 
 
 @pytest.fixture
@@ -93,6 +93,7 @@ NO_VALUES = [
 NO_SCORES = [
     b'{"event": "score", "time": 1.0, "scorecard": {"judged": 2}}',
     b'{"event": "score", "time": 1.0, "scorecard": [1]}',
+    json.dumps({"event": "score", "time": 1.0, "scorecard": dict.fromkeys(CARD, 1.0) | {"unfinished": "half"}}).encode(),
     b'{"event": "score", "time": 1.0, "verdicts": [1.0]}',
     b'{"event": "score", "time": 1.0, "verdicts": {"p0": "1"}}',
 ]

@@ -47,6 +47,13 @@ def test_all_scorecards_and_decisions_come_out_again(run: Path) -> None:
     assert (found.scorecards, found.decisions, found.mismatches) == (4, 3, ())
 
 
+def test_a_ledger_without_the_share_of_answers_cut_off_comes_out_again(run: Path) -> None:
+    file = run / "ledger.jsonl"
+    assert '"unfinished": 0.0' in file.read_text()
+    file.write_text(file.read_text().replace(', "unfinished": 0.0', ""))
+    assert replay(run, settings(trials=4)).mismatches == ()
+
+
 def test_a_reason_that_the_verdicts_do_not_give_is_named_with_its_trial(run: Path) -> None:
     file = run / "ledger.jsonl"
     file.write_text(file.read_text().replace("behind", "ahead", 1))

@@ -108,8 +108,9 @@ class Scorer:
         baseline = {match.prompt.id: match.baseline for match in matches}
         texts = {match.prompt.id: match.prompt.text for match in matches}
         own = {response.prompt_id: response.text for response in responses}
-        findings = tuple(inspect_responses(own, baseline, texts))
-        gross = inspect_responses(own, baseline, texts, GROSS) if findings else ()
+        cut = {response.prompt_id for response in responses if not response.finished}
+        findings = tuple(inspect_responses(own, baseline, texts, unfinished=cut))
+        gross = inspect_responses(own, baseline, texts, GROSS, cut) if findings else ()
         decoding = self._decoding(seed=self._settings.seed + 1)
         how = Measurement(name, decoding, answered.prompts_sha256, round(seconds, 3), self._allowed(len(verdicts)), findings)
         return Scored(score(verdicts, responses, how), verdicts, responses, matches, gross)

@@ -138,6 +138,8 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
         engines = start_engines(alone, settings.evaluation, logs, largest_rank([model]))
         card = asyncio.run(_score(settings, model, asked, directory, engines, judge))
         story.say(f"win rate {card.win_rate:.1f} (95 % {card.low:.1f}–{card.high:.1f}), {card.judged} judged, {card.unreadable} unreadable")
+        for finding in card.findings:
+            story.say_path(f"[bold]guard {finding.guard}[/bold]:", finding.detail)
         return card
 
 

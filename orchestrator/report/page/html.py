@@ -104,6 +104,7 @@ def _environment() -> Environment:
         "interval": interval,
         "signed": signed,
         "number": number,
+        "length_with": words.length,
         "duration": duration,
         "amount": words.amount,
         "moment": moment,

@@ -54,7 +54,7 @@ def _leaderboard(section: Mapping[str, Any]) -> Iterator[str]:
                 words.hyperparameters(row["hyperparameters"]),
                 interval(row),
                 row["judged"],
-                number(row["mean_length"]),
+                words.length(row["mean_length"], row["unfinished"]),
                 f"{row['status']}: {row['reason']}" if row["reason"] else row["status"],
             )
             for row in rows[:MOST_ROWS]

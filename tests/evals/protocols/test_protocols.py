@@ -19,6 +19,7 @@ from evals.errors import DataFormatError, SettingsError, UnreadableVerdictsError
 from evals.judging import Match, Verdict
 from evals.protocols import alpaca_eval2, make_benchmark
 from evals.protocols.alpaca_eval2 import AlpacaEval2
+from evals.protocols.answering import Candidate, answer, decoding_for
 from evals.protocols.arena_hard import ArenaHard
 from evals.protocols.contract import aligned
 from evals.protocols.mt_bench import MTBench
@@ -194,6 +195,25 @@ def test_mt_bench_refuses_a_judge_that_only_compares() -> None:
     outputs = Outputs("m", {prompt.id: ("a", "b") for prompt in MTBench().prompts()})
     with pytest.raises(UserError, match="asks for ratings"):
         evaluate(MTBench(), outputs, Longer())
+
+
+class Stopped(Recorded):
+    """A model that the limit of tokens cuts off in the second of two turns."""
+
+    def ask(self, questions: Sequence[Question], keep: Keep = forget) -> list[Reply]:
+        return [Reply(f"to {question.id}", finished=len(question.messages) < 3) for question in questions]
+
+
+def test_answers_that_were_cut_off_are_a_share_on_the_card_and_a_finding_and_of_a_file_unknown() -> None:
+    benchmark = MTBench(limit=10)
+    (outputs,) = answer(benchmark, Stopped({}), [Candidate("m")], decoding_for(benchmark))
+    rated = {question.id: Reply("[[5]]") for question in benchmark.questions(outputs)}
+    (card,) = evaluate(benchmark, outputs, Recorded(rated)).cards()
+    assert card["unfinished"] == 1.0
+    assert "unfinished" in [finding["guard"] for finding in card["findings"]]
+    (card,) = evaluate(benchmark, replace(outputs, unfinished=None), Recorded(rated)).cards()
+    assert card["unfinished"] is None
+    assert "unfinished" not in [finding["guard"] for finding in card["findings"]]
 
 
 def test_missing_outputs_are_counted_and_named() -> None:
