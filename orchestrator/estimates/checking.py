@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.estimates.ranges import Range
 from orchestrator.search.budget import Meter
-from orchestrator.search.ledger import Event, trials_of_search
+from orchestrator.search.ledger import Events
 
 EVENT = "estimate"
 
@@ -27,16 +26,14 @@ class Checked:
         return self.expected.holds(self.real)
 
 
-def checked(events: Sequence[Event]) -> list[Checked]:
+def checked(events: Events) -> list[Checked]:
     """Each figure of the first estimate that the ledger can tell the truth of; none for a search without an estimate."""
-    told = next((event for event in events if event["event"] == EVENT), None)
+    told = events.first(EVENT)
     if told is None:
         return []
     spent = Meter(events).spent(events[-1]["time"])
-    search = trials_of_search(events)
-    trained = {(event["trial"], event["step"]) for event in events if event["event"] == "checkpoint" and event["trial"] in search}
     real = {
-        "checkpoints": ("checkpoints trained", "", float(len(trained))),
+        "checkpoints": ("checkpoints trained", "", float(len(events.reached))),
         "judgments": ("judgments", "", float(spent.judgments)),
         "hours": ("wall time", "hours", spent.hours),
         "gpu_hours": ("GPU time", "GPU-hours", spent.gpu_hours),

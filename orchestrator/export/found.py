@@ -1,6 +1,6 @@
 """Which model of a run is meant, and what the run's own files tell of it. A run is a search, a training or rounds."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,7 +15,7 @@ from orchestrator.search.budget import Meter, saved
 from orchestrator.search.capability import capabilities
 from orchestrator.search.kept import damaged_file, read_kept, read_kept_value
 from orchestrator.search.leaderboard import BASE, Row, leaderboard
-from orchestrator.search.ledger import Event, read_ledger
+from orchestrator.search.ledger import Event, Events, read_ledger
 from orchestrator.search.trial import trial_of
 from orchestrator.search.verdict import Answer, Finalist, answer
 from orchestrator.settings_file import check_settings
@@ -55,8 +55,8 @@ def _of_search(directory: Path, name: str) -> Trained:
     if row.checkpoint is None:
         why = f"{row.status}: {row.reason}" if row.reason else row.status
         raise UserError(f"{row.trial} has no checkpoint that was scored ({why})", str(directory), "choose a trial with a win rate")
-    joined = next(event for event in events if event["event"] == "trial" and event["trial"] == chosen)
-    score = [event for event in events if event["event"] == "score" and (event["trial"], event["step"]) == (chosen, row.step)][-1]
+    joined, score = events.of("trial", trial=chosen)[0], events.score_at(chosen, row.step)
+    assert score is not None
     return Trained(
         name=chosen,
         command="search",
@@ -72,10 +72,10 @@ def _of_search(directory: Path, name: str) -> Trained:
     )
 
 
-def _scores(events: Sequence[Event], score: Event, seed: int, said: Answer | None) -> list[Score]:
+def _scores(events: Events, score: Event, seed: int, said: Answer | None) -> list[Score]:
     """The finals' score over all seeds first, where the trial was in them; then that by which the search chose its checkpoint."""
     trial = score["trial"]
-    fresh = [event for event in events if event["event"] == "held_out" and event["trial"] == trial]
+    fresh = events.of("held_out", trial=trial)
     found = [Score.of(SEARCHED, score["scorecard"], [seed])]
     finalist = _finalist(said, trial)
     if not fresh or finalist is None:
@@ -90,7 +90,7 @@ def _scores(events: Sequence[Event], score: Event, seed: int, said: Answer | Non
     return [Score.of(FRESH, fresh[0]["scorecard"] | over_all | judged, [event["seed"] for event in fresh]), *found]
 
 
-def _sentences(events: Sequence[Event], row: Row, said: Answer | None) -> list[str]:
+def _sentences(events: Events, row: Row, said: Answer | None) -> list[str]:
     """The search's answer, from the view of a trial."""
     if said is None:
         return []
@@ -99,7 +99,7 @@ def _sentences(events: Sequence[Event], row: Row, said: Answer | None) -> list[s
         found = [f"This is not the best trial of its search, which is {said.best.trial}."]
         if finalist is None or not said.is_fresh:
             found.append("It was chosen by no comparison on fresh prompts, so expect less of its win rate on others.")
-    fresh = [event for event in events if event["event"] == "held_out" and event["trial"] == row.trial]
+    fresh = events.of("held_out", trial=row.trial)
     for event in fresh if len(fresh) > 1 else ():
         if event["run"] == row.trial:
             alone = Score.of(FRESH, event["scorecard"]).rate

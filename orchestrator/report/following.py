@@ -13,7 +13,7 @@ from rich.text import Text
 
 from orchestrator.report import words
 from orchestrator.search.leaderboard import BASE, Row, leaderboard
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import Events
 from orchestrator.search.projection import Projection, projected
 
 _SHOWN = 5
@@ -26,7 +26,7 @@ class Tail:
 
     def __init__(self, file: Path) -> None:
         self._file, self._read = file, 0
-        self.events: list[Event] = []
+        self.events = Events()
 
     def grown(self) -> bool:
         """Read what has come since; a line that is still being written is left for the next time."""
@@ -39,7 +39,7 @@ class Tail:
         for line in whole.splitlines():
             event = json.loads(line)
             event.pop("verdicts", None)
-            self.events.append(event)
+            self.events.add(event)
         return bool(newline)
 
 

@@ -10,11 +10,11 @@ from orchestrator.search.capability import capabilities
 from orchestrator.search.curves import curves
 from orchestrator.search.ladder import correlations
 from orchestrator.search.leaderboard import Row
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import Events
 from orchestrator.search.verdict import answer
 
 
-def answer_ready(events: Sequence[Event], rows: Sequence[Row]) -> dict[str, Any] | None:
+def answer_ready(events: Events, rows: Sequence[Row]) -> dict[str, Any] | None:
     """The answer with its sentences, what was spent and saved, and how far cheaper measures rank as the judge does; plain JSON values.
 
     None while nothing is scored.

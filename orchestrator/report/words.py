@@ -7,7 +7,7 @@ from evals.comparison import Comparison
 from orchestrator.search.budget import Saved, Spent
 from orchestrator.search.capability import Capability
 from orchestrator.search.leaderboard import BASE, Row
-from orchestrator.search.ledger import Event, since_begin
+from orchestrator.search.ledger import Events
 from orchestrator.search.projection import Projection
 from orchestrator.search.verdict import Answer, Difference
 from orchestrator.settings.search import CONTROL
@@ -68,11 +68,10 @@ def verdict(found: Answer) -> list[str]:
     return sentences
 
 
-def cut_short(events: Sequence[Event]) -> list[str]:
+def cut_short(events: Events) -> list[str]:
     """That the finals of the latest session came to the end of their budget, if they did; and runs that their judge could not judge."""
-    spent = [event for event in since_begin(events) if event["event"] == "spent" and event.get("finals")]
-    left_out = [event for event in events if event["event"] == "unreadable" and "run" in event]
-    told = [f"{event['run']} is left out of the finals: {event['reason']}." for event in left_out]
+    spent = [event for event in events.session.of("spent") if event.get("finals")]
+    told = [f"{event['run']} is left out of the finals: {event['reason']}." for event in events.left_out]
     return ([f"The finals ended early: {spent[-1]['reason']}."] if spent else []) + told
 
 

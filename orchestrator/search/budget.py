@@ -1,16 +1,14 @@
 """What a search has spent, what that leaves, and what it saved."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from orchestrator.search.goal import asked
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import JUDGED, Event, Events
 from orchestrator.settings import BudgetSettings
 
-# Events whose verdicts were asked for.
-JUDGED = {"baseline", "score", "veto", "held_out"}
 _HOUR = 3600.0
 
 
@@ -35,7 +33,7 @@ class Spent:
 class Meter:
     """Adds up what the ledger tells. Time runs from the beginning of each session, a start of the search, to its last event."""
 
-    def __init__(self, events: Sequence[Event] = ()) -> None:
+    def __init__(self, events: Iterable[Event] = ()) -> None:
         self._past, self._began, self._latest = Spent(), 0.0, 0.0
         self._session: Event = {}
         self._joined: set[str] = set()
@@ -149,16 +147,13 @@ class Saved:
     checkpoints: float
 
 
-def saved(events: Sequence[Event]) -> Saved | None:
+def saved(events: Events) -> Saved | None:
     """None before the search began."""
-    begun = [event for event in events if event["event"] == "begin"]
-    if not begun:
+    begun, trials = events.last("begin"), events.trials
+    if begun is None:
         return None
-    joined = [event for event in events if event["event"] == "trial" and "until" not in event]
-    trials = {event["trial"] for event in joined}
-    checkpoints, prompts = begun[-1]["rungs"][-1]["checkpoint"], begun[-1]["rungs"][-1]["prompts"]
+    checkpoints, prompts = begun["rungs"][-1]["checkpoint"], begun["rungs"][-1]["prompts"]
     # A run that takes up another's training takes the place of the one that it ends.
-    whole = max(1, sum("parent" not in event for event in joined) * checkpoints)
-    reached = {(event["trial"], event["step"]) for event in events if event["event"] == "checkpoint" and event["trial"] in trials}
-    judgments = Meter([event for event in events if event.get("trial") in trials and event["event"] != "held_out"]).spent(0.0).judgments
-    return Saved(1 - judgments / (whole * prompts), 1 - len(reached) / whole)
+    whole = max(1, (len(trials) - events.gave_way) * checkpoints)
+    judgments = Meter(event for event in events if event.get("trial") in trials and event["event"] != "held_out").spent(0.0).judgments
+    return Saved(1 - judgments / (whole * prompts), 1 - len(events.reached) / whole)

@@ -1,13 +1,12 @@
 """What finalists still can: their shares of right answers beside the base model's, question by question."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from evals.benchmarks.score import BenchmarkScore
 from evals.comparison import Comparison, compare_scores
 from orchestrator.search.leaderboard import BASE
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import Events
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ class Capability:
         return {**asdict(self), "fell": self.fell}
 
 
-def capabilities(events: Sequence[Event]) -> list[Capability]:
+def capabilities(events: Events) -> list[Capability]:
     """What the ledger has of each model, the base model first."""
-    latest = {event["trial"]: [BenchmarkScore(**score) for score in event["scores"]] for event in events if event["event"] == "capability"}
+    latest = {event["trial"]: [BenchmarkScore(**score) for score in event["scores"]] for event in events.of("capability")}
     base = {score.benchmark: score for score in latest.get(BASE, ())}
     return [_capability(trial, score, base if trial != BASE else {}) for trial, scores in latest.items() for score in scores]
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from orchestrator.search.goal import METRIC
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import Event, Events
 from orchestrator.settings import LadderSettings
 
 Figures = Sequence[tuple[float, float]]
@@ -160,12 +160,12 @@ def proxy_value(event: Event, rung: Measure) -> float | None:
     return event.get("proxies", {}).get(rung.value)
 
 
-def figures(events: Sequence[Event], rung: Measure) -> list[tuple[float, float]]:
-    """(proxy, judge) of each trial that has both, at its last step, with the most verdicts there."""
+def figures(scores: Sequence[Event], rung: Measure) -> list[tuple[float, float]]:
+    """(proxy, judge) of each trial whose `scores` have both, at its last step, with the most verdicts there."""
     latest: dict[str, tuple[tuple[int, int], tuple[float, float]]] = {}
-    for event in events:
+    for event in scores:
         value, card = proxy_value(event, rung), event.get("scorecard")
-        if event["event"] != "score" or value is None or not math.isfinite(value) or card is None:
+        if value is None or not math.isfinite(value) or card is None:
             continue
         order = (event["step"], card["judged"])
         if event["trial"] not in latest or order >= latest[event["trial"]][0]:
@@ -173,11 +173,11 @@ def figures(events: Sequence[Event], rung: Measure) -> list[tuple[float, float]]
     return [pair for _, pair in latest.values()]
 
 
-def correlations(events: Sequence[Event]) -> list[Correlation]:
+def correlations(events: Events) -> list[Correlation]:
     """Each proxy that the ledger has figures of, the cheapest first."""
     found = []
     for rung in Measure:
-        pairs = figures(events, rung) if rung is not Measure.JUDGE else []
+        pairs = figures(events.of("score"), rung) if rung is not Measure.JUDGE else []
         if pairs:
             found.append(Correlation(rung, rank_correlation([a for a, _ in pairs], [b for _, b in pairs])))
     return found

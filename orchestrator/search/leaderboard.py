@@ -1,12 +1,12 @@
 """The ranking, recomputed from the ledger alone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from orchestrator.search.board import Board, TrialRecord
 from orchestrator.search.goal import best_score
-from orchestrator.search.ledger import CARD, Event
+from orchestrator.search.ledger import CARD, Event, Events
 
 BASE = "base"
 
@@ -41,12 +41,12 @@ class Row:
         return asdict(self)
 
 
-def leaderboard(events: Sequence[Event]) -> list[Row]:
+def leaderboard(events: Events) -> list[Row]:
     """All trials and the base model, those scored on the most prompts first, of these the best; trials without a score last."""
     board = Board.rebuilt(events, max_attempts=1)
     seconds = _seconds(events)
     rows = [_row(record, seconds) for record in board.records.values() if record.until is None]
-    rows += [_scored(Row(BASE, BASE, {}, step=0, stopped_at=0), event, "baseline") for event in events if event["event"] == "baseline"]
+    rows += [_scored(Row(BASE, BASE, {}, step=0, stopped_at=0), event, "baseline") for event in events.of("baseline")]
     scored = [row for row in rows if row.win_rate is not None]
     ranked = sorted(scored, key=lambda row: (-row.judged - row.unreadable, -(row.win_rate or 0.0)))
     return ranked + [row for row in rows if row.win_rate is None]
@@ -57,12 +57,11 @@ def winner(rows: Sequence[Row]) -> Row | None:
     return next((row for row in rows if row.trial != BASE and row.win_rate is not None), None)
 
 
-def latest_scores(events: Iterable[Event]) -> dict[str, dict[int, Event]]:
+def latest_scores(events: Events) -> dict[str, dict[int, Event]]:
     """The score of each trial's checkpoints, by step, on as many prompts as each was scored on at last."""
     found: dict[str, dict[int, Event]] = {}
-    for event in events:
-        if event["event"] == "score":
-            found.setdefault(event["trial"], {})[event["step"]] = event
+    for event in events.of("score"):
+        found.setdefault(event["trial"], {})[event["step"]] = event
     return found
 
 

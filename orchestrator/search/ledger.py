@@ -4,7 +4,7 @@ import asyncio
 import errno
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from sys import intern
@@ -17,6 +17,8 @@ from orchestrator.search.clock import now
 Event = dict[str, Any]
 # The figures of a scorecard that a ranking shows.
 CARD = ("win_rate", "low", "high", "judged", "unreadable", "mean_length", "seconds")
+# Events whose verdicts were asked for.
+JUDGED = {"baseline", "score", "veto", "held_out"}
 
 # What is told under a key, in whatever event.
 _KINDS: Mapping[str, type] = {
@@ -28,6 +30,89 @@ _KINDS: Mapping[str, type] = {
 _NUMBERS = {int, float}
 _BLOCK = 1 << 16
 _VERDICTS: dict[float | None, float] = {score: score for score in (0.0, 0.5, 1.0)}
+
+
+class Events(Sequence[Event]):
+    """Events of a ledger in their order. Those of a kind are at hand: asking for them does not pass through the others."""
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self._all: list[Event] = []
+        self._kinds: dict[str, list[Event]] = {}
+        for event in events:
+            self.add(event)
+
+    def add(self, event: Event) -> None:
+        """Take in the event that comes next."""
+        self._all.append(event)
+        self._kinds.setdefault(event["event"], []).append(event)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._all[place]
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._all)
+
+    def of(self, *kinds: str, trial: str | None = None) -> list[Event]:
+        """All events of these kinds, those of the first kind first; those about a `trial` alone where one is given."""
+        return [event for kind in kinds for event in self._kinds.get(kind, ()) if trial is None or event["trial"] == trial]
+
+    def first(self, kind: str) -> Event | None:
+        """The first event of a kind; None where there is none."""
+        return next(iter(self._kinds.get(kind, ())), None)
+
+    def last(self, kind: str) -> Event | None:
+        """The last event of a kind; None where there is none."""
+        return next(reversed(self._kinds.get(kind, ())), None)
+
+    def score_at(self, trial: str, step: int | None) -> Event | None:
+        """The last score of a trial's checkpoint; None where it has none."""
+        return next((event for event in reversed(self.of("score", trial=trial)) if event["step"] == step), None)
+
+    @property
+    def judged(self) -> list[Event]:
+        """Those whose verdicts were asked for."""
+        return [event for event in self._all if event["event"] in JUDGED]
+
+    @property
+    def left_out(self) -> list[Event]:
+        """Runs of the finals that their judge could not judge."""
+        return [event for event in self.of("unreadable") if "run" in event]
+
+    @property
+    def trials(self) -> set[str]:
+        """The trials that were proposed. Runs of the finals, which train to a given step, are none."""
+        return {event["trial"] for event in self.of("trial") if "until" not in event}
+
+    @property
+    def gave_way(self) -> int:
+        """How many runs ended because another one, which took up the training of a better one, goes on in their place."""
+        return sum("parent" in event for event in self.of("trial"))
+
+    @property
+    def over(self) -> int:
+        """How many trials of the search are over. A run that another one took the place of is none: the trial goes on."""
+        trials = self.trials
+        return sum(event["trial"] in trials for event in self.of("end")) - self.gave_way
+
+    @property
+    def reached(self) -> set[tuple[str, int]]:
+        """The checkpoints that the search's trials came to: trial and step."""
+        trials = self.trials
+        return {(event["trial"], event["step"]) for event in self.of("checkpoint") if event["trial"] in trials}
+
+    @property
+    def session(self) -> "Events":
+        """Those of the latest session, a start of the search."""
+        begun = next((number for number in reversed(range(len(self))) if self[number]["event"] == "begin"), 0)
+        return Events(self[begun:])
+
+    @property
+    def within_finals(self) -> bool:
+        """Whether the latest session has come to its finals."""
+        return self.session.last("finals") is not None
 
 
 class LedgerWriter:
@@ -112,44 +197,17 @@ def line_of(event: str, values: Event) -> bytes:
     return json.dumps({"event": event, "time": round(now(), 3), **values}, ensure_ascii=False).encode() + b"\n"
 
 
-def read_ledger(path: Path, *kinds: str) -> list[Event]:
+def read_ledger(path: Path, *kinds: str) -> Events:
     """All whole events, in order, or those of some kinds alone; a half-written last line is passed over.
 
     Checkpoints lie beside the ledger, wherever its directory was when they were written down.
     """
-    return list(_events(path, kinds)) if path.exists() else []
+    return Events(_events(path, kinds) if path.exists() else ())
 
 
 def damaged(where: str) -> MachineError:
     """The error for a line that cannot be used."""
     return MachineError("the ledger is damaged", where, "restore the file, or remove this line", code="DAA-0702")
-
-
-def within_finals(events: Sequence[Event]) -> bool:
-    """Whether the latest session has come to its finals."""
-    return any(event["event"] == "finals" for event in since_begin(events))
-
-
-def trials_of_search(events: Sequence[Event]) -> set[str]:
-    """The trials that were proposed. Runs of the finals, which train to a given step, are none."""
-    return {event["trial"] for event in events if event["event"] == "trial" and "until" not in event}
-
-
-def ended_in_search(events: Sequence[Event]) -> int:
-    """How many trials of the search are over. A run that another one took the place of is none: the trial goes on."""
-    search = trials_of_search(events)
-    return sum(event["event"] == "end" and event["trial"] in search for event in events) - gave_way(events)
-
-
-def gave_way(events: Sequence[Event]) -> int:
-    """How many runs ended because another one, which took up the training of a better one, goes on in their place."""
-    return sum(event["event"] == "trial" and "parent" in event for event in events)
-
-
-def since_begin(events: Sequence[Event]) -> Sequence[Event]:
-    """The events of the latest session, a start of the search."""
-    begun = [number for number, event in enumerate(events) if event["event"] == "begin"]
-    return events[begun[-1] :] if begun else events
 
 
 def in_common(verdicts: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -1,7 +1,7 @@
 """How far a search has come, from its ledger alone, while it runs or after."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from orchestrator.search.board import Board
 from orchestrator.search.budget import Meter, Spent
 from orchestrator.search.kept import kept_settings
 from orchestrator.search.leaderboard import Row, leaderboard, winner
-from orchestrator.search.ledger import Event, gave_way, read_ledger
+from orchestrator.search.ledger import Events, read_ledger
 from orchestrator.search.phase import FINISHED, phase_of, trials_planned
 from orchestrator.search.verdict import answer
 
@@ -53,7 +53,7 @@ def progress_in(directory: Path) -> Progress:
     return progress(read_ledger(ledger), str(directory), {"name": directory.name, **kept_settings(directory)})
 
 
-def progress(events: Sequence[Event], directory: str, settings: Mapping[str, Any]) -> Progress:
+def progress(events: Events, directory: str, settings: Mapping[str, Any]) -> Progress:
     """The same of a ledger's events."""
     phase = phase_of(events, settings)
     found = answer(events) if phase == FINISHED else None
@@ -63,7 +63,7 @@ def progress(events: Sequence[Event], directory: str, settings: Mapping[str, Any
         name=settings["name"],
         directory=directory,
         wanted=trials_planned(settings),
-        trials=dict(Counter(str(record.status) for record in records if record.until is None) - Counter(stopped=gave_way(events))),
+        trials=dict(Counter(str(record.status) for record in records if record.until is None) - Counter(stopped=events.gave_way)),
         phase=phase,
         best=winner(leaderboard(events)),
         winner=vars(found.best) if found is not None and found.is_fresh else None,

@@ -1,11 +1,10 @@
 """How far a search is, and what it will have taken when it is over, as things go."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from orchestrator.search.budget import Meter, Spent, kept_back
-from orchestrator.search.ledger import Event, ended_in_search, gave_way, trials_of_search, within_finals
+from orchestrator.search.ledger import Events
 from orchestrator.search.plan import SearchPlan
 
 
@@ -30,13 +29,13 @@ class Projection:
         return asdict(self)
 
 
-def projected(events: Sequence[Event], planned: int | None, now: float) -> Projection:
+def projected(events: Events, planned: int | None, now: float) -> Projection:
     """Where the search of these events stands at the time `now`."""
     meter = Meter(events)
-    spent, in_finals, over = meter.spent(now), within_finals(events), ended_in_search(events)
-    joined = len(trials_of_search(events)) - gave_way(events)
-    found = Projection(joined, over, planned, in_finals, spent, sum(event["event"] == "held_out" for event in events))
-    begun = next((event for event in reversed(events) if event["event"] == "begin"), None)
+    spent, in_finals, over = meter.spent(now), events.within_finals, events.over
+    joined = len(events.trials) - events.gave_way
+    found = Projection(joined, over, planned, in_finals, spent, len(events.of("held_out")))
+    begun = events.last("begin")
     if begun is None or in_finals or not over or planned is None:
         return found
     plan, share = SearchPlan.of(begun), max(planned, over) / over

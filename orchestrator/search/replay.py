@@ -1,7 +1,7 @@
 """Every number of a search again, from what its models answered and its judge said; nothing is asked, no library of models is loaded."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,8 @@ from evals.generation import Decoding
 from evals.guards import Finding
 from evals.scorecard import Measurement, score
 from orchestrator.errors import MachineError, UserError
-from orchestrator.search.budget import JUDGED
 from orchestrator.search.goal import asked
-from orchestrator.search.ledger import Event, answers_of, read_ledger, since_begin
+from orchestrator.search.ledger import Event, Events, answers_of, read_ledger
 from orchestrator.search.plan import SearchPlan, race_rules
 from orchestrator.search.racing import Rung, Scores, compare
 from orchestrator.settings import Settings
@@ -45,8 +44,7 @@ def replay(directory: Path, settings: Settings) -> Replay:
     if not (directory / "ledger.jsonl").is_file():
         raise UserError("there is no search to replay: no ledger.jsonl", str(directory), "give the directory of a search")
     events = read_ledger(directory / "ledger.jsonl")
-    scored = [event for event in events if event["event"] in JUDGED]
-    decided = [event for event in events if event["event"] == "end" and "checkpoint_number" in event]
+    scored, decided = events.judged, [event for event in events.of("end") if "checkpoint_number" in event]
     mismatches = [found for event in scored for found in _scorecard(directory, event)]
     if decided:
         heard = _Heard.of(events, settings, directory)
@@ -54,17 +52,15 @@ def replay(directory: Path, settings: Settings) -> Replay:
     return Replay(len(scored), len(decided), tuple(mismatches))
 
 
-def scores_before(events: Sequence[Event]) -> Iterator[tuple[str, Rung, Scores]]:
+def scores_before(events: Events) -> Iterator[tuple[str, Rung, Scores]]:
     """What the race was told in earlier sessions than the latest: trial, rung and verdicts, in order."""
-    earlier = events[: -len(since_begin(events))]
+    earlier = Events(events[: -len(events.session)])
     steps: dict[str, set[int]] = defaultdict(set)
-    for event in earlier:
-        if event["event"] in {"checkpoint", "score"}:
-            steps[event["trial"]].add(event["step"])
-    for event in earlier:
-        if event["event"] == "score":
-            checkpoint = 1 + sorted(steps[event["trial"]]).index(event["step"])
-            yield event["trial"], Rung(checkpoint, asked(event)), list(event["verdicts"].values())
+    for event in earlier.of("checkpoint", "score"):
+        steps[event["trial"]].add(event["step"])
+    for event in earlier.of("score"):
+        checkpoint = 1 + sorted(steps[event["trial"]]).index(event["step"])
+        yield event["trial"], Rung(checkpoint, asked(event)), list(event["verdicts"].values())
 
 
 def _scorecard(directory: Path, event: Event) -> Iterator[Mismatch]:
@@ -98,15 +94,15 @@ class _Heard:
     scores: Mapping[tuple[str, int], Event]
 
     @staticmethod
-    def of(events: Sequence[Event], settings: Settings, directory: Path) -> "_Heard":
-        """In one pass, since every decision asks for it. Raises MachineError for a ledger without a beginning."""
-        begun = next((event for event in events if event["event"] == "begin"), None)
+    def of(events: Events, settings: Settings, directory: Path) -> "_Heard":
+        """At once, since every decision asks for it. Raises MachineError for a ledger without a beginning."""
+        begun = events.first("begin")
         if begun is None:
             what, cure = "the ledger does not tell how the search began, so its race cannot be replayed", "restore the file"
             raise MachineError(what, str(directory / "ledger.jsonl"), cure, code="DAA-0702")
         plan = SearchPlan.of(begun)
-        joined = {event["trial"]: event for event in events if event["event"] == "trial"}
-        return _Heard(settings, plan, joined, {(event["trial"], event["step"]): event for event in events if event["event"] == "score"})
+        joined = {event["trial"]: event for event in events.of("trial")}
+        return _Heard(settings, plan, joined, {(event["trial"], event["step"]): event for event in events.of("score")})
 
     def at(self, trial: str, rung: Rung) -> Scores | None:
         """A trial's verdicts at a rung, in the order in which they were asked for; None where the ledger does not have them any more."""

@@ -19,7 +19,7 @@ from typing import Any
 from evals.comparison import POWER, mean_influence, paired
 from evals.statistics import holm, student_p, student_quantile
 from orchestrator.search.leaderboard import BASE, Row, leaderboard
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import Event, Events
 from orchestrator.settings.search import CONTROL
 
 LEVEL = 0.05
@@ -91,7 +91,7 @@ class Answer:
         return {**asdict(self), "differences": [{**asdict(each), "is_real": each.is_real} for each in self.differences]}
 
 
-def finalists(events: Sequence[Event], count: int) -> list[Row]:
+def finalists(events: Events, count: int) -> list[Row]:
     """The best `count` trials of the search, and the best plain DPO where it is not among them."""
     rows = [row for row in leaderboard(events) if row.trial != BASE and row.win_rate is not None]
     control = [row for row in rows[count:] if row.method == CONTROL]
@@ -111,15 +111,15 @@ class _Seeds:
     freedom: int = 0
 
 
-def answer(events: Sequence[Event]) -> Answer | None:
+def answer(events: Events) -> Answer | None:
     """What the ledger says; None while no trial is scored."""
     rows = {row.trial: row for row in leaderboard(events) if row.trial != BASE and row.win_rate is not None}
     if not rows:
         return None
-    seeds, scored = _by_seed(events, rows), {(event["trial"], event["step"]) for event in events if event["event"] == "score"}
+    seeds, scored = _by_seed(events, rows), {(event["trial"], event["step"]) for event in events.of("score")}
     is_fresh = bool(seeds)
     if not is_fresh:
-        seeds = {row.trial: [_readable(_score_of(events, row))] for row in finalists(events, 2)}
+        seeds = {row.trial: [_readable(score)] for row in finalists(events, 2) if (score := events.score_at(row.trial, row.step))}
     means = {trial: _mean_over_seeds(of_trial) for trial, of_trial in seeds.items()}
     spread = _between_seeds(seeds)
     pairs = list(combinations([*seeds, BASE], 2))
@@ -136,24 +136,20 @@ def answer(events: Sequence[Event]) -> Answer | None:
     return Answer(told, differences, is_fresh, math.sqrt(spread.added) if spread.freedom else None)
 
 
-def _by_seed(events: Sequence[Event], ranked: Mapping[str, Row]) -> dict[str, list[Verdicts]]:
+def _by_seed(events: Events, ranked: Mapping[str, Row]) -> dict[str, list[Verdicts]]:
     """The held-out verdicts of each finalist, one set for each seed; a finalist without a prompt readable under all seeds has none.
 
     Finalists whose scores in the search were taken out of the ledger are passed over.
     """
     found: dict[str, dict[int, Verdicts]] = defaultdict(dict)
-    for event in events:
-        if event["event"] == "held_out" and event["trial"] in ranked:
+    for event in events.of("held_out"):
+        if event["trial"] in ranked:
             found[event["trial"]][event["seed"]] = _readable(event)
     return {trial: list(seeds.values()) for trial, seeds in found.items() if _mean_over_seeds(list(seeds.values()))}
 
 
 def _readable(event: Event) -> Verdicts:
     return {prompt: score for prompt, score in event["verdicts"].items() if score is not None}
-
-
-def _score_of(events: Sequence[Event], row: Row) -> Event:
-    return [e for e in events if e["event"] == "score" and e["trial"] == row.trial and e["step"] == row.step][-1]
 
 
 def _mean_over_seeds(seeds: Sequence[Verdicts]) -> Verdicts:

@@ -20,7 +20,7 @@ from orchestrator.cluster.hub import held_out, hub
 from orchestrator.errors import TrainingDivergedError
 from orchestrator.search.board import Status
 from orchestrator.search.goal import asked
-from orchestrator.search.ledger import Event, LedgerWriter, read_ledger
+from orchestrator.search.ledger import Events, LedgerWriter, read_ledger
 from orchestrator.search.plan import make_plan
 from orchestrator.search.trial import Trial
 from orchestrator.search.verdict import finalists
@@ -41,7 +41,7 @@ class Outside:
     paid: dict[tuple[str, str], float] = field(default_factory=dict)
     asked_for_known: list[str] = field(default_factory=list)
 
-    def events(self, *kinds: str) -> list[Event]:
+    def events(self, *kinds: str) -> Events:
         """What the ledger has."""
         return read_ledger(self.directory / "ledger.jsonl", *kinds)
 

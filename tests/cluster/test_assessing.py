@@ -22,6 +22,7 @@ from orchestrator.cluster.hub.scoring import Answered, Scored
 from orchestrator.errors import BudgetSpentError, JudgeUnavailableError, MachineError, ModelError
 from orchestrator.search.board import Board, Status
 from orchestrator.search.budget import Meter
+from orchestrator.search.ledger import Events
 from orchestrator.search.plan import SearchPlan
 from orchestrator.search.racing import rungs
 from orchestrator.search.trial import Trial
@@ -86,7 +87,7 @@ class Hub:
         self.journal = Journal(self.ledger, self.bell)
         self.spent: list[str] = []
         self.assessor = Assessor(directory, self.journal, self.bell, self)
-        self.assessor.use(self.settings, PLAN, self.board, scoring, PROMPTS, Proxies(self.settings.ladder, []))  # pyright: ignore[reportArgumentType]
+        self.assessor.use(self.settings, PLAN, self.board, scoring, PROMPTS, Proxies(self.settings.ladder, Events()))  # pyright: ignore[reportArgumentType]
         self.directory = directory
 
     async def end(self, trial: str, status: Status, reason: str = "") -> None:

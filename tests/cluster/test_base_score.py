@@ -7,6 +7,7 @@ from evals.prompts import PromptSet
 from orchestrator.cluster.hub.base_score import BaseScore
 from orchestrator.cluster.hub.journal import Bell, Journal
 from orchestrator.cluster.hub.scoring import Scored
+from orchestrator.search.ledger import Events
 from orchestrator.settings import BudgetSettings
 from tests.cluster.test_assessing import PROMPTS, Ledger, Scoring, settle
 
@@ -25,7 +26,7 @@ def test_verdicts_on_the_base_model_are_set_aside_while_it_answers(tmp_path: Pat
         scoring, journal = _Scoring(), Journal(Ledger(), Bell())
         scoring.may_answer.clear()
         base, budget = BaseScore(tmp_path, journal), BudgetSettings(judgments=120)
-        await base.use(scoring, "m", PROMPTS, [])  # pyright: ignore[reportArgumentType]
+        await base.use(scoring, "m", PROMPTS, Events())  # pyright: ignore[reportArgumentType]
         measuring = asyncio.create_task(base.measured())
         await settle()
         assert journal.exhausted(budget, 20) is None

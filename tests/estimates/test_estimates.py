@@ -16,6 +16,7 @@ from orchestrator.estimates.pace import Measured, measured, stated
 from orchestrator.estimates.ranges import Range
 from orchestrator.estimates.shape import Shape
 from orchestrator.policy.gpus import Gpu, gpu_named
+from orchestrator.search.ledger import Events
 from orchestrator.search.plan import make_plan
 from orchestrator.settings import Settings
 
@@ -188,8 +189,8 @@ def test_a_ledger_tells_which_figures_lay_where_they_were_expected() -> None:
     score = {"event": "score", "time": 2.0, "trial": "a", "step": 1, "verdicts": {str(n): 1.0 for n in range(95)}}
     card = {"scorecard": {"judged": 95, "unreadable": 0, "cost": 0.0}}
     events = [{"event": "begin", "time": 1.0, "gpus": 0.0}, {"event": "estimate", "time": 1.0, **told}, score | card]
-    found = {each.name: each for each in checked(events)}
+    found = {each.name: each for each in checked(Events(events))}
     assert set(found) == {"judgments", "checkpoints trained"}
     assert (found["judgments"].real, found["judgments"].held) == (95, True)
     assert (found["checkpoints trained"].real, found["checkpoints trained"].held) == (0, False)
-    assert checked(events[:1]) == []
+    assert checked(Events(events[:1])) == []

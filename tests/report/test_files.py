@@ -13,7 +13,7 @@ from orchestrator.report.page.run import Run
 from orchestrator.report.telling import answer_ready
 from orchestrator.search.board import Board
 from orchestrator.search.leaderboard import leaderboard, winner
-from orchestrator.search.ledger import Event, read_ledger
+from orchestrator.search.ledger import Event, Events, read_ledger
 from orchestrator.search.progress import progress_in
 from orchestrator.search.trial import Trial
 from tests.report import searched
@@ -60,8 +60,9 @@ def ledger(trial: str, reason: str = "", checkpoint: str = "model") -> list[Even
 
 def html(events: list[Event], title: str = "run") -> str:
     """The page of these events."""
-    rows = leaderboard(events)
-    return page(Run(title, events, rows, answer_ready(events, rows)))
+    known = Events(events)
+    rows = leaderboard(known)
+    return page(Run(title, known, rows, answer_ready(known, rows)))
 
 
 def test_the_page_names_the_trials_their_numbers_and_the_verdict() -> None:
@@ -142,7 +143,7 @@ def test_reports_are_written_anew_and_leave_no_partial_file(run: Path) -> None:
 
 def test_what_finalists_lost_is_told_in_words_in_numbers_and_on_the_page_and_so_is_that_the_finals_were_cut_short() -> None:
     events = [*ledger("001-dpo"), made.capability("base", 0.8), made.capability("001-dpo", 0.4), made.capability("002-ipo", 0.78)]
-    told = answer_ready(events, leaderboard(events))
+    told = answer_ready(known := Events(events), leaderboard(known))
     assert told is not None
     assert [(each["trial"], each["task"], each["score"], each["fell"]) for each in told["capability"]] == [
         ("base", "sums", pytest.approx(80.0), False),
@@ -154,12 +155,12 @@ def test_what_finalists_lost_is_told_in_words_in_numbers_and_on_the_page_and_so_
     assert sentence.endswith(") on sums against the base model.")
     assert sentence in " ".join(Tags(html(events)).words)
     kept = [*ledger("001-dpo"), made.capability("base", 0.8), made.capability("001-dpo", 0.78)]
-    assert "No finalist surely lost capability against the base model on sums." in (answer_ready(kept, []) or {})["sentences"]
+    assert "No finalist surely lost capability against the base model on sums." in (answer_ready(Events(kept), []) or {})["sentences"]
     cut = [*ledger("001-dpo"), {"event": "spent", "time": 50.0, "reason": "the budget of 1 hours is spent", "finals": True}]
-    assert "The finals ended early: the budget of 1 hours is spent." in (answer_ready(cut, []) or {})["sentences"]
+    assert "The finals ended early: the budget of 1 hours is spent." in (answer_ready(Events(cut), []) or {})["sentences"]
     unreadable = {"event": "unreadable", "time": 50.0, "asked": 9, "cost": 1.0, "reason": "8 of 9 verdicts could not be read"}
     left_out = [*ledger("001-dpo"), {**unreadable, "trial": "001-dpo", "step": 10}, {**unreadable, "trial": "002-ipo", "run": "002-ipo"}]
-    sentences = (answer_ready(left_out, []) or {})["sentences"]
+    sentences = (answer_ready(Events(left_out), []) or {})["sentences"]
     assert [each for each in sentences if "left out" in each] == ["002-ipo is left out of the finals: 8 of 9 verdicts could not be read."]
 
 
@@ -196,7 +197,7 @@ def test_without_finals_the_page_has_no_table_of_them_and_says_that_the_figure_f
 def test_all_sentences_of_the_answer_are_on_the_page() -> None:
     words = Tags(html(ledger("001-dpo"))).words
     events = ledger("001-dpo")
-    told = answer_ready(events, leaderboard(events))
+    told = answer_ready(known := Events(events), leaderboard(known))
     assert told is not None
     assert all(sentence in words for sentence in told["sentences"])
 
@@ -206,7 +207,7 @@ def test_how_far_a_cheaper_measure_ranks_as_the_judge_does_is_told_where_there_i
     events = [made.began(), *(made.joined(trial) for trial in trials)]
     for number, trial in enumerate(trials):
         events.append({**made.scored(trial.id, 20, 50.0 + number), "training": {"validation_accuracy": 0.5 + 0.05 * number}})
-    told = answer_ready(events, leaderboard(events))
+    told = answer_ready(known := Events(events), leaderboard(known))
     assert told is not None
     found = told["correlations"]["validation"]
     assert (found["trials"], found["tau"]) == (6, pytest.approx(1.0))

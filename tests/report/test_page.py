@@ -18,7 +18,7 @@ from orchestrator.report.page.markdown import markdown
 from orchestrator.report.page.run import Run
 from orchestrator.report.page.samples import MOST_LETTERS, cut
 from orchestrator.report.page.sections import SECTIONS, told
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import Event, Events
 from orchestrator.search.trial import Trial
 from tests.report.searched import BEST, FALLEN, HOSTILE, OTHER, searched, write_ledger
 from tests.report.test_files import Tags
@@ -125,7 +125,7 @@ def test_the_command_the_versions_and_the_code_are_told_and_what_a_ledger_does_n
     text = page(run)
     assert "daa search plain words" in text and "abc123" in text and "ray 2.60.0" in text
     old = [{key: value for key, value in event.items() if key not in {"origin", "versions"}} for event in run.events]
-    assert "not told by this ledger" in page(Run("old", old, run.rows, run.answer))
+    assert "not told by this ledger" in page(Run("old", Events(old), run.rows, run.answer))
 
 
 def test_a_ledger_of_nothing_but_its_beginning_gives_a_page_and_all_other_forms(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.search.budget import Meter, Saved, Spent, exhausted, kept_back, saved
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import Event, Events
 from orchestrator.search.trial import Trial
 from orchestrator.settings import BudgetSettings
 from tests.search import events as made
@@ -155,18 +155,18 @@ def test_what_was_saved_is_told_against_every_checkpoint_of_every_trial_on_all_p
         made.saved("ipo", 10),
         judged("ipo", 10, 50),
     ]
-    assert saved(events) == Saved(judgments=1 - 200 / 400, checkpoints=1 - 3 / 4)
+    assert saved(Events(events)) == Saved(judgments=1 - 200 / 400, checkpoints=1 - 3 / 4)
 
 
 def test_the_finals_save_nothing_and_cost_the_search_nothing_of_what_it_saved() -> None:
     events = [made.began(), made.joined(DPO), made.saved("dpo", 10), judged("dpo", 10, 50)]
     finals = [made.joined(RUN, 10, "dpo"), made.saved(RUN.id, 10), made.held_out("dpo", made.verdicts(1.0, 0.0), 1)]
-    assert saved([*events, *finals]) == saved(events) == Saved(0.75, 0.5)
+    assert saved(Events([*events, *finals])) == saved(Events(events)) == Saved(0.75, 0.5)
 
 
 def test_before_a_search_began_nothing_is_saved() -> None:
-    assert saved([]) is None
-    assert saved([made.began()]) == Saved(1.0, 1.0)
+    assert saved(Events()) is None
+    assert saved(Events([made.began()])) == Saved(1.0, 1.0)
 
 
 def test_a_training_with_pauses_takes_as_long_as_worker_groups_were_busy_with_it() -> None:
@@ -182,5 +182,5 @@ def test_a_run_that_takes_the_place_of_another_counts_as_no_further_trial_of_wha
         made.joined(run, parent="ipo", from_step=10),
     ]
     events += [made.saved(name, 10) for name in ("dpo", "ipo")] + [made.saved(run.id, 20)]
-    found = saved(events)
+    found = saved(Events(events))
     assert found is not None and found.checkpoints == 1 - 3 / 4

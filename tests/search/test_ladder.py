@@ -21,9 +21,10 @@ from orchestrator.search.ladder import (
     prune,
     rank_correlation,
 )
+from orchestrator.search.ledger import Events
 from orchestrator.settings import LadderSettings
 from orchestrator.settings_file import check_settings
-from tests.search.events import scored, trained
+from tests.search.events import scored
 
 RULES = LadderSettings(prune=True)
 TRUSTED = Trust(True, "it is trusted", RankCorrelation(20, 0.9, 0.7))
@@ -170,7 +171,6 @@ def test_figures_are_those_of_each_trials_last_step_and_the_most_verdicts_there(
         told("a", 4, 55.0, validation=0.6),
         told("b", 4, 50.0, validation=0.5, reward_model=0.4),
         scored("c", 4, 45.0),
-        trained("d"),
         {key: value for key, value in told("e", 4, 0.0, validation=0.1).items() if key != "scorecard"},
         told("f", 4, 70.0, validation=math.nan),
     ]
@@ -179,10 +179,10 @@ def test_figures_are_those_of_each_trials_last_step_and_the_most_verdicts_there(
 
 
 def test_every_proxy_with_figures_has_its_correlation_the_cheapest_first() -> None:
-    found = correlations([told(f"{n}", 4, 40.0 + n, local_judge=0.3 + n / 40, validation=0.9 - n / 40) for n in range(12)])
+    found = correlations(Events(told(f"{n}", 4, 40.0 + n, local_judge=0.3 + n / 40, validation=0.9 - n / 40) for n in range(12)))
     assert [(of.rung, of.measured.tau, of.measured.trials) for of in found] == [("validation", -1, 12), ("local_judge", 1, 12)]
     assert str(found[1].measured) == "tau 1.00 (95 % above 0.95) over 12 trials"
-    assert correlations([scored("a", 4, 50.0)]) == []
+    assert correlations(Events([scored("a", 4, 50.0)])) == []
 
 
 BASE = {"model": {"base": "m"}, "data": {"train": "t"}, "evaluation": {"prompts": "p"}, "judge": {"kind": "verifier"}}

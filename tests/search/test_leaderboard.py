@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.search.leaderboard import BASE, Row, latest_scores, leaderboard, winner
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import Event, Events
 from orchestrator.search.trial import Trial
 from tests.search import events as made
 
@@ -28,7 +28,7 @@ EVENTS: list[Event] = [
 
 def rows(events: list[Event] = EVENTS) -> dict[str, Row]:
     """The leaderboard by trial, in its order."""
-    return {row.trial: row for row in leaderboard(events)}
+    return {row.trial: row for row in leaderboard(Events(events))}
 
 
 def test_trials_are_ranked_by_their_best_checkpoint_with_the_base_model_among_them() -> None:
@@ -71,15 +71,15 @@ def test_a_win_rate_of_zero_is_a_score() -> None:
 
 
 def test_the_winner_is_the_best_trial_and_never_the_base_model() -> None:
-    best = winner(leaderboard(EVENTS))
+    best = winner(leaderboard(Events(EVENTS)))
     assert best is not None and best.trial == "dpo"
-    worse = winner(leaderboard([event for event in EVENTS if event.get("trial") != "dpo"]))
+    worse = winner(leaderboard(Events(event for event in EVENTS if event.get("trial") != "dpo")))
     assert worse is not None and worse.trial == "ipo"
 
 
 def test_nobody_wins_when_no_trial_was_scored() -> None:
-    assert winner(leaderboard([made.baseline(), made.joined(DPO)])) is None
-    assert leaderboard([]) == []
+    assert winner(leaderboard(Events([made.baseline(), made.joined(DPO)]))) is None
+    assert leaderboard(Events()) == []
 
 
 def test_runs_of_the_finals_are_no_trials_of_the_search() -> None:
@@ -100,7 +100,7 @@ def test_a_censored_trial_keeps_the_score_it_had_and_says_why_it_ended() -> None
 
 
 def test_a_learning_curve_is_a_trials_own_scores_by_step() -> None:
-    found = latest_scores([made.scored("dpo", 30, 40.0), *EVENTS])
+    found = latest_scores(Events([made.scored("dpo", 30, 40.0), *EVENTS]))
     curves = {trial: [(step, by_step[step]["scorecard"]["win_rate"]) for step in sorted(by_step)] for trial, by_step in found.items()}
     assert curves == {"dpo": [(10, 61.0), (20, 58.0), (30, 40.0)], "ipo": [(10, 44.0)]}
 

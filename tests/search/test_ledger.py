@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import MachineError
-from orchestrator.search.ledger import CARD, LedgerWriter, SharedWriter, read_ledger, within_finals
+from orchestrator.search.ledger import CARD, Event, Events, LedgerWriter, SharedWriter, read_ledger
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_events_come_back_in_order_with_their_time(ledger: Path) -> None:
 
 
 def test_a_ledger_that_is_not_there_has_no_events(tmp_path: Path) -> None:
-    assert read_ledger(tmp_path / "absent.jsonl") == []
+    assert not read_ledger(tmp_path / "absent.jsonl")
 
 
 def test_the_checkpoints_of_a_directory_that_was_moved_move_with_it_and_what_is_elsewhere_stays(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_line_torn_at_any_byte_is_passed_over_on_reading_and_cut_off_on_reopen
 def test_a_ledger_that_is_one_torn_line_starts_anew(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     path.write_text('{"event": "tri')
-    assert read_ledger(path) == []
+    assert not read_ledger(path)
     LedgerWriter(path).append("trial", trial="001")
     assert [event["trial"] for event in read_ledger(path)] == ["001"]
 
@@ -148,10 +148,10 @@ def test_an_event_that_the_disk_took_only_in_part_leaves_no_part_behind(tmp_path
 
 def test_finals_are_those_of_the_latest_session() -> None:
     began, finals, other = {"event": "begin"}, {"event": "finals"}, {"event": "score"}
-    assert not within_finals([])
-    assert not within_finals([began, other])
-    assert within_finals([began, finals, other])
-    assert not within_finals([began, finals, other, began, other])
+    assert not Events().within_finals
+    assert not Events([began, other]).within_finals
+    assert Events([began, finals, other]).within_finals
+    assert not Events([began, finals, other, began, other]).within_finals
 
 
 def shared(path: Path) -> SharedWriter:
@@ -218,7 +218,7 @@ def test_events_of_some_kinds_are_read_alone(ledger: Path) -> None:
     LedgerWriter(ledger).append("trial", trial='002 {"event": "end", ')
     assert [event["trial"] for event in read_ledger(ledger, "trial")] == ["001", '002 {"event": "end", ']
     assert [event["event"] for event in read_ledger(ledger, "end", "trial")] == ["trial", "end", "trial"]
-    assert read_ledger(ledger, "tri") == []
+    assert not read_ledger(ledger, "tri")
 
 
 @pytest.mark.parametrize("length", [1, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, 200_000])
@@ -227,3 +227,25 @@ def test_a_torn_line_of_any_length_is_cut_off(ledger: Path, length: int) -> None
     ledger.write_bytes(whole + b"x" * length)
     LedgerWriter(ledger)
     assert ledger.read_bytes() == whole
+
+
+def test_events_are_told_by_kind_and_trial_while_they_come_in() -> None:
+    told: list[Event] = [{"event": kind, "time": 0.0, "trial": trial, "step": step} for kind, trial, step in SOME]
+    events = Events(told[:3])
+    for event in told[3:]:
+        events.add(event)
+    assert (list(events), len(events), events[-1], events[1:3]) == (told, len(told), told[-1], told[1:3])
+    assert events.of("score", "end") == [told[1], told[3], told[4], told[2]]
+    assert events.of("score", trial="001") == [told[1], told[4]]
+    assert (events.first("score"), events.last("score"), events.last("veto")) == (told[1], told[4], None)
+    assert (events.score_at("001", 10), events.score_at("001", None)) == (told[4], None)
+
+
+SOME = [("trial", "001", 0), ("score", "001", 10), ("end", "002", 0), ("score", "002", 10), ("score", "001", 10)]
+
+
+def test_checkpoints_of_the_finals_are_none_that_the_search_came_to() -> None:
+    joined: list[Event] = [{"event": "trial", "trial": "001"}, {"event": "trial", "trial": "001-seed1", "until": 10}]
+    saved: list[Event] = [{"event": "checkpoint", "trial": trial, "step": 10} for trial in ("001", "001-seed1", "001")]
+    events = Events([*joined, *saved])
+    assert (events.trials, events.reached) == ({"001"}, {("001", 10)})

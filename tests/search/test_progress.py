@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.errors import UserError
 from orchestrator.report.jobs import progress_told
+from orchestrator.search.ledger import Events
 from orchestrator.search.progress import Progress, progress, progress_in
 from orchestrator.search.trial import Trial
 from tests.report.searched import BEST, searched
@@ -14,7 +15,7 @@ from tests.search.events import attempted, began, ended, joined, scored
 
 
 def test_nothing_measured_is_nothing_known() -> None:
-    found = progress([], "/runs/mine", {"name": "mine"})
+    found = progress(Events(), "/runs/mine", {"name": "mine"})
     assert (found.best, found.last, found.trials) == (None, None, {})
     assert "nothing is scored yet" in "\n".join(progress_told(found))
 
@@ -36,7 +37,7 @@ def test_trials_are_counted_by_where_they_stand_and_the_best_comes_with_its_inte
     strong, final = (Trial(name, "simpo", {"beta": 2.5}, {}) for name in ("001-simpo", "001-simpo+seed-1"))
     events = [began(), *(joined(trial) for trial in (weak, strong, fresh)), attempted(weak.id), attempted(strong.id)]
     events += [scored(weak.id, 10, 51.0), ended(weak.id, "stopped"), scored(strong.id, 10, 64.0, time=40.0)]
-    found = progress([*events, joined(final, until=40, seed_of=strong.id)], "/runs/mine", {"name": "mine", "search": {"trials": 5}})
+    found = progress(Events([*events, joined(final, until=40, seed_of=strong.id)]), "/runs/mine", {"name": "mine", "search": {"trials": 5}})
     assert found.trials == {"stopped": 1, "training": 1, "waiting": 1}, "runs of the finals are no trials"
     assert found.best is not None
     assert (found.best.trial, found.best.low, found.best.high) == (strong.id, 59.0, 69.0)

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.search.budget import Spent
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import Event, Events
 from orchestrator.search.projection import projected
 from orchestrator.search.trial import Trial
 from tests.search import events as made
@@ -19,7 +19,7 @@ def halfway() -> list[Event]:
 
 
 def test_what_is_expected_in_all_goes_by_the_trials_that_are_over_and_has_the_finals_in_it() -> None:
-    found = projected(halfway(), 8, 3700.0)
+    found = projected(Events(halfway()), 8, 3700.0)
     assert (found.joined, found.over, found.planned, found.in_finals) == (4, 2, 8, False)
     assert found.spent == Spent(1.0, 2.0, 204, 0.0)
     assert found.expected == Spent(4.0, 8.0, 4 * 204 + 300, 0.0)
@@ -28,12 +28,12 @@ def test_what_is_expected_in_all_goes_by_the_trials_that_are_over_and_has_the_fi
 def test_runs_of_the_finals_are_no_trials_and_in_the_finals_nothing_is_projected() -> None:
     run = Trial("001-dpo-seed1", "dpo", {}, {"seed": 1})
     finals = [{"event": "finals", "time": 3700.0}, made.joined(run, until=10, seed_of="001-dpo"), made.ended(run.id, "completed")]
-    found = projected([*halfway(), *finals], 8, 4000.0)
+    found = projected(Events([*halfway(), *finals]), 8, 4000.0)
     assert (found.joined, found.over, found.in_finals, found.expected) == (4, 2, True, None)
 
 
 @pytest.mark.parametrize("planned", [None, 8])
 def test_before_a_trial_is_over_or_where_the_plan_is_not_known_nothing_is_expected(planned: int | None) -> None:
     events = [event for event in halfway() if planned is None or event["event"] != "end"]
-    assert projected(events, planned, 3600.0).expected is None
-    assert projected([], planned, 0.0).spent == Spent()
+    assert projected(Events(events), planned, 3600.0).expected is None
+    assert projected(Events(), planned, 0.0).spent == Spent()

@@ -10,7 +10,7 @@ from evals.generation import Decoding, Response
 from evals.judging import Verdict
 from evals.scorecard import Measurement, score
 from orchestrator.errors import MachineError
-from orchestrator.search.ledger import LedgerWriter, answers_of
+from orchestrator.search.ledger import Events, LedgerWriter, answers_of
 from orchestrator.search.plan import make_plan, race_rules
 from orchestrator.search.racing import Race
 from orchestrator.search.replay import replay, scores_before
@@ -81,5 +81,5 @@ def test_a_race_without_its_beginning_is_not_replayed(run: Path) -> None:
 
 def test_a_score_is_heard_at_its_rung_also_where_the_line_of_its_checkpoint_was_taken_out() -> None:
     earlier = [made.began(), made.saved("a", 10), made.scored("a", 10, 50.0), made.scored("a", 20, 60.0)]
-    heard = [(trial, rung.checkpoint) for trial, rung, _ in scores_before([*earlier, made.began()])]
+    heard = [(trial, rung.checkpoint) for trial, rung, _ in scores_before(Events([*earlier, made.began()]))]
     assert heard == [("a", 1), ("a", 2)]

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from orchestrator.search.leaderboard import BASE
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import Event, Events
 from orchestrator.search.trial import Trial
 from orchestrator.search.verdict import Answer, Difference, answer, finalists
 from tests.search import events as made
@@ -22,7 +22,7 @@ SEARCHES = 300
 
 def told(events: list[Event]) -> Answer:
     """The answer of a ledger that has one."""
-    found = answer(events)
+    found = answer(Events(events))
     assert found is not None
     return found
 
@@ -105,7 +105,7 @@ def test_the_intervals_hold_the_truth_also_of_finalists_that_were_chosen_for_the
         seen = {name: 100 * (rate + luck[name] + 0.025 * chance.standard_normal()) for name, rate in truth.items()}
         events = [event for name in truth for event in (*joined(name)[:1], made.scored(name, 10, seen[name]))]
         shared = NOISE * chance.standard_normal(100)
-        for row in finalists(events, 3):
+        for row in finalists(Events(events), 3):
             for seed, drawn in enumerate((luck[row.trial], 0.015 * chance.standard_normal())):
                 events.append(made.held_out(row.trial, noisy(truth[row.trial] + drawn + shared, chance), seed))
         held.append(all(each.low <= 100 * truth[each.trial] <= each.high for each in told(events).finalists))
@@ -275,7 +275,7 @@ def test_no_choice_among_equals_on_the_searchs_own_prompts_is_called_better_than
 def test_the_finalists_are_the_best_and_the_best_plain_dpo_where_it_is_not_among_them() -> None:
     rates = {"simpo": 70.0, "ipo": 65.0, "dpo-a": 60.0, "dpo-b": 55.0}
     events = [event for name, rate in rates.items() for event in (*joined(name)[:1], made.scored(name, 10, rate))]
-    named = {count: [row.trial for row in finalists([made.baseline(), *events], count)] for count in (1, 2, 3, 9)}
+    named = {count: [row.trial for row in finalists(Events([made.baseline(), *events]), count)] for count in (1, 2, 3, 9)}
     assert named == {
         1: ["simpo", "dpo-a"],
         2: ["simpo", "ipo", "dpo-a"],
@@ -285,8 +285,8 @@ def test_the_finalists_are_the_best_and_the_best_plain_dpo_where_it_is_not_among
 
 
 def test_while_nothing_is_scored_there_is_no_answer() -> None:
-    assert answer([]) is None
-    assert answer([made.baseline(), *joined("dpo")[:1]]) is None
+    assert answer(Events()) is None
+    assert answer(Events([made.baseline(), *joined("dpo")[:1]])) is None
 
 
 def test_the_same_difference_told_from_the_other_side_changes_its_sign_alone() -> None:

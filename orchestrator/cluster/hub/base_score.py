@@ -1,6 +1,5 @@
 """The base model's own score on the search's prompts, which every trial's is read beside."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from ray.exceptions import RayError
@@ -10,7 +9,7 @@ from orchestrator.cluster.hub.assessing import explained
 from orchestrator.cluster.hub.journal import Journal
 from orchestrator.cluster.hub.scoring import Scorer
 from orchestrator.errors import DaaError
-from orchestrator.search.ledger import Event, answers_of
+from orchestrator.search.ledger import Event, Events, answers_of
 
 
 class BaseScore:
@@ -19,10 +18,10 @@ class BaseScore:
     def __init__(self, directory: Path, journal: Journal) -> None:
         self._directory, self._journal = directory, journal
 
-    async def use(self, scorer: Scorer, model: str, prompts: PromptSet, events: Sequence[Event]) -> None:
+    async def use(self, scorer: Scorer, model: str, prompts: PromptSet, events: Events) -> None:
         """Take up what the ledger has; where that is nothing, a judge that was never asked has to answer first."""
         self._scorer, self._model, self._prompts = scorer, model, prompts
-        self._known = next((event for event in events if event["event"] == "baseline"), None)
+        self._known = events.first("baseline")
         if self._known is None:
             await scorer.check_judge(prompts)
 

@@ -24,7 +24,7 @@ from orchestrator.cluster.workers.messages import Assignment, News
 from orchestrator.errors import DaaError, MachineError, TrainingDivergedError
 from orchestrator.output import send_output_to
 from orchestrator.search.board import Job, Status
-from orchestrator.search.ledger import Event, read_ledger, within_finals
+from orchestrator.search.ledger import Event, read_ledger
 from orchestrator.search.plan import SearchPlan, in_order
 from orchestrator.search.trial import Origin, Trial
 from orchestrator.settings import Settings
@@ -69,7 +69,7 @@ class TrialHub:
         self._journal.recall(events)
         is_restart = plan is None
         if plan is None:
-            plan = SearchPlan.of(next(event for event in reversed(events) if event["event"] == "begin"))
+            plan = SearchPlan.of(events.of("begin")[-1])
         else:
             await self._journal.write("begin", **plan.as_dict(), versions=installed_versions())
         prompts = in_order(load_prompts(settings.evaluation.prompts), settings.search.seed)
@@ -81,7 +81,7 @@ class TrialHub:
         self._pausing = Pausing(self._directory, settings.search, self._board, self._assessor, self._journal, self)
         self._purse.use(settings.budget, self._board)
         self._held_out.use(settings.evaluation, self._scorer)
-        if is_restart and within_finals(events):
+        if is_restart and events.within_finals:
             self._purse.take_up_finals()
         else:
             self._journal.keep_back(plan.final_runs, plan.final_judgments, plan.final_price)

@@ -1,7 +1,7 @@
 """Cheaper measures than the judge, at each checkpoint's first rung: taken by their own actors, and what the ladder decides by them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from orchestrator.cluster.hub.scoring import Answered
 from orchestrator.cluster.session import find_actor
 from orchestrator.search.board import Board
 from orchestrator.search.ladder import Action, Decision, Measure, figures, may_prune, prune
-from orchestrator.search.ledger import Event
+from orchestrator.search.ledger import Events
 from orchestrator.settings import LadderSettings
 from orchestrator.settings.ladder import ProxyName
 
@@ -37,15 +37,14 @@ class Ruling:
 class Proxies:
     """Remembers what each measure said of each trial's checkpoints. Rebuilt from the ledger."""
 
-    def __init__(self, settings: LadderSettings, events: Sequence[Event]) -> None:
+    def __init__(self, settings: LadderSettings, events: Events) -> None:
         self._settings = settings
         self._actors = {name: find_actor(actor_name(name)) for name in settings.rungs if name != "validation"}
         self._values: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
         self._below: dict[str, int] = defaultdict(int)
-        for event in events:
-            if event["event"] == "ladder":
-                self._note(event["rung"], event["checkpoint_number"], event["trial"], event["value"])
-                self._below[event["rung"]] += event["action"] != Action.JUDGE
+        for event in events.of("ladder"):
+            self._note(event["rung"], event["checkpoint_number"], event["trial"], event["value"])
+            self._below[event["rung"]] += event["action"] != Action.JUDGE
 
     async def measure(self, answered: Answered) -> dict[str, float]:
         """Each model's win rate of the answers over the base model's, in percent; without one where none could be read."""

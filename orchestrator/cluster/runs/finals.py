@@ -14,7 +14,7 @@ from orchestrator.cluster.judges import within_budget
 from orchestrator.report.narration import Narrator
 from orchestrator.search.board import Board, Status
 from orchestrator.search.leaderboard import Row
-from orchestrator.search.ledger import Event, read_ledger
+from orchestrator.search.ledger import Events, read_ledger
 from orchestrator.search.verdict import finalists
 from orchestrator.settings import OpenAISettings, Settings
 from orchestrator.settings.search import CONTROL
@@ -45,7 +45,7 @@ def play_finals(settings: Settings, hub: Any, directory: Path, story: Narrator) 
         measure_finalists(settings, rows, hub, directory, story)
 
 
-def _compare(settings: Settings, events: Sequence[Event], rows: Sequence[Row], hub: Any, directory: Path, story: Narrator) -> None:
+def _compare(settings: Settings, events: Events, rows: Sequence[Row], hub: Any, directory: Path, story: Narrator) -> None:
     """Train each finalist under further seeds, to the step at which it was best, and score all of them on the held-out prompts."""
     named = ", ".join(f"{row.trial}{' (the control)' if row.method == CONTROL else ''}" for row in rows)
     story.say(f"finals on held-out prompts: {named}; {settings.finals.seeds} seeds each")
@@ -71,13 +71,12 @@ def _compare(settings: Settings, events: Sequence[Event], rows: Sequence[Row], h
 def check_judged(directory: Path) -> None:
     """Raises UnreadableVerdictsError where the judge could judge none of the runs that it was asked about."""
     events = read_ledger(directory / "ledger.jsonl", "held_out", "unreadable")
-    left_out = [event["reason"] for event in events if "run" in event and event["event"] == "unreadable"]
-    if left_out and all(event["event"] == "unreadable" for event in events):
+    if events.left_out and not events.of("held_out"):
         cure = (
             "use a stronger judge; or raise evaluation.max_unreadable in settings.json, remove the lines `unreadable` of these runs from "
             "ledger.jsonl, and resume: what was replied is remembered"
         )
-        raise UnreadableVerdictsError(f"no finalist is judged: {left_out[0]}", str(directory), cure)
+        raise UnreadableVerdictsError(f"no finalist is judged: {events.left_out[0]['reason']}", str(directory), cure)
 
 
 def _further_runs(settings: Settings, board: Board, row: Row, hub: Any) -> Sequence[tuple[str, int, str, str]]:

@@ -37,8 +37,8 @@ def thinned(values: list[float]) -> list[list[float]]:
 def _so_far(run: Run) -> list[list[float]]:
     """(hours, win rate) whenever another checkpoint came to lead: of those judged on the most prompts, the best."""
     found: list[list[float]] = []
-    lead, began = (0, 0.0), next((event["time"] for event in run.of_kind("begin")), 0.0)
-    for event in run.of_kind("score"):
+    lead, began = (0, 0.0), next((event["time"] for event in run.events.of("begin")), 0.0)
+    for event in run.events.of("score"):
         rank = (asked(event), event["scorecard"]["win_rate"])
         if rank > lead:
             lead = rank

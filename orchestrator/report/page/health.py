@@ -18,22 +18,22 @@ def health(run: Run) -> dict[str, Any]:
         "counts": dict(Counter(each["what"] for each in found).most_common()),
         "events": found[:MOST_SHOWN],
         "left_out": max(0, len(found) - MOST_SHOWN),
-        "words": dict(Counter(_word(event) for event in run.of_kind("score") if _word(event)).most_common()),
+        "words": dict(Counter(_word(event) for event in run.events.of("score") if _word(event)).most_common()),
     }
 
 
 def _events(run: Run) -> Iterator[dict[str, Any]]:
-    yield from (_told(event, "resumed", "the search went on after its driver had ended") for event in run.of_kind("begin")[1:])
-    for event in run.of_kind("attempt"):
+    yield from (_told(event, "resumed", "the search went on after its driver had ended") for event in run.events.of("begin")[1:])
+    for event in run.events.of("attempt"):
         if event["attempt"] > 1:
             yield _told(event, "handed out again", f"attempt {event['attempt']}, to {event['gang']}")
-    yield from (_told(event, "worker group", event["what"]) for event in run.of_kind("gang"))
-    yield from (_told(event, "damaged", "a checkpoint was cut short, and its trial trained again") for event in run.of_kind("damaged"))
-    for event in run.of_kind("end"):
+    yield from (_told(event, "worker group", event["what"]) for event in run.events.of("gang"))
+    yield from (_told(event, "damaged", "a checkpoint was cut short, and its trial trained again") for event in run.events.of("damaged"))
+    for event in run.events.of("end"):
         if event["status"] in {"failed", "censored"}:
             yield _told(event, event["status"], event["reason"])
-    yield from (_told(event, "fatal", f"{event['what']}. {event.get('cure', '')}") for event in run.of_kind("fatal"))
-    yield from (_told(event, "budget", event["reason"]) for event in run.of_kind("spent"))
+    yield from (_told(event, "fatal", f"{event['what']}. {event.get('cure', '')}") for event in run.events.of("fatal"))
+    yield from (_told(event, "budget", event["reason"]) for event in run.events.of("spent"))
     yield from _unwell(run)
     yield from _guarded(run)
 
@@ -41,7 +41,7 @@ def _events(run: Run) -> Iterator[dict[str, Any]]:
 def _unwell(run: Run) -> Iterator[dict[str, Any]]:
     """The first time that a trial was found to be in a trouble."""
     seen: set[tuple[str, str]] = set()
-    for event in run.of_kind("score"):
+    for event in run.events.of("score"):
         if _word(event) not in WELL and (event["trial"], _word(event)) not in seen:
             seen.add((event["trial"], _word(event)))
             yield _told(event, _word(event), event["training"].get("cure", ""))
@@ -49,8 +49,7 @@ def _unwell(run: Run) -> Iterator[dict[str, Any]]:
 
 def _guarded(run: Run) -> Iterator[dict[str, Any]]:
     """What guards found in a trial's last score, and in those that ended trials."""
-    judged = run.of_kind("baseline", "score", "veto", "held_out")
-    last = {(event.get("run", event.get("trial", "")), event["event"] == "held_out"): event for event in judged}
+    last = {(event.get("run", event.get("trial", "")), event["event"] == "held_out"): event for event in run.events.judged}
     for event in last.values():
         for finding in event["scorecard"].get("findings") or ():
             yield _told(event, f"guard: {finding['guard']}", finding["detail"])

@@ -14,7 +14,7 @@ from orchestrator.search.ledger import Event
 
 def judging(run: Run) -> dict[str, Any] | None:
     """The judges, the verdicts on the base model and each finalist, and how cheaper measures rank; None while nothing was judged."""
-    judged = run.of_kind("baseline", "score", "held_out")
+    judged = run.events.judged
     if not judged:
         return None
     return {
@@ -26,9 +26,9 @@ def judging(run: Run) -> dict[str, Any] | None:
 
 def _of_interest(run: Run) -> Iterator[Event]:
     """The base model against itself, and each finalist's fresh verdicts, those of the search where there are none."""
-    yield from run.of_kind("baseline")[-1:]
+    yield from run.events.of("baseline")[-1:]
     for each in run.finalists:
-        events = [event for event in run.of_kind("held_out") if event["trial"] == each["trial"]] or [run.score_of(each["trial"])]
+        events = run.events.of("held_out", trial=each["trial"]) or [run.score_of(each["trial"])]
         yield from (event for event in events if event is not None)
 
 

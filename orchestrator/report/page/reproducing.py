@@ -16,9 +16,9 @@ def reproducing(run: Run) -> dict[str, Any]:
     """
     sessions = [
         {"time": event["time"], "versions": event.get("versions"), **dict.fromkeys(_OF_A_SESSION), **event.get("origin", {})}
-        for event in run.of_kind("begin")
+        for event in run.events.of("begin")
     ]
-    judged = run.of_kind("baseline", "score", "held_out")
+    judged = run.events.judged
     asked = {event["scorecard"].get("prompts_sha256"): event["event"] == "held_out" for event in judged}
     return {
         "replay": shlex.join(["daa", "replay", str(run.directory)]) if run.directory is not None else None,

@@ -1,6 +1,5 @@
 """A search as the report sees it: its ledger, and what lies beside it."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +10,7 @@ from orchestrator.errors import UserError
 from orchestrator.report.telling import answer_ready
 from orchestrator.search.kept import kept_settings, setting
 from orchestrator.search.leaderboard import BASE, Row, leaderboard
-from orchestrator.search.ledger import Event, read_ledger
+from orchestrator.search.ledger import Event, Events, read_ledger
 
 LEDGER = "ledger.jsonl"
 
@@ -21,7 +20,7 @@ class Run:
     """`answer` is what answer.json holds; `settings` the resolved ones, empty where they are not known; `directory` that of the search."""
 
     title: str
-    events: Sequence[Event]
+    events: Events
     rows: Sequence[Row]
     answer: Mapping[str, Any] | None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -35,18 +34,6 @@ class Run:
         events = read_ledger(directory / LEDGER)
         rows = leaderboard(events)
         return Run(directory.resolve().name, events, rows, answer_ready(events, rows), kept_settings(directory), directory)
-
-    @cached_property
-    def by_kind(self) -> Mapping[str, Sequence[Event]]:
-        """The events by their name, in order."""
-        found: dict[str, list[Event]] = defaultdict(list)
-        for event in self.events:
-            found[event["event"]].append(event)
-        return found
-
-    def of_kind(self, *kinds: str) -> list[Event]:
-        """All events of these kinds, those of the first kind first."""
-        return [event for kind in kinds for event in self.by_kind.get(kind, ())]
 
     @cached_property
     def scored(self) -> list[Row]:
@@ -65,9 +52,7 @@ class Run:
 
     def score_of(self, trial: str) -> Event | None:
         """The verdicts of the search that the leaderboard shows a trial by; None before there are any."""
-        step = next((row.step for row in self.scored if row.trial == trial), None)
-        scores = [event for event in self.of_kind("score") if event["trial"] == trial and event["step"] == step]
-        return scores[-1] if scores else None
+        return self.events.score_at(trial, next((row.step for row in self.scored if row.trial == trial), None))
 
     def shown(self, count: int) -> list[Row]:
         """The first `count` scored trials of the leaderboard, and the finalists where they are not among them."""

@@ -42,8 +42,7 @@ def cut(text: str) -> str:
 
 def _latest(run: Run, trial: str) -> Event | None:
     """The event whose answers are shown: the trial's first seed on fresh prompts, else what the leaderboard shows it by."""
-    fresh = next((event for event in run.of_kind("held_out") if event["trial"] == trial), None)
-    return fresh or run.score_of(trial)
+    return next(iter(run.events.of("held_out", trial=trial)), None) or run.score_of(trial)
 
 
 def _answers(run: Run, event: Event) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from orchestrator.errors import DaaError, UserError
 from orchestrator.report.page.html import content, page
 from orchestrator.report.page.run import LEDGER, Run
 from orchestrator.report.terminal import show
+from orchestrator.search.ledger import Events
 
 HOSTS = ("localhost", "127.0.0.1", "[::1]")
 # At most so much of the time goes into making the page, however large the ledger.
@@ -60,7 +61,7 @@ class Pages:
 
     def _make(self) -> Made:
         size = self._size()
-        run = Run.read(self._directory) if size else Run(self._directory.name, [], [], None, directory=self._directory)
+        run = Run.read(self._directory) if size else Run(self._directory.name, Events(), [], None, directory=self._directory)
         return Made(size, page(run, is_live=True), content(run))
 
     def _size(self) -> int:

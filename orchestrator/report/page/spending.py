@@ -16,7 +16,7 @@ UNITS = {"gpu_hours": "GPU-hours", "hours": "hours", "judgments": "judgments", "
 
 def spending(run: Run) -> dict[str, Any] | None:
     """Spent, expected, foreseen, saved and the budget's bounds; by method; and over time. None before the search began."""
-    if not run.of_kind("begin"):
+    if not run.events.of("begin"):
         return None
     now = run.events[-1]["time"]
     found = projected(run.events, trials_planned(run.settings), now)

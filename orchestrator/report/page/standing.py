@@ -20,8 +20,8 @@ def standing(run: Run) -> dict[str, Any]:
         "progress": found.as_dict(),
         "phase": phase_of(run.events, run.settings),
         "base_model": run.setting("model", "base"),
-        "judge": next((event["scorecard"].get("judge") for event in reversed(run.of_kind("score", "held_out"))), None),
-        "began": next((event["time"] for event in run.of_kind("begin")), None),
+        "judge": next((event["scorecard"].get("judge") for event in reversed(run.events.of("score", "held_out"))), None),
+        "began": next((event["time"] for event in run.events.of("begin")), None),
         "until": run.events[-1]["time"] if run.events else None,
     }
 
