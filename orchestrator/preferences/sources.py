@@ -5,7 +5,7 @@ import lzma
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -112,15 +112,25 @@ def hub_rows(name: str, split: str) -> Iterator[Row | BadRow]:
     yield from numbered(_hub_split(name, split), f"{name} ({split})")
 
 
-def _hub_split(name: str, split: str) -> Iterable[Any]:
+def _hub_split(name: str, split: str) -> Any:
     check_source(name, "data.train")
     from datasets import load_dataset
 
     try:
-        return load_dataset(name, split=split)
+        found = load_dataset(name, split=split)
     except (OSError, ValueError) as error:
         cure = f"is there such a data set, with a split {split!r}, and does this machine reach it (a gated one needs HF_TOKEN)? {_CURE}"
         raise DataFormatError(f"the data set cannot be loaded: {first_line(error)}", name, cure, code="DAA-0202") from error
+    # Reading a picture or a sound opens the address or the path that the row gives for it. No format asks for one.
+    return found.remove_columns([column for column, feature in found.features.items() if _is_opened(feature)])
+
+
+def _is_opened(feature: Any) -> bool:
+    """Whether `datasets` makes pictures, sounds or other files of a column, or lists and tables of them; JSON it only parses."""
+    if isinstance(feature, Mapping | list):
+        return any(map(_is_opened, feature.values() if isinstance(feature, Mapping) else feature))
+    inner = getattr(feature, "feature", None)
+    return (hasattr(feature, "decode") and type(feature).__name__ != "Json") or (inner is not None and _is_opened(inner))
 
 
 def _files(source: str) -> list[tuple[str, Any, str]]:

@@ -12,9 +12,11 @@ from typing import Any
 
 import fsspec
 import pytest
+from pyarrow import parquet
 
 from orchestrator.errors import DataFormatError, SettingsError
 from orchestrator.preferences.reading import load_pairs, read_pairs
+from orchestrator.preferences.rows import Row
 from orchestrator.preferences.sources import check_source, hub_rows, is_hub_name
 from tests.preferences.files import write_gzip, write_lines, write_parquet
 from tests.preferences.test_formats import ROWS as SPELLINGS
@@ -140,6 +142,20 @@ def test_a_set_that_the_hubs_library_loads_gives_its_rows_by_split(tmp_path: Pat
         list(hub_rows(str(tmp_path / "set"), "validation"))
     assert refused.value.code == "DAA-0202"
     assert "'validation'" in refused.value.cure
+
+
+def test_pictures_and_sounds_of_a_hub_row_are_not_opened_and_its_tools_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    pair, picture = {"prompt": "say fox", "chosen": "fox", "rejected": "dog"}, {"bytes": None, "path": "http://127.0.0.1:9/credentials"}
+    kinds = {name: datasets.Value("string") for name in pair} | {"tools": datasets.List(datasets.Json())}
+    kinds |= {"a": datasets.Image(), "b": datasets.List(datasets.Image()), "c": {"d": datasets.Image()}}
+    row = {**pair, "tools": TOOLS, "a": picture, "b": [picture], "c": {"d": picture}}
+    table = datasets.Dataset.from_list([row], features=datasets.Features(kinds)).data.table
+    (tmp_path / "set").mkdir()
+    parquet.write_table(table, tmp_path / "set" / "train.parquet")
+    (found,) = hub_rows(str(tmp_path / "set"), "train")
+    assert isinstance(found, Row) and found.values == {**pair, "tools": TOOLS}
 
 
 @pytest.mark.parametrize(
