@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals.asking import Keep, Question, Reply, forget
-from evals.errors import ModelError, UserError
+from evals.errors import MachineError, ModelError, UserError
 from evals.generation import Decoding, Response
 from evals.importing import importing
 from evals.model_files import (
@@ -43,7 +43,6 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
 }
-
 
 LORAS_AT_ONCE = 8
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -215,8 +214,9 @@ class VllmEngine:
         except FAULTS as error:
             if type(error).__name__ in _OF_THE_MACHINE:
                 raise
-            cure = "read the message above; if it speaks of memory or of the context's length, lower `max_model_len`"
-            raise ModelError(f"vLLM cannot load this model: {error}", str(directory), cure) from error
+            kind = MachineError if "memory utilization" in str(error).replace("_", " ") else ModelError
+            cure = "read the message above; of memory or the context's length: lower `max_model_len`, or end what else holds that memory"
+            raise kind(f"vLLM cannot load this model: {error}", str(directory), cure) from error
 
     def _run(self, llm: "LLM", requests: "Sequence[_Request]", take: "Callable[[_Request, RequestOutput], None]") -> None:
         """Run the engine. An interruption leaves unfinished requests inside it, hence it is trusted again only after success."""

@@ -15,7 +15,7 @@ import pytest
 
 from evals.asking import Question, Reply
 from evals.chat_models.vllm_model import VllmModel
-from evals.errors import ModelError, UserError
+from evals.errors import MachineError, ModelError, UserError
 from evals.generation import Decoding, Response
 from evals.judges.pairwise import PairwiseJudge
 from evals.judges.pairwise_prompt import ask_for_token, candidate_is_first
@@ -264,6 +264,19 @@ def test_a_gpu_that_fails_or_is_full_is_not_told_as_a_fault_of_the_model(in_engi
     for kind in ("OutOfMemoryError", "AcceleratorError"):
         with pytest.raises(RuntimeError, match="CUDA error"):
             in_engine(fail_to_load, model_a, kind)
+
+
+def fail_for_memory(model: Path) -> None:
+    # As vLLM 0.32 words it, in vllm/v1/worker/utils.py.
+    full = "Free memory on device cuda:0 (1/80 GiB) on startup is less than desired GPU memory utilization (0.6, 48 GiB). Decrease"
+    with patch("vllm.LLM", side_effect=ValueError(full)):
+        VllmEngine().answer(str(model), [Question("1", PROMPTS[0].messages, GREEDY)])
+
+
+def test_a_lack_of_memory_is_told_with_its_own_cure_and_is_no_fault_of_the_model(in_engine: InEngine, model_a: Path) -> None:
+    with pytest.raises(MachineError, match="less than desired GPU memory") as told:
+        in_engine(fail_for_memory, model_a)
+    assert "end what else holds that memory" in told.value.cure
 
 
 def test_token_probabilities_equal_those_of_transformers(in_engine: InEngine, model_a: Path) -> None:

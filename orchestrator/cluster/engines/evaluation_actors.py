@@ -15,6 +15,7 @@ from evals.generation import Decoding, Response
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt
 from orchestrator.cluster.asking import ask
+from orchestrator.cluster.engines.lost_gpus import GpuWork
 from orchestrator.cluster.judges import judge_gpus, make_judge, replies_directory
 from orchestrator.cluster.session import HEAD
 from orchestrator.output import send_output_to
@@ -40,11 +41,13 @@ class EngineActor:
         bounds = (settings.max_model_len, settings.gpu_memory_utilization)
         self._engine = VllmEngine(*bounds, tensor_parallel_size=tensor_parallel, lora_rank=lora_rank, sleeps=sleeps)
         self._engine.warm_up()
+        self._gpu = GpuWork()
 
     def respond(self, model: str, prompts: Sequence[EvaluationPrompt], decoding: Decoding) -> tuple[list[Response], float]:
         """Responses in the order of the prompts, and the seconds they took."""
         started = time.perf_counter()
-        return self._engine.respond(model, prompts, decoding), time.perf_counter() - started
+        with self._gpu.working():
+            return self._engine.respond(model, prompts, decoding), time.perf_counter() - started
 
     def describe(self, model: str) -> tuple[str, str]:
         """The name and the identity of a model as a chat model of this engine."""
@@ -53,7 +56,8 @@ class EngineActor:
 
     def ask(self, model: str, questions: Sequence[Question], replies: str) -> list[Reply]:
         """One reply per question; what the directory `replies` knows is not asked again, and what comes is kept there as it comes."""
-        return remembered(VllmModel(self._engine, model), Path(replies)).ask(questions)
+        with self._gpu.working():
+            return remembered(VllmModel(self._engine, model), Path(replies)).ask(questions)
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class JudgeActor:
     def __init__(self, settings: JudgeSettings, log: str, replies: str) -> None:
         send_output_to(Path(log))
         self._judge = make_judge(settings, Path(replies))
+        self._gpu = GpuWork()
 
     def name(self) -> str:
         """The judge's name and version."""
@@ -99,7 +104,8 @@ class JudgeActor:
     def judge(self, matches: Sequence[Match]) -> tuple[list[Verdict], float]:
         """Verdicts in the order of the matches, and the seconds they took."""
         started = time.perf_counter()
-        return self._judge.judge(matches), time.perf_counter() - started
+        with self._gpu.working():
+            return self._judge.judge(matches), time.perf_counter() - started
 
 
 def start_judge(name: str, settings: JudgeSettings, cache: Path, logs: Path) -> Any:

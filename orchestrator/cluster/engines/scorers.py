@@ -11,6 +11,7 @@ from evals.chat_models.remembering import remembered
 from evals.prompts import EvaluationPrompt
 from evals.scoring import ScoredItem, Scorer
 from orchestrator.cluster.asking import ask
+from orchestrator.cluster.engines.lost_gpus import GpuWork
 from orchestrator.cluster.judges import judge_model, replies_directory, reward_model, scorer_gpus
 from orchestrator.output import send_output_to
 from orchestrator.settings.evaluation import OpenAISettings, RewardModelSettings, VerifierSettings
@@ -47,6 +48,7 @@ class ScorerActor:
     def __init__(self, settings: ScorerSettings, log: str, replies: str) -> None:
         send_output_to(Path(log))
         self._scorer = make_scorer(settings, Path(replies))
+        self._gpu = GpuWork()
 
     def name(self) -> str:
         """What the scores depend on."""
@@ -54,7 +56,8 @@ class ScorerActor:
 
     def score(self, items: Sequence[ScoredItem]) -> list[float | None]:
         """Scores in the order of the items."""
-        return self._scorer.score(items)
+        with self._gpu.working():
+            return self._scorer.score(items)
 
 
 def start_scorers(name: str, settings: ScorerSettings, count: int, cache: Path, logs: Path) -> list[Any]:
