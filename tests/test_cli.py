@@ -291,5 +291,14 @@ def test_a_count_below_one_is_refused(words: list[str], option: str, number: str
     assert refused.exit_code == 2 and f"Invalid value for '{option}'" in refused.output
 
 
-def test_the_demo_finds_its_settings_wherever_it_is_run() -> None:
-    assert searching.project_file(searching.DEMO).is_file()
+@pytest.mark.parametrize(("gpu", "turns", "workers"), [(None, False, 2), ("H100", True, 1)])
+def test_the_demo_runs_wherever_it_is_started_and_on_one_gpu_where_there_are_some(
+    gpu: str | None, turns: bool, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: list[Any] = []
+    monkeypatch.setattr("orchestrator.cluster.surveying.gpu_of_cluster", lambda: gpu)
+    monkeypatch.setattr("orchestrator.cluster.runs.search.search", lambda settings, directory: played.append(settings.cluster))
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(cli.app, ["demo"]).exit_code == 0
+    (cluster,) = played
+    assert (cluster.turns, cluster.workers, cluster.gpus_per_worker > 0, cluster.gpus_per_engine > 0) == (turns, workers, turns, turns)

@@ -11,7 +11,7 @@ from ray.autoscaler.sdk import request_resources
 from ray.util.placement_group import placement_group_table
 
 from orchestrator.cluster.judges import judge_gpus, scorer_gpus
-from orchestrator.errors import ClusterError
+from orchestrator.errors import ClusterError, SettingsError
 from orchestrator.settings import ClusterSettings, LadderSettings, Settings
 
 HEAD_MARK = "node:__internal_head__"
@@ -80,6 +80,26 @@ def require(settings: ClusterSettings, nodes: Nodes) -> None:
             )
     if (short := unplaced(bundles(settings), nodes)) is not None:
         raise ClusterError(short, "[cluster]", "ask for less per worker or engine, or add nodes that have room for them", code="DAA-0601")
+
+
+def check_gpus(cluster: ClusterSettings, say: Callable[[str], None], trains: bool = True, answers: bool = True) -> None:
+    """Tell of the joined cluster's GPUs where workers have none. Raises SettingsError for engines that need some and have none."""
+    there = ray.cluster_resources().get("GPU", 0.0)
+    if answers and there and not cluster.gpus_per_engine and vllm_wants_gpus():
+        what = f"the cluster has {there:g} GPUs and engines have none, and vLLM as it is installed answers on GPUs only"
+        cure = "set gpus_per_worker = 1 and gpus_per_engine = 1, or with turns gpus_per_worker = 0.6 and gpus_per_engine = 0.4"
+        raise SettingsError(what, "cluster.gpus_per_engine", cure)
+    if trains and there and not cluster.gpus_per_worker:
+        say(
+            f"[yellow]the cluster has {there:g} GPUs, and workers train on processors[/yellow]: cluster.gpus_per_worker = 1 gives them some"
+        )
+
+
+def vllm_wants_gpus() -> bool:
+    """Whether the libraries are those for CUDA."""
+    import torch
+
+    return torch.version.cuda is not None
 
 
 def wait_for(check: Callable[[], None], wanted: Sequence[Resources], wait_s: float) -> None:

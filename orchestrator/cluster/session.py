@@ -174,6 +174,12 @@ def find_actor(name: str) -> Any:
     return ray.get_actor(name)
 
 
+def keep_to_own_gpus() -> None:
+    """Let this actor see no GPU where it has none, before CUDA is asked for any: Ray leaves those of others visible to it."""
+    if not ray.get_gpu_ids():
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def stands_in() -> bool:
     """Whether this actor's process stands in for one that died."""
     return bool(ray.get_runtime_context().was_current_actor_reconstructed)

@@ -12,14 +12,20 @@ DEMO = Path("jobs/examples/demo.toml")
 
 
 def demo(directory: Directory = None) -> None:
-    """Search over eight methods on a small model made on the spot: no network, no token, no GPU, a few minutes.
+    """Search over eight methods on a small model made on the spot: no network, no token, no GPU (one that is there is used), a few minutes.
 
     Example: daa demo --dir runs/demo
     """
     from orchestrator.cluster.runs.search import search
+    from orchestrator.cluster.surveying import gpu_of_cluster
+    from orchestrator.settings import ClusterSettings
     from orchestrator.settings_file import load_settings
 
     settings = load_settings(project_file(DEMO))
+    if gpu_of_cluster() is not None:
+        # Libraries for CUDA answer on GPUs only.
+        on_one = ClusterSettings(turns=True, gpus_per_worker=0.6, gpus_per_engine=0.4)
+        settings = settings.model_copy(update={"cluster": on_one})
     search(settings, directory or fresh_directory(settings.name))
 
 

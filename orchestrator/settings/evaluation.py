@@ -131,7 +131,10 @@ class OpenAISettings(AskedJudge):
 
 
 class VllmJudgeSettings(AskedJudge):
-    """A model in an actor of this cluster, on `tensor_parallel` times `gpus` GPUs; by default on one each where the cluster has any."""
+    """A model in an actor of this cluster, on `tensor_parallel` times `gpus` GPUs; by default on one each where the cluster has any.
+
+    With `gpus` 0 it sees none, which only vLLM's build for processors answers without.
+    """
 
     kind: Literal["vllm"]
     model: ModelName
@@ -153,7 +156,8 @@ class RewardModelSettings(Section):
     """A sequence classifier that scores each response by itself; the higher reward wins, the more surely the higher.
 
     Of a model with several outputs, `output` says which one is the reward: its number, "mean", or a weight for each. Code that comes
-    with a model, as ArmoRM's does, runs only with `trust_remote_code`.
+    with a model, as ArmoRM's does, runs only with `trust_remote_code`. It has a GPU where the cluster has any; `gpus` 0 scores on the
+    processor.
     """
 
     kind: Literal["reward_model"]

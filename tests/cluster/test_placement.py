@@ -8,7 +8,17 @@ from pydantic import ValidationError
 
 from orchestrator.cluster import placement
 from orchestrator.cluster.engines import generating
-from orchestrator.cluster.placement import HEAD_MARK, bundles, held_gpus, needed, require, started_for_rounds, unplaced, waiting_places
+from orchestrator.cluster.placement import (
+    HEAD_MARK,
+    bundles,
+    check_gpus,
+    held_gpus,
+    needed,
+    require,
+    started_for_rounds,
+    unplaced,
+    waiting_places,
+)
 from orchestrator.errors import ClusterError, SettingsError
 from orchestrator.settings import ClusterSettings, EvaluationSettings, Settings, VerifierSettings, VllmJudgeSettings
 from orchestrator.worlds.recipes import TasksRecipe
@@ -126,6 +136,33 @@ def test_parts_of_a_gpu_share_one_and_what_is_left_of_several_does_not_add_up() 
     assert unplaced([{"GPU": 0.6}] * 8, {"one": {"GPU": 8 - 8 * 0.4}}) is not None
     assert unplaced([{"GPU": 0.6}] * 8 + [{"GPU": 0.4}] * 8, {"one": {"GPU": 8.0}}) is None
     assert unplaced([{"GPU": 0.1}] * 10, {"one": {"GPU": 1.0}}) is None
+
+
+@pytest.mark.parametrize(
+    ("cluster", "for_cuda", "told"),
+    [
+        ({}, True, "engines have none"),
+        ({}, False, "workers train on processors"),
+        ({"gpus_per_engine": 1}, True, "workers train on processors"),
+        ({"gpus_per_worker": 1, "gpus_per_engine": 1}, True, ""),
+    ],
+)
+def test_a_clusters_gpus_that_settings_ask_nothing_of_are_told_or_refused_where_engines_cannot_be_without(
+    cluster: dict[str, Any], for_cuda: bool, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    settings = ClusterSettings(**cluster)
+    monkeypatch.setattr(placement, "vllm_wants_gpus", lambda: for_cuda)
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"GPU": 8.0})
+    try:
+        check_gpus(settings, said.append)
+    except SettingsError as refused:
+        said.append(refused.what)
+    assert len(said) == bool(told) and all(told in line and "8 GPUs" in line for line in said)
+    check_gpus(settings, said.append, trains=False, answers=False)
+    monkeypatch.setattr("ray.cluster_resources", dict)
+    check_gpus(settings, said.append)
+    assert len(said) == bool(told)
 
 
 def test_the_finals_judge_holds_its_gpus_from_the_beginning() -> None:

@@ -1,5 +1,6 @@
 """What dead drivers and dead controllers of a run held on a cluster is freed, and nothing else; where there is none, that is said."""
 
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from ray.cluster_utils import Cluster
 from ray.exceptions import RayActorError
 from ray.util.placement_group import placement_group, placement_group_table
 
-from orchestrator.cluster.session import free_places_of_dead, joined
+from orchestrator.cluster.session import free_places_of_dead, joined, keep_to_own_gpus
 from orchestrator.cluster.workers.cleaner import Cleaner
 from orchestrator.errors import ClusterError
 from tests.cluster.small_search import wait_until
@@ -61,6 +62,25 @@ def test_who_watches_over_a_gang_frees_the_places_that_it_was_not_told_of_and_en
         ray.kill(controller)
         wait_until(lambda: _held() == {"another"}, 30, "its places are free")
         wait_until(lambda: _is_dead(cleaner), 30, "who watched over it is gone")
+    finally:
+        ray.shutdown()
+
+
+@pytest.mark.cluster
+def test_an_actor_without_gpus_sees_none_and_one_with_a_part_of_one_sees_it() -> None:
+    @ray.remote(num_cpus=0)
+    class Actor:
+        def __init__(self) -> None:
+            keep_to_own_gpus()
+
+        def seen(self) -> str | None:
+            """What CUDA is told."""
+            return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+    ray.init(num_cpus=1, num_gpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        actors: Any = [Actor.options(num_gpus=gpus).remote() for gpus in (0, 0.4, 1)]
+        assert ray.get([actor.seen.remote() for actor in actors]) == ["", "0", "1"]
     finally:
         ray.shutdown()
 

@@ -17,7 +17,7 @@ from evals.prompts import EvaluationPrompt
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.engines.lost_gpus import GpuWork
 from orchestrator.cluster.judges import judge_gpus, make_judge, replies_directory
-from orchestrator.cluster.session import HEAD
+from orchestrator.cluster.session import HEAD, keep_to_own_gpus
 from orchestrator.output import send_output_to
 from orchestrator.search.ledger import LedgerWriter
 from orchestrator.settings import AnsweringSettings, EvaluationSettings, JudgeSettings, VllmJudgeSettings
@@ -36,6 +36,7 @@ class EngineActor:
         sleeps: bool = False,
     ) -> None:
         send_output_to(Path(log))
+        keep_to_own_gpus()
         from evals.vllm_engine import VllmEngine
 
         bounds = (settings.max_model_len, settings.gpu_memory_utilization)
@@ -94,6 +95,7 @@ class JudgeActor:
 
     def __init__(self, settings: JudgeSettings, log: str, replies: str) -> None:
         send_output_to(Path(log))
+        keep_to_own_gpus()
         self._judge = make_judge(settings, Path(replies))
         self._gpu = GpuWork()
 

@@ -13,6 +13,7 @@ from evals.scoring import ScoredItem, Scorer
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.engines.lost_gpus import GpuWork
 from orchestrator.cluster.judges import judge_model, replies_directory, reward_model, scorer_gpus
+from orchestrator.cluster.session import keep_to_own_gpus
 from orchestrator.output import send_output_to
 from orchestrator.settings.evaluation import OpenAISettings, RewardModelSettings, VerifierSettings
 from orchestrator.settings.scoring import ClosenessSettings, PairRankerSettings, RatingSettings, ScorerSettings
@@ -47,6 +48,7 @@ class ScorerActor:
 
     def __init__(self, settings: ScorerSettings, log: str, replies: str) -> None:
         send_output_to(Path(log))
+        keep_to_own_gpus()
         self._scorer = make_scorer(settings, Path(replies))
         self._gpu = GpuWork()
 

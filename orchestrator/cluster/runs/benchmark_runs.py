@@ -232,7 +232,7 @@ def _people(settings: BenchmarkSettings, models: Sequence[str], directory: Path)
         stack.enter_context(ray_session(ClusterSettings(cpus_per_worker=0), directory))
         gpus = gpus_or_default(settings.answering.engine_gpus) if needs_engine else 0.0
         held = gpus + (judge_gpus(settings.judge) if settings.judge else 0.0)
-        require_gpus(held, "engine and judge", "lower answering.engine_gpus and judge.gpus (0 runs on CPU)")
+        require_gpus(held, "engine and judge", "lower answering.engine_gpus and judge.gpus")
         options = EngineActor.options(num_cpus=_CPUS, num_gpus=gpus)
         log, rank = str(logs / "engine.log"), largest_rank(models)
         engine = options.remote(settings.answering, log, max(1, int(gpus)), rank) if needs_engine else None

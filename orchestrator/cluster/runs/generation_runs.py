@@ -10,7 +10,7 @@ from orchestrator.cluster.runs.candidates import largest_rank
 from orchestrator.cluster.runs.directories import at_work
 from orchestrator.cluster.engines.generating import Generation, start_engines
 from orchestrator.cluster.judges import gpus_or_default, replies_directory
-from orchestrator.cluster.placement import nodes_of_cluster, require
+from orchestrator.cluster.placement import check_gpus, nodes_of_cluster, require
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.engines.workshop import MADE, RESPONSES, told
 from orchestrator.rounds.sampling import Sampling
@@ -35,7 +35,9 @@ def generate(
     cluster, answering = engines
     with at_work(directory) as story, ray_session(cluster, directory):
         story.say_path(f"{settings.responses} answers to each of {len(prompts)} prompts by", model)
-        started = start_engines(on_gpus(cluster), answering, directory / "logs", largest_rank([model]))
+        cluster = on_gpus(cluster)
+        check_gpus(cluster, story.say, trains=False)
+        started = start_engines(cluster, answering, directory / "logs", largest_rank([model]))
         local = Path(model).expanduser()
         name = str(local.resolve()) if local.exists() else model
         sampling, throughput = Generation(started, replies_directory(cache)).sample(name, prompts, settings)

@@ -7,6 +7,7 @@ from typing import Any
 from evals.whole_files import save_json
 from orchestrator.cluster.runs.claims import check_inputs, check_same, inputs_told
 from orchestrator.cluster.runs.directories import at_work
+from orchestrator.cluster.placement import check_gpus
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.workers.training_workers import Gang, engine_for, last_model, train_run, trained_model, warm_up
 from orchestrator.report.narration import Narrator
@@ -24,6 +25,7 @@ def train_reward(settings: RewardSettings, directory: Path) -> Path:
         from orchestrator.training.records import read_records, told
         from orchestrator.training.reward_run import CARD
 
+        check_gpus(settings.cluster, story.say, answers=False)
         story.say_path("training a reward model; everything goes to", directory)
         settings, run = _prepared(settings, directory, story)
         is_judged = (directory / CARD).is_file() or not run.validation

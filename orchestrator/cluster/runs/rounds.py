@@ -16,7 +16,7 @@ from orchestrator.cluster.runs.directories import at_work
 from orchestrator.cluster.engines.evaluation_actors import start_judge
 from orchestrator.cluster.engines.generating import Generation, start_engines
 from orchestrator.cluster.judges import replies_directory
-from orchestrator.cluster.placement import started_for_rounds, wait_for_gpus
+from orchestrator.cluster.placement import check_gpus, started_for_rounds, wait_for_gpus
 from orchestrator.cluster.hub.scoring import Scorer
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.runs.single_runs import replace_methods, train_model
@@ -44,6 +44,7 @@ def play_rounds(settings: Settings, trial: Trial, directory: Path) -> list[Round
     with at_work(directory) as story, ray_session(settings.cluster, directory):
         from orchestrator.cluster.workers.preparing import prepared
 
+        check_gpus(settings.cluster, story.say)
         wait_for_gpus(started_for_rounds(settings), gangs=1)
         _claim(settings, trial, directory)
         story.say_path(f"{rounds.count} rounds of {trial.method}; everything goes to", directory)

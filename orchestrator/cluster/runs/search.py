@@ -21,7 +21,7 @@ from orchestrator.cluster.runs.finals import play_finals, start_final_judge
 from orchestrator.cluster.engines.generating import engine_names, start_engines
 from orchestrator.cluster.hub.hub import TrialHub
 from orchestrator.cluster.judges import within_budget
-from orchestrator.cluster.placement import held_gpus, wait_for_gpus
+from orchestrator.cluster.placement import check_gpus, held_gpus, wait_for_gpus
 from orchestrator.cluster.runs.planning import expected
 from orchestrator.cluster.workers.preparing import checked_inputs, prepared, selected, tell_pairs
 from orchestrator.cluster.hub.proxies import actor_name
@@ -121,6 +121,7 @@ def _run(settings: Settings, directory: Path) -> Outcome:
             with ExitStack() as session:
                 with story.waiting("starting Ray, and waiting for nodes" if settings.cluster.wait_s else "starting Ray"):
                     session.enter_context(ray_session(settings.cluster, directory))
+                check_gpus(settings.cluster, story.say)
                 _search(settings, directory, story)
             _tidy(directory, settings.cluster.max_attempts)
         finally:

@@ -14,6 +14,7 @@ from orchestrator.cluster.runs.directories import at_work
 from orchestrator.cluster.engines.evaluation_actors import JudgeActor
 from orchestrator.cluster.engines.generating import start_engines
 from orchestrator.cluster.judges import judge_gpus, replies_directory
+from orchestrator.cluster.placement import check_gpus
 from orchestrator.cluster.runs.scorecards import CARD, Asked, asked_of_search, check_scorecard
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.workers.training_workers import Gang, last_model, train_run, trained_model, training_run
@@ -79,6 +80,7 @@ def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
         from orchestrator.cluster.workers.preparing import prepared
         from orchestrator.training.records import read_records, told
 
+        check_gpus(settings.cluster, story.say, answers=False)
         story.say_path(f"training {trial.method}; everything goes to", directory)
         settings, inputs = prepared(replace_methods(settings, trial), story, directory, is_judged=False)
         write_down(settings, trial, directory, inputs_told(settings, inputs.pairs, inputs.validation))
@@ -126,6 +128,7 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
     with at_work(directory) as story, ray_session(settings.cluster, directory):
         from orchestrator.cluster.workers.preparing import prepared
 
+        check_gpus(settings.cluster, story.say, trains=False)
         story.say_path("evaluating", model)
         settings, _ = prepared(settings, story, directory)
         asked = asked_of_search(settings, model)

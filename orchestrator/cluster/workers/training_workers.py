@@ -95,6 +95,8 @@ def train_run(gang: Gang, work: Callable[[dict[str, Any]], None], config: dict[s
         run_config=RunConfig(
             name=f"{gang.name}-{uuid.uuid4().hex[:8]}",
             storage_path=str(Path(gang.directory) / "train"),
+            # Workers without GPUs would train on those of others, which Ray leaves visible to them.
+            worker_runtime_env={} if uses_gpu else {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}},
             callbacks=[TellLost()] if gang.hub else [],
             failure_config=FailureConfig(max_failures=cluster.max_attempts * 10 if gang.hub else cluster.max_attempts),
         ),
