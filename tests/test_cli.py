@@ -232,8 +232,8 @@ def _unless_a_table(plain: object, broken: object) -> object:
         (["eval", "m", "--benchmark", "alpaca_eval2", "--judge", "http://h/v1"], "names no model", "#model"),
         (
             ["eval", "m", "--benchmark", "arena_hard", "--judge", "openai:x"],
-            "no benchmark 'arena_hard'",
-            "arena_hard_v0.1, arena_hard_v2.0",
+            "arena_hard has 2 versions",
+            "arena_hard_v0.1 or arena_hard_v2.0",
         ),
         (["eval", "m"], "nothing is asked of the models", "--capability TASK, or --settings FILE"),
         (["eval", "m", "--judge", "openai:x"], "nothing is asked of the models", "add --benchmark NAME"),

@@ -25,6 +25,7 @@ BASELINES: Mapping[str, str] = {
     "creative_writing": "gemini-2.0-flash-001",
     "arena-hard-v0.1": "gpt-4-0314",
 }
+FIRST_VERSION = "arena-hard-v0.1"
 _SAME = {"B=A": "A=B", "A<B": "B>A", "A<<B": "B>>A", "B<A": "A>B", "B<<A": "A>>B"}
 _PATTERNS = (re.compile(r"\[\[([AB<>=]+)\]\]"), re.compile(r"\[([AB<>=]+)\]"))
 
@@ -79,6 +80,11 @@ def known_verdict(label: str | None) -> str | None:
     return _SAME.get(label, label if label in VERDICTS else None)
 
 
+def version_of(category: str) -> str:
+    """The version of the benchmark that has a category; empty for a category of somebody's own."""
+    return "" if category not in BASELINES else "v0.1" if category == FIRST_VERSION else "v2.0"
+
+
 def score_judgments(rows: Sequence[Mapping[str, Any]], answers: Answers | None = None) -> list[BenchmarkScore]:
     """Scores of the models in rows of `model_judgment/<judge>/<model>.jsonl` (of 2024 or 2025), one for each model, judge and category.
 
@@ -105,7 +111,7 @@ def _grouped(rows: Sequence[Mapping[str, Any]]) -> dict[_Key, dict[str, _Judgmen
         if question is None or "model" not in row or not isinstance(row.get("games"), list):
             raise DataFormatError(f"row {number} is no judgment: it needs uid, model and games", "judgments", "give Arena-Hard's files")
         check_row({**_UNNAMED, **row, "uid": question}, number, _JUDGMENT, "judgments", "give Arena-Hard's files")
-        model, category, baseline = row["model"], str(row.get("category", "arena-hard-v0.1")), row.get("baseline")
+        model, category, baseline = row["model"], str(row.get("category", FIRST_VERSION)), row.get("baseline")
         against = baseline or BASELINES.get(category)
         if against and baselines.setdefault((model, category), against) != against:
             what = f"row {number} judges {model} against {against}, and the rows of {category} before it against"

@@ -14,6 +14,7 @@ from evals.errors import DataFormatError, UserError
 
 _LENGTH_CONTROLLED, _SCORE, _STYLE_CONTROLLED, _AVERAGE = "length_controlled_winrate", "score", "style-controlled score", "average"
 _HEADLINES = {"alpaca_eval2": _LENGTH_CONTROLLED, "arena_hard": _SCORE, "mt_bench": _AVERAGE}
+_WANTS = {_STYLE_CONTROLLED: ", for which the answers must lie in model_answer beside model_judgment, the baseline's there or in the data"}
 # AlpacaEval 2's official annotator, and the model behind it.
 _ANNOTATOR = "weighted_alpaca_eval_gpt4_turbo"
 _SAME_JUDGE = {"gpt-4-1106-preview": _ANNOTATOR}
@@ -99,8 +100,22 @@ def board_of(score: BenchmarkScore) -> str:
     board = boards.get(category, "") if score.benchmark == "arena_hard" else score.benchmark
     if board not in BOARDS:
         what = f"no leaderboard is published for {' '.join(filter(None, (score.benchmark, category)))}"
-        raise UserError(what, score.model, f"score one of {', '.join(BOARDS)}")
+        raise UserError(what, score.model, f"there are those of {', '.join(BOARDS)}; that of Arena-Hard v2.0 is of its hard prompts")
     return board
+
+
+def by_board(scores: Sequence[BenchmarkScore]) -> tuple[dict[str, list[BenchmarkScore]], list[str]]:
+    """The scores by their leaderboard, and what is said of those that have none. Raises UserError where no score has one."""
+    found: dict[str, list[BenchmarkScore]] = {}
+    left_out: list[UserError] = []
+    for score in scores:
+        try:
+            found.setdefault(board_of(score), []).append(score)
+        except UserError as error:
+            left_out.append(error)
+    if left_out and not found:
+        raise left_out[0]
+    return found, [f"{error.where}: {error.what}" for error in left_out]
 
 
 def place(scores: Sequence[BenchmarkScore], rows: Sequence[PublishedRow]) -> list[Placed]:
@@ -149,7 +164,7 @@ def _obstacles(score: BenchmarkScore, figure: _Figure, rows: Sequence[PublishedR
     if rows and _official(score.judge) != _official(rows[0].judge):
         reasons.append(f"judged by {score.judge or 'a judge without a name'}, the published ones by {rows[0].judge}")
     if rows and figure.headline != rows[0].headline:
-        reasons.append(f"it is the {figure.headline}, the published figure the {rows[0].headline}")
+        reasons.append(f"it is the {figure.headline}, the published figure the {rows[0].headline}{_WANTS.get(rows[0].headline, '')}")
     return reasons
 
 

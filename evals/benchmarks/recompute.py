@@ -1,17 +1,22 @@
-"""Scores of official annotation and judgment files, anybody's, as JSON rows or as a table."""
+"""Scores of official annotation and judgment files, anybody's, as JSON rows."""
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evals.benchmarks import BENCHMARKS
-from evals.benchmarks.files import read_rows
+from evals.benchmarks import BENCHMARKS, arena_hard
+from evals.benchmarks.files import benchmark_file, read_rows
 from evals.benchmarks.score import BenchmarkScore
+from evals.benchmarks.style_control import answer_styles
+from evals.benchmarks.writing import safe_name
 from evals.comparison import compare_scores
 from evals.errors import DataFormatError, UserError
 from evals.whole_files import without_nan
+
+_ARENA_HARD = "arena_hard"
+_VERSIONS = ("arena_hard_v0.1", "arena_hard_v2.0")
 
 
 def score_files(benchmark: str, files: Sequence[Path]) -> list[dict[str, Any]]:
@@ -20,14 +25,45 @@ def score_files(benchmark: str, files: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def scores_of(benchmark: str, file: Path) -> list[BenchmarkScore]:
-    """The scores of a file's models. Raises UserError for no benchmark, DataFormatError with the file."""
-    if benchmark not in BENCHMARKS:
-        raise UserError(f"there is no benchmark {benchmark!r}", "--benchmark", f"choose {', '.join(BENCHMARKS)}")
+    """The scores of a file's models. A version of Arena-Hard is another name for it, which the file must be of.
+
+    Raises UserError for no benchmark, or a file of another version, DataFormatError with the file.
+    """
+    family = _ARENA_HARD if benchmark in _VERSIONS else benchmark
+    if family not in BENCHMARKS:
+        raise UserError(f"there is no benchmark {benchmark!r}", "--benchmark", f"choose {', '.join([*BENCHMARKS, *_VERSIONS])}")
     try:
-        return BENCHMARKS[benchmark](read_rows(file))
+        rows = read_rows(file)
+        scores = BENCHMARKS[family](rows)
     except DataFormatError as error:
         where = error.where if str(file) in error.where else ": ".join(filter(None, (str(file), error.where)))
         raise DataFormatError(error.what, where, error.cure, error.code) from error
+    for score in scores if benchmark in _VERSIONS else ():
+        version = arena_hard.version_of(_category(score))
+        if version and not benchmark.endswith(version):
+            raise UserError(f"these judgments are of Arena-Hard {version}", str(file), f"give --benchmark {_ARENA_HARD}_{version}")
+    return _style_controlled(rows, scores, file) if family == _ARENA_HARD else scores
+
+
+def _style_controlled(rows: Sequence[Mapping[str, Any]], scores: list[BenchmarkScore], file: Path) -> list[BenchmarkScore]:
+    """The scores of Arena-Hard at equal style, too, where the answers lie in model_answer beside model_judgment; else as they are.
+
+    The baselines' may be the benchmark data's. Then all styles are counted anew, and alike: `daa eval` estimates lengths in tokens.
+    """
+    folder = file.resolve().parent.parent.parent / "model_answer"
+    try:
+        files = {model: folder / f"{safe_name(model)}.jsonl" for score in scores for model in (score.model, score.baseline)}
+        official = {
+            score.baseline: benchmark_file(f"arena_hard/model_answer_{arena_hard.version_of(_category(score))}_{score.baseline}.jsonl")
+            for score in scores
+            if not files[score.baseline].is_file()
+        }
+        answers = [row for answered in (files | official).values() for row in read_rows(answered)]
+        if official:
+            answers = [{**row, "metadata": None, "conv_metadata": None} for row in answers]
+        return arena_hard.score_judgments(rows, answer_styles(answers))
+    except UserError:
+        return scores
 
 
 def compare_files(benchmark: str, first: Path, second: Path) -> list[dict[str, Any]]:

@@ -50,7 +50,10 @@ def _check_asked(file: Path | None, given: Mapping[str, Any]) -> None:
         cure = "add --benchmark NAME with --judge KIND:MODEL, or --capability TASK, or --settings FILE of a benchmark run or a search"
         raise UserError("nothing is asked of the models", "daa eval", cure)
     for name in given.get("benchmarks") or ():
-        if name not in (known := get_args(BenchmarkName)):
+        known = get_args(BenchmarkName)
+        if versions := [each for each in known if each.startswith(f"{name}_v")]:
+            raise UserError(f"{name} has {len(versions)} versions, with other prompts", "--benchmark", f"choose {' or '.join(versions)}")
+        if name not in known:
             raise UserError(f"there is no benchmark {name!r}", "--benchmark", f"choose {', '.join(known)}")
 
 

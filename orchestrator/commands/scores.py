@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+OfFiles = Annotated[str, typer.Option("--benchmark", help="alpaca_eval2, arena_hard (or arena_hard_v0.1, arena_hard_v2.0) or mt_bench.")]
+
 
 def score(
     files: Annotated[list[Path], typer.Argument(help="annotations.json of AlpacaEval 2, or judgment files of Arena-Hard or MT-Bench.")],
-    benchmark: Annotated[str, typer.Option(help="alpaca_eval2, arena_hard or mt_bench.")],
+    benchmark: OfFiles,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
     """Recompute a benchmark's scores from official files, anybody's, each with its error and 95 % interval.
@@ -30,7 +32,7 @@ def score(
 def compare(
     first: Annotated[Path, typer.Argument(help="Annotations or judgments of one model.")],
     second: Annotated[Path, typer.Argument(help="Those of the other, by the same judge.")],
-    benchmark: Annotated[str, typer.Option(help="alpaca_eval2, arena_hard or mt_bench.")],
+    benchmark: OfFiles,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
     """Compare two models on the same prompts: the difference, its error, p, and the smallest difference so many prompts can show.
@@ -51,18 +53,21 @@ def compare(
 
 def leaderboard(
     files: Annotated[list[Path], typer.Argument(help="annotations.json of AlpacaEval 2, or judgment files of Arena-Hard or MT-Bench.")],
-    benchmark: Annotated[str, typer.Option(help="alpaca_eval2, arena_hard or mt_bench.")],
+    benchmark: OfFiles,
 ) -> None:
     """Place models among the published rows of a leaderboard.
 
     Example: daa leaderboard --benchmark alpaca_eval2 runs/eval/alpaca_eval2/my-model/annotations.json
     """
     from evals.benchmarks import recompute
-    from evals.benchmarks.leaderboards import BOARDS, board_of, place, published
+    from evals.benchmarks.leaderboards import BOARDS, by_board, place, published
     from orchestrator.report.placement import placement_table
+    from orchestrator.report.plain_text import visible
     from orchestrator.report.terminal import show
 
     scores = [found for file in files for found in recompute.scores_of(benchmark, file)]
-    for board in dict.fromkeys(board_of(found) for found in scores):
-        ours = [found for found in scores if board_of(found) == board]
+    on_boards, left_out = by_board(scores)
+    for board, ours in on_boards.items():
         show(placement_table(BOARDS[board], place(ours, published(board, ours[0].judge))))
+    for note in left_out:
+        print(visible(note))

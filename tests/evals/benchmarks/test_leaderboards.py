@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from evals.benchmarks.files import DATA_VARIABLE
-from evals.benchmarks.leaderboards import BOARDS, Placed, PublishedRow, board_of, place, published
+from evals.benchmarks.leaderboards import BOARDS, Placed, PublishedRow, board_of, by_board, place, published
 from evals.benchmarks.score import BenchmarkScore
 from evals.errors import DataFormatError, UserError
 from tests.evals.benchmarks.official import DATA, needs_data
@@ -173,6 +173,17 @@ def test_a_score_without_a_published_leaderboard_is_refused(benchmark: str, cate
         board_of(BenchmarkScore(benchmark, "m", "j", 1.0, 0.1, 0.8, 1.2, 10, 0, {"category": category}))
 
 
+def test_what_has_no_leaderboard_is_left_out_and_said_where_something_has_one() -> None:
+    hard, creative = ours(70, 60, 80, category="hard_prompt"), ours(30, 20, 40, category="creative_writing")
+    assert by_board([creative, hard]) == (
+        {"arena_hard_v2.0": [hard]},
+        ["mine: no leaderboard is published for arena_hard creative_writing"],
+    )
+    with pytest.raises(UserError, match="no leaderboard is published for arena_hard creative_writing") as refused:
+        by_board([creative])
+    assert "of its hard prompts" in refused.value.cure
+
+
 def test_our_score_is_ranked_with_the_ranks_that_its_interval_spans() -> None:
     rows = place([ours(70, 50, 90)], ROWS)
     assert [(row.model, row.rank) for row in rows] == [("a", 1), ("mine", 2), ("b", 3), ("c", 3), ("d", 5)]
@@ -247,7 +258,7 @@ def test_alpaca_evals_annotator_and_its_model_are_one_judge(judge: str) -> None:
 def test_among_style_controlled_scores_ours_is_that_figure_or_is_not_compared() -> None:
     rows = [PublishedRow("a", 80.0, "j", "style-controlled score", "file"), PublishedRow("b", 60.0, "j", "style-controlled score", "file")]
     plain = mine(place([ours(85, 82, 88)], rows))
-    assert plain.note == "not comparable: it is the score, the published figure the style-controlled score"
+    assert plain.note.startswith("not comparable: it is the score, the published figure the style-controlled score, for which the answers")
     controlled = ours(85, 82, 88, style_controlled=70.0, style_controlled_low=55.0, style_controlled_high=75.0)
     found = mine(place([controlled], rows))
     assert (found.score, found.low, found.high, found.rank, found.best_rank, found.worst_rank) == (70.0, 55.0, 75.0, 2, 2, 3)

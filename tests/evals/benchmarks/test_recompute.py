@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from evals.benchmarks.files import DATA_VARIABLE, benchmark_file, read_csv, read_rows
+from evals.benchmarks.formats import arena_answer
 from evals.benchmarks.recompute import as_json, compare_files, score_files
 from evals.errors import DataFormatError, UserError
 
@@ -104,6 +105,29 @@ def test_each_file_has_its_own_rows_and_a_refusal_names_the_file(tmp_path: Path)
     assert str(first) in refused.value.where
     with pytest.raises(UserError, match="no benchmark 'mmlu'"):
         score_files("mmlu", [first])
+
+
+def test_the_name_of_a_version_is_the_benchmarks_and_refuses_a_file_of_the_other(tmp_path: Path) -> None:
+    first, second = judgments(tmp_path / "v0.jsonl", {}), judgments(tmp_path / "v2.jsonl", {"category": "hard_prompt"})
+    for name, file in (("arena_hard_v0.1", first), ("arena_hard_v2.0", second)):
+        assert score_files(name, [file]) == score_files("arena_hard", [file])
+    with pytest.raises(UserError, match=r"of Arena-Hard v2\.0") as refused:
+        score_files("arena_hard_v0.1", [second])
+    assert (refused.value.where, refused.value.cure) == (str(second), "give --benchmark arena_hard_v2.0")
+
+
+def test_judgments_with_all_answers_beside_them_are_scored_at_equal_style_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path / "empty"))
+    file, answered = tmp_path / "model_judgment" / "j" / "m.jsonl", tmp_path / "model_answer"
+    file.parent.mkdir(parents=True), answered.mkdir()
+    judgments(file, {"category": "hard_prompt", "baseline": "base"})
+    (plain,) = score_files("arena_hard_v2.0", [file])
+    for model, text in (("m", "**long** and bold " * 9), ("base", "short")):
+        rows = [arena_answer(row["uid"], model, "?", text + row["uid"]) for row in ROWS]
+        written(answered / f"{model}.jsonl", "\n".join(map(json.dumps, rows)))
+    (controlled,) = score_files("arena_hard_v2.0", [file])
+    assert "style_controlled" not in plain and "style_controlled" in controlled
+    assert {key: controlled[key] for key in plain} == plain
 
 
 def judgments(file: Path, *changes: dict[str, str]) -> Path:

@@ -13,6 +13,7 @@ import pytest
 from evals.asking import Keep, Question, Reply, forget
 from evals.benchmarks.files import read_rows
 from evals.benchmarks.formats import Outputs
+from evals.benchmarks.recompute import scores_of
 from evals.chat_models.openai_model import OpenAIModel, OpenAIModelSettings
 from evals.chat_models.remembering import remembered
 from evals.errors import DataFormatError, SettingsError, UnreadableVerdictsError, UserError
@@ -23,6 +24,7 @@ from evals.protocols.answering import Candidate, answer, decoding_for
 from evals.protocols.arena_hard import ArenaHard
 from evals.protocols.contract import aligned
 from evals.protocols.mt_bench import MTBench
+from evals.protocols.official_files import save_official
 from evals.protocols.running import check_readable, evaluate
 from tests.evals.benchmarks.official import DATA, needs_data
 from tests.evals.fake_server import Answer, FakeServer, completion, failure
@@ -189,6 +191,15 @@ def test_arena_hard_scores_what_a_judge_with_labels_and_one_without_say() -> Non
     assert (score.score, score.details["swap_consistency"]) == (0, 1)
     (longer,) = evaluate(benchmark, outputs, Longer()).scores
     assert longer.score < 10
+
+
+def test_the_files_that_are_left_behind_give_the_style_controlled_score_again(tmp_path: Path) -> None:
+    benchmark = ArenaHard("v0.1", limit=30)
+    outputs = Outputs("m", {name: (text[: len(text) // 2] + ".",) for name, (text,) in benchmark.baseline().items()})
+    evaluation = evaluate(benchmark, outputs, Longer())
+    _, judgments = save_official(benchmark, evaluation, tmp_path)
+    assert scores_of("arena_hard", judgments) == list(evaluation.scores)
+    assert "style_controlled" in evaluation.scores[0].details
 
 
 def test_mt_bench_refuses_a_judge_that_only_compares() -> None:
