@@ -1,14 +1,18 @@
 """Files and directories that are there whole or not at all, whatever ends the process that writes them."""
 
+import fcntl
+import glob
 import json
 import math
 import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+_LOCK = ".lock"
 
 
 @contextmanager
@@ -19,16 +23,26 @@ def replacing(file: Path) -> Iterator[IO[str]]:
 
 
 @contextmanager
+def replacing_bytes(file: Path) -> Iterator[IO[bytes]]:
+    """As `replacing`, in bytes."""
+    with written_beside(file) as partial, partial.open("wb") as content:
+        yield content
+
+
+@contextmanager
 def written_beside(file: Path) -> Iterator[Path]:
     """Where to write the file's next content, of whatever kind; it takes the file's place when the block ends without an error.
 
-    An OSError that names no file, as that of a write to a full disk, names this one.
+    It is on the disk then, and so is its name: what is written later never outlives it. An OSError that names no file, as that of a
+    write to a full disk, names this one.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{uuid.uuid4().hex}.partial")
     try:
         yield partial
+        _sync(partial)
         os.replace(partial, file)
+        _sync_names(file.parent)
     except OSError as error:
         if error.errno is not None and error.filename is None:
             error.filename = str(file)
@@ -38,26 +52,68 @@ def written_beside(file: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_bytes(file: Path) -> Iterator[IO[bytes]]:
-    """As `replacing`, and the content is on the disk before it takes the place of what was there."""
-    with written_beside(file) as partial, partial.open("wb") as content:
-        yield content
-        content.flush()
-        os.fsync(content.fileno())
-
-
-@contextmanager
 def making(directory: Path) -> Iterator[Path]:
-    """A directory to fill, which gets its name when that is done; nothing is left of it when something else happens."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    """A directory to fill, which gets its name when that is done and all of it is on the disk; nothing is left of it when something else
+    happens. What a killed process left of the same directory is removed.
+    """
+    _remove_left_behind(directory)
+    partial, lock = _begun(directory)
     try:
         yield partial
+        (partial / _LOCK).unlink()
+        sync_all(partial)
         os.replace(partial, directory)
+        _sync_names(directory.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        os.close(lock)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error of reading, Arrow's too, is about a file that is gone or damaged. One about a disk that fails has a number."""
+    return isinstance(error, FileNotFoundError) or getattr(error, "errno", None) is None
+
+
+def sync_all(directory: Path) -> None:
+    """Wait until everything in a directory is on the disk."""
+    for place, _, names in os.walk(directory):
+        for name in names:
+            _sync(Path(place, name))
+        _sync_names(Path(place))
+
+
+def _sync(place: Path) -> None:
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_names(directory: Path) -> None:
+    # Some file systems refuse it for a directory, whose names they keep by themselves.
+    with suppress(OSError):
+        _sync(directory)
+
+
+def _begun(directory: Path) -> tuple[Path, int]:
+    """An empty directory beside this one, and the lock of the process that fills it. Only when that is held is its name one to remove."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    begun = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}")
+    begun.mkdir()
+    lock = os.open(begun / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    # Without locks, as some shared file systems are, nobody removes anything.
+    with suppress(OSError):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return begun.rename(begun.with_name(f"{begun.name}.partial")), lock
+
+
+def _remove_left_behind(directory: Path) -> None:
+    """Remove what processes began to fill that are gone: their locks went with them."""
+    for partial in directory.parent.glob(f".{glob.escape(directory.name)}.*.partial"):
+        with suppress(OSError), (partial / _LOCK).open("r+b") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def without_nan(value: Any) -> Any:

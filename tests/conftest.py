@@ -10,6 +10,7 @@ import pytest
 from evals.prompts import Message
 from orchestrator.preferences.pairs import PreferencePair, ScoredResponse, TokenizedPair
 from tests.evals.tiny_model import make_tiny_model
+from tests.power_loss import Power
 from tests.side_by_side import OneEngineAtATime, longest_first
 
 
@@ -34,6 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneEngineAtATime:
     """Share tests out by files, and start one engine at a time."""
     return OneEngineAtATime(config, log)
+
+
+@pytest.fixture
+def power(monkeypatch: pytest.MonkeyPatch) -> Power:
+    """The machine's, which may fail."""
+    return Power(monkeypatch)
 
 
 @pytest.fixture(scope="session")
