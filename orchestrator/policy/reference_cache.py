@@ -1,11 +1,12 @@
 """Reference log-probabilities of every token, computed once for a base model and a tokenised data set and shared by every trial."""
 
+import fcntl
 import hashlib
 import json
 import logging
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ import torch
 
 from evals.model_files import identity, tensor_files
 from evals.secrets import filled_in
+from evals.whole_files import is_damage, replacing_bytes
 from orchestrator.policy.reference_tables import ReferenceTable, lay_out, mapped_table, table_in
 from orchestrator.policy.scoring import ReferenceScores
 from orchestrator.preferences.pairs import TokenizedPair
@@ -65,16 +67,17 @@ def _fingerprint(files: tuple[tuple[str, int, int], ...]) -> str:
 
 @contextmanager
 def writing_alone(cache: str, key: str) -> Iterator[None]:
-    """Hold the right to compute the scores under `key`; who asks meanwhile waits. On remote file systems it is everybody's right."""
+    """Hold the right to compute the scores under `key`; who asks meanwhile waits. On file systems without locks it is everybody's right."""
     _, root = _opened(cache)
-    if "://" in cache:
+    if _is_remote(cache):
         yield
         return
-    from filelock import FileLock
-
     lock = Path(f"{root}/{key}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
+    with lock.open("a") as held:
+        # Several may write the same scores: each file takes its place whole.
+        with suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_EX)
         yield
 
 
@@ -84,7 +87,6 @@ def keep_share(cache: str, key: str, scores: Mapping[int, ReferenceScores]) -> s
     import pyarrow.parquet as pq
 
     files, root = _opened(cache)
-    files.makedirs(f"{root}/{key}", exist_ok=True)
     tokens = [found.tokens.double().numpy() for found in scores.values()]
     ends = np.cumsum([0, *map(len, tokens)], dtype=np.int32)
     mismatched = [None if found.mismatched is None else float(found.mismatched) for found in scores.values()]
@@ -94,27 +96,37 @@ def keep_share(cache: str, key: str, scores: Mapping[int, ReferenceScores]) -> s
         "mismatched": pa.array(mismatched, pa.float64()),
     }
     name = f"{uuid.uuid4().hex}.parquet"
-    with files.open(f"{root}/{key}/{name}", "wb") as content:
-        pq.write_table(pa.table(columns), content)
+    files.makedirs(f"{root}/{key}", exist_ok=True)
+    with files.open(f"{root}/{key}/{name}", "wb") if _is_remote(cache) else replacing_bytes(Path(root, key, name)) as content:
+        pq.write_table(pa.table(columns), content, write_page_checksum=True)
     return name
 
 
 def complete(cache: str, key: str, names: Sequence[str]) -> None:
     """Say which files hold all scores. Before this they are not there for anybody; several writers may say so, each of their own."""
     files, root = _opened(cache)
+    listed = json.dumps(list(names)).encode()
+    if not _is_remote(cache):
+        with replacing_bytes(Path(root, key, _COMPLETE)) as content:
+            content.write(listed)
+        return
     partial = f"{root}/{key}/.{uuid.uuid4().hex}"
-    files.pipe_file(partial, json.dumps(list(names)).encode())
+    files.pipe_file(partial, listed)
     files.mv(partial, f"{root}/{key}/{_COMPLETE}")
 
 
 def read_reference(cache: str, key: str, dtype: torch.dtype = torch.float32) -> ReferenceTable | None:
     """The scores kept under `key`, or None; they stay in a file, and what is asked for is read. Damaged ones are not there either."""
+    from pyarrow import ArrowException
+
     files, root = _opened(cache)
     if not files.exists(f"{root}/{key}/{_COMPLETE}"):
         return None
     try:
         return _table(cache, key, dtype)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError, ArrowException) as error:
+        if not is_damage(error):
+            raise
         logger.warning("the reference scores in %s/%s are damaged, and computed again: %s", root, key, error)
         return None
 
@@ -123,7 +135,7 @@ def _table(cache: str, key: str, dtype: torch.dtype) -> ReferenceTable:
     files, root = _opened(cache)
     names = json.loads(files.cat_file(f"{root}/{key}/{_COMPLETE}"))
     shares = [f"{root}/{key}/{name}" for name in names]
-    if "://" in cache:
+    if _is_remote(cache):
         with TemporaryDirectory(prefix="daa-reference-") as place:
             lay_out(files, shares, Path(place), dtype)
             # What is mapped stays readable when its name is gone.
@@ -134,6 +146,10 @@ def _table(cache: str, key: str, dtype: torch.dtype) -> ReferenceTable:
             lay_out(files, shares, Path(root, laid), dtype)
             table = mapped_table(Path(root, laid))
     return table
+
+
+def _is_remote(cache: str) -> bool:
+    return "://" in cache
 
 
 def _opened(cache: str) -> tuple[Any, str]:

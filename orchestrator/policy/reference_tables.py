@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from evals.whole_files import written_beside
+from evals.whole_files import replacing_bytes
 from orchestrator.policy.scoring import ReferenceScores
 from orchestrator.preferences.pairs import TokenizedPair
 
@@ -70,18 +70,22 @@ class MixedTables:
 
 
 def lay_out(files: Any, shares: Sequence[str], place: Path, dtype: torch.dtype) -> None:
-    """Write Parquet files, which have the pairs in any order, as arrays in the order of the pairs; one file at a time is in memory."""
-    place.mkdir(parents=True, exist_ok=True)
+    """Write Parquet files, which have the pairs in any order, as arrays in the order of the pairs; one file at a time is in memory.
+
+    Each array takes its place whole: several may write the same ones at a time. Raises OSError for a disk that is full.
+    """
     columns = [_columns(files, share) for share in shares]
     by_pair = np.argsort(np.concatenate([column.pairs for column in columns]))
     ends = np.cumsum(np.concatenate([column.lengths for column in columns])[by_pair], dtype=np.int64)
     kind = torch.empty(0, dtype=dtype).numpy().dtype
-    _write_tokens(files, shares, np.lib.format.open_memmap(place / _TOKENS, "w+", kind, (int(ends[-1]),)), ends)
+    with replacing_bytes(place / _TOKENS) as content:
+        _write_tokens(files, shares, content, kind, ends)
     known = [column.sums for column in columns if column.sums is not None]
     if len(known) == len(columns):
-        np.save(place / _MISMATCHED, np.concatenate(known)[by_pair].astype(kind))
+        with replacing_bytes(place / _MISMATCHED) as content:
+            np.save(content, np.concatenate(known)[by_pair].astype(kind))
     # The last one: without it nothing is there.
-    with written_beside(place / _ENDS) as partial, partial.open("wb") as content:
+    with replacing_bytes(place / _ENDS) as content:
         np.save(content, ends)
 
 
@@ -118,19 +122,27 @@ class _Columns:
 
 
 def _columns(files: Any, share: str) -> _Columns:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(share, filesystem=files)
+    table = _read(files, share, None)
     lengths = np.diff(table["logps"].combine_chunks().offsets.to_numpy())
     return _Columns(table["pair"].to_numpy(), lengths, None if table["mismatched"].null_count else table["mismatched"].to_numpy())
 
 
-def _write_tokens(files: Any, shares: Sequence[str], tokens: np.ndarray, ends: np.ndarray) -> None:
+def _write_tokens(files: Any, shares: Sequence[str], content: IO[bytes], kind: np.dtype, ends: np.ndarray) -> None:
+    """Write each pair's tokens where they belong. Not through a mapping, to which a full disk is the end of the process."""
+    described = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (int(ends[-1]),)}
+    np.lib.format.write_array_header_1_0(content, described)
+    begin = content.tell()
+    for share in shares:
+        table = _read(files, share, ["pair", "logps"])
+        column = table["logps"].combine_chunks()
+        values, offsets = column.values.to_numpy().astype(kind), column.offsets.to_numpy()
+        for pair, (start, end) in zip(table["pair"].to_pylist(), pairwise(offsets), strict=True):
+            content.seek(begin + int(ends[pair] - (end - start)) * kind.itemsize)
+            content.write(values[start:end])
+
+
+def _read(files: Any, share: str, columns: Sequence[str] | None) -> Any:
+    """A file of shares, or some of its columns. Raises what `is_damage` knows for one that is damaged."""
     import pyarrow.parquet as pq
 
-    for share in shares:
-        table = pq.read_table(share, filesystem=files, columns=["pair", "logps"])
-        column = table["logps"].combine_chunks()
-        values, offsets = column.values.to_numpy(), column.offsets.to_numpy()
-        for pair, (start, end) in zip(table["pair"].to_pylist(), pairwise(offsets), strict=True):
-            tokens[ends[pair] - (end - start) : ends[pair]] = values[start:end]
+    return pq.read_table(share, filesystem=files, columns=columns, page_checksum_verification=True)

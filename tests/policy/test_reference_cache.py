@@ -1,9 +1,13 @@
 """Reference scores are found by what they were computed from, computed once, and never read half-written."""
 
 import dataclasses
+import errno
+import fcntl
 import multiprocessing
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,6 +23,7 @@ from orchestrator.policy.scoring import ReferenceScores
 from orchestrator.policy.scoring_model import LAYOUTS
 from orchestrator.preferences.pairs import TokenizedPair
 from tests.evals.tiny_model import make_tiny_model
+from tests.power_loss import Power
 
 SCORES = {0: ReferenceScores(torch.tensor([-1.5, -2.0, -4.0])), 2: ReferenceScores(torch.tensor([-0.25]))}
 OTHER_SCORES = {1: ReferenceScores(torch.tensor([-3.0, -0.125]))}
@@ -165,6 +170,58 @@ def test_scores_that_a_fault_cut_short_are_not_there_until_they_are_kept_again(t
     keep(str(tmp_path), SCORES, OTHER_SCORES)
     kept = read_reference(str(tmp_path), "key")
     assert kept is not None and kept.tokens.tolist() == [-1.5, -2.0, -4.0, -3.0, -0.125, -0.25]
+
+
+def test_scores_and_the_arrays_laid_out_of_them_outlive_a_loss_of_power(tmp_path: Path, power: Power) -> None:
+    keep(str(tmp_path), {n: replace(scores, mismatched=torch.tensor(-7.0)) for n, scores in {**SCORES, **OTHER_SCORES}.items()})
+    for _ in ("laid out before it", "read after it"):
+        power.fails(tmp_path)
+        kept = read_reference(str(tmp_path), "key")
+        assert kept is not None and kept.mismatched is not None
+        assert kept.tokens.tolist() == [-1.5, -2.0, -4.0, -3.0, -0.125, -0.25] and kept.mismatched.tolist() == [-7, -7, -7]
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_scores_with_zeros_in_their_middle_are_never_read_as_log_probabilities(tmp_path: Path, place: float) -> None:
+    torch.manual_seed(0)
+    keep(str(tmp_path), {number: ReferenceScores(-torch.rand(500)) for number in range(200)})
+    [share] = tmp_path.rglob("*.parquet")
+    with share.open("r+b") as content:
+        content.seek(int(share.stat().st_size * place))
+        content.write(bytes(4096))
+    assert read_reference(str(tmp_path), "key") is None
+
+
+ON_A_SMALL_DISK = """
+import sys, torch
+from orchestrator.policy.reference_cache import complete, keep_share, read_reference
+from orchestrator.policy.scoring import ReferenceScores
+complete(sys.argv[1], "key", [keep_share(sys.argv[1], "key", {0: ReferenceScores(torch.full((1000000,), -1.5))})])
+try:
+    read_reference(sys.argv[1], "key")
+except OSError as error:
+    print(error.errno)
+"""
+
+
+def test_a_disk_that_is_full_while_arrays_are_laid_out_is_told(tmp_path: Path) -> None:
+    """Parquet of equal numbers is small, and fits; the arrays do not."""
+    mounted = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@"', str(tmp_path)]
+    if shutil.which("unshare") is None or subprocess.run([*mounted, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this user may not mount a small disk")
+    found = subprocess.run([*mounted, sys.executable, "-c", ON_A_SMALL_DISK, str(tmp_path)], check=False, capture_output=True, text=True)
+    assert (found.returncode, found.stdout.strip()) == (0, str(errno.ENOSPC)), found.stderr
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_file_systems_without_locks_keep_nobody_waiting(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    # As another process's that was killed on such a file system.
+    (tmp_path / "key.lock").write_text("4242 node-7")
+    assert compute_once(str(tmp_path)) == 1 and compute_once(str(tmp_path)) == 0
 
 
 def compute_once(cache: str) -> int:
