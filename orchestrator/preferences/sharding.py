@@ -14,7 +14,7 @@ from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
 from orchestrator.preferences.reading import Told, outcomes_by_row
 from orchestrator.preferences.rows import BadRow, Row
 from orchestrator.preferences.templates import answer_template
-from orchestrator.preferences.token_shards import Content, Unused, shard_file, write_shard
+from orchestrator.preferences.token_shards import Content, Unused, is_whole_shard, shard_file, write_shard
 from orchestrator.preferences.tokenization import Lengths, fitted
 
 # A shard has at most so many rows, and is full when their text has so many bytes.
@@ -68,7 +68,7 @@ def make_shard(tokenizer: Any, recipe: Recipe, chunk: bytes, directory: Path) ->
     """
     name = hashlib.sha256(json.dumps(asdict(recipe)).encode() + chunk).hexdigest()[:32]
     file = shard_file(directory, name)
-    is_there = file.is_file()
+    is_there = is_whole_shard(file)
     if not is_there:
         write_shard(file, _content(tokenizer, recipe, chunk))
     return name, is_there

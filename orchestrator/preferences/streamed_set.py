@@ -12,7 +12,7 @@ import numpy as np
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.preferences.rows import BadRow, SetAside
 from orchestrator.preferences.sequences import LazyPairs
-from orchestrator.preferences.token_shards import Shard, open_shard, shard_file
+from orchestrator.preferences.token_shards import Shard, is_whole_shard, open_shard, shard_file
 from orchestrator.preferences.tokenization import mismatched_side
 
 COMPLETE = "set.json"
@@ -119,6 +119,8 @@ class StreamedSet:
 
 
 def is_complete(directory: Path, shards: Path) -> bool:
-    """Whether a whole set lies in `directory`, and each of its shards below `shards`: a cache may have been tidied."""
+    """Whether a whole set lies in `directory`, and each of its shards below `shards`, whole too: a cache may have been tidied."""
     file = directory / COMPLETE
-    return file.is_file() and all(shard_file(shards, name).is_file() for name in json.loads(file.read_text(encoding="utf-8"))["shards"])
+    return file.is_file() and all(
+        is_whole_shard(shard_file(shards, name)) for name in json.loads(file.read_text(encoding="utf-8"))["shards"]
+    )

@@ -9,7 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from evals.whole_files import written_beside
+from evals.whole_files import is_damage, written_beside
 from orchestrator.preferences.holding_out import KEY_BYTES
 from orchestrator.preferences.mixing import CONTENT_KEY_BYTES
 from orchestrator.preferences.pairs import TokenizedPair
@@ -152,6 +152,19 @@ def open_shard(file: Path) -> Shard:
 def shard_file(directory: Path, name: str) -> Path:
     """Where the shard of a name lies."""
     return directory / name[:2] / f"{name}.arrow"
+
+
+def is_whole_shard(file: Path) -> bool:
+    """Whether a shard is there and ends as it was written: a machine that lost its power may have left less of it."""
+    import pyarrow as pa
+
+    try:
+        Shard(file)
+    except (OSError, pa.ArrowException) as error:
+        if not is_damage(error):
+            raise
+        return False
+    return True
 
 
 def write_shard(file: Path, content: Content) -> None:

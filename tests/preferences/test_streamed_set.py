@@ -1,6 +1,7 @@
 """Token shards and the sets made of them, without a cluster: the pairs of data in memory, read when they are looked at."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +17,13 @@ from orchestrator.preferences.rows import Row
 from orchestrator.preferences.sequences import rewards_of
 from orchestrator.preferences.set_planning import ShardedSource, plan_set
 from orchestrator.preferences.sharding import Recipe, chunks, fingerprint, make_shard
-from orchestrator.preferences.streamed_set import StreamedPairs, StreamedSet
+from orchestrator.preferences.streamed_set import StreamedPairs, StreamedSet, is_complete
 from orchestrator.preferences.token_shards import MappedTokens, Shard, shard_file
 from orchestrator.preferences.tokenization import Lengths, tokenize
 from orchestrator.preferences.writing import row_of
 from orchestrator.training.inputs import open_inputs
 from tests.conftest import make_pairs
+from tests.power_loss import Power
 from tests.preferences.templates import KINDS
 
 CONTEXT = 64
@@ -122,6 +124,24 @@ def test_a_shard_whose_writing_fails_is_not_there(tokenizer: Any, tmp_path: Path
     with pytest.raises(OSError, match="no room"):
         shards_of(make_pairs(3), tokenizer, tmp_path)
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
+def test_shards_and_sets_outlive_a_loss_of_power(tokenizer: Any, tmp_path: Path, power: Power) -> None:
+    expected = list(tokenize(tokenizer, make_pairs(30), Lengths(CONTEXT)).pairs)
+    found = streamed(make_pairs(30), tokenizer, tmp_path)
+    power.fails(tmp_path)
+    assert is_complete(tmp_path / "set", tmp_path / "shards") and list(found.pairs) == expected
+
+
+@pytest.mark.parametrize("left", [0.0, 0.5, 0.99])
+def test_a_shard_that_a_fault_cut_short_is_made_again(left: float, tokenizer: Any, tmp_path: Path) -> None:
+    expected = list(tokenize(tokenizer, make_pairs(30), Lengths(CONTEXT)).pairs)
+    streamed(make_pairs(30), tokenizer, tmp_path)
+    cut = next(tmp_path.rglob("*.arrow"))
+    os.truncate(cut, int(cut.stat().st_size * left))
+    assert not is_complete(tmp_path / "set", tmp_path / "shards")
+    assert list(streamed(make_pairs(30), tokenizer, tmp_path).pairs) == expected
+    assert is_complete(tmp_path / "set", tmp_path / "shards")
 
 
 def test_a_sequence_of_streamed_pairs_counts_like_any_other(tokenizer: Any, tmp_path: Path) -> None:
