@@ -1,10 +1,7 @@
 """Bringing the benchmarks' official files into a folder: downloaded once, verified, and never half there."""
 
-import contextlib
 import gzip
 import hashlib
-import os
-import secrets
 import shlex
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +17,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 
 from evals.benchmarks.sources import LICENCES, SOURCES, Source
 from evals.errors import DataFormatError, MachineError, UserError
+from evals.whole_files import written_beside
 
 ALL: tuple[str, ...] = tuple(LICENCES)
 _TOO_MANY_OR_TOO_LATE = (408, 429)
@@ -163,16 +161,11 @@ def _existing(place: Path) -> tuple[Path, bytes] | None:
 
 def _placed(place: Path, content: bytes) -> tuple[Path, bytes]:
     """Write a file whole or not at all. Raises UserError where the folder cannot be written."""
-    partial = place.with_name(f".{place.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(place)
+        with written_beside(place) as partial:
+            partial.write_bytes(content)
     except OSError as error:
         raise UserError(f"the file cannot be written: {error}", str(place), "give a folder that may be written and has room") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
     return place, content
 
 

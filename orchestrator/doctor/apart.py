@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from evals.errors import shortened
+from evals.whole_files import replacing_bytes
 from orchestrator.doctor.findings import Finding, fail, of_error
 from orchestrator.errors import DaaError
 
@@ -135,9 +136,8 @@ def _work(place: Path, parent: int) -> None:
     except Exception as error:
         first = next((line for line in str(error).splitlines() if line.strip()), "")
         value = fail(check.name, f"{type(error).__name__}: {first}"[:_LONGEST_REASON], check.fix)
-    partial = place / f"{_ANSWER}.partial"
-    partial.write_bytes(pickle.dumps(value))
-    partial.rename(place / _ANSWER)
+    with replacing_bytes(place / _ANSWER) as content:
+        content.write(pickle.dumps(value))
     # Without waiting for threads and engines of libraries.
     os._exit(0)
 

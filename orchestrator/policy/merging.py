@@ -1,11 +1,10 @@
 """Adapters and the model that they were trained on as one model."""
 
-import os
-import shutil
 from pathlib import Path
 
 import torch
 
+from evals.whole_files import making
 from orchestrator.policy.loading import load_tokenizer, merged
 
 
@@ -17,8 +16,6 @@ def merge_adapters(adapter: Path, directory: Path, precision: torch.dtype) -> No
     if directory.is_dir():
         return
     model = merged(adapter, precision)
-    partial = directory.with_name(f".{directory.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
-    load_tokenizer(str(adapter), alone=True).save_pretrained(partial)
-    os.replace(partial, directory)
+    with making(directory) as partial:
+        model.save_pretrained(partial)
+        load_tokenizer(str(adapter), alone=True).save_pretrained(partial)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evals.whole_files import replacing
 from orchestrator.training.health import health
 
 if TYPE_CHECKING:
@@ -36,9 +36,8 @@ class Records:
         self._file, self._is_writer = directory / FILE, is_writer
         self._steps = [step for step in read_records(directory) if step["step"] <= steps] if is_writer else []
         if is_writer and self._file.exists():
-            partial = self._file.with_suffix(".partial")
-            partial.write_text("".join(json.dumps(step) + "\n" for step in self._steps))
-            os.replace(partial, self._file)
+            with replacing(self._file) as lines:
+                lines.writelines(json.dumps(step) + "\n" for step in self._steps)
 
     def add(self, step: int, result: StepResult, telemetry: Telemetry, validation: Validation | None = None) -> None:
         """Write one step."""

@@ -1,13 +1,11 @@
 """Keeps made worlds by content: a directory exists under its final name only when it is whole."""
 
 import hashlib
-import os
-import shutil
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 from evals.judges import verifier
+from evals.whole_files import making
 from orchestrator.worlds.recipes import TasksRecipe, TextRecipe, World
 
 
@@ -19,13 +17,12 @@ def keep_world(cache: Path, recipe: TasksRecipe | TextRecipe, inputs: tuple[Path
     final = cache / f"{recipe.kind.replace('_', '-')}-{fingerprint(recipe, inputs)}"
     if final.is_dir():
         return World.at(final)
-    unfinished = cache / f".{final.name}.{uuid.uuid4().hex}"
-    unfinished.mkdir(parents=True)
     try:
-        make(World.at(unfinished))
-        _rename(unfinished, final)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        with making(final) as unfinished:
+            make(World.at(unfinished))
+    except OSError:
+        if not final.is_dir():
+            raise
     return World.at(final)
 
 
@@ -36,11 +33,3 @@ def fingerprint(recipe: TasksRecipe | TextRecipe, inputs: tuple[Path, ...]) -> s
     for file in (*sources, Path(verifier.__file__), *inputs):
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
-
-
-def _rename(unfinished: Path, final: Path) -> None:
-    try:
-        os.rename(unfinished, final)
-    except OSError:
-        if not final.is_dir():
-            raise

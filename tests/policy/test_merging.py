@@ -39,12 +39,14 @@ def test_what_was_merged_is_left_and_what_a_killed_process_left_is_replaced(tiny
     from transformers import AutoTokenizer
 
     AutoTokenizer.from_pretrained(tiny_model).save_pretrained(adapter)
-    (tmp_path / ".merged.partial").mkdir()
-    (tmp_path / ".merged.partial" / "stray").touch()
+    left = tmp_path / ".merged.0.partial"
+    left.mkdir()
+    (left / ".lock").touch(), (left / "stray").touch()
     merge_adapters(adapter, merged, torch.bfloat16)
     before = (merged / "model.safetensors").stat().st_mtime_ns
     merge_adapters(adapter, merged, torch.bfloat16)
     assert (merged / "model.safetensors").stat().st_mtime_ns == before and not (merged / "stray").exists()
+    assert not left.exists()
 
 
 def test_a_whole_model_is_not_taken_for_adapters(tiny_model: Path, tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def test_a_write_that_fails_leaves_neither_a_part_nor_the_file(site: FileServer,
         assert (part.read_bytes(), place.exists()) == (TABLE, False)
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(Path, "replace", failing)
+    monkeypatch.setattr("os.replace", failing)
     with pytest.raises(UserError, match="the disk is gone"):
         fetch(tmp_path, sources=pinned(site.url), open_url=quickly)
     assert files_in(tmp_path) == {}
