@@ -1,7 +1,8 @@
-"""One line of a JSON Lines file."""
+"""The lines of a JSON Lines file."""
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from evals.errors import DataFormatError
@@ -65,3 +66,11 @@ def is_deep(value: Any) -> bool:
         if not level:
             return False
     return True
+
+
+def lines_since(file: Path, place: int) -> tuple[list[bytes], int]:
+    """The lines of a file that grows from a place on, without one that is still being written, and the place after them."""
+    with file.open("rb") as lines:
+        lines.seek(place)
+        whole, newline, _ = lines.read().rpartition(b"\n")
+    return whole.splitlines(), place + len(whole) + len(newline)

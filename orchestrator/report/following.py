@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from evals.json_lines import lines_since
 from orchestrator.report import words
 from orchestrator.search.leaderboard import BASE, Row, leaderboard
 from orchestrator.search.ledger import Events
@@ -32,15 +33,12 @@ class Tail:
         """Read what has come since; a line that is still being written is left for the next time."""
         if not self._file.is_file():
             return False
-        with self._file.open("rb") as lines:
-            lines.seek(self._read)
-            whole, newline, _ = lines.read().rpartition(b"\n")
-        self._read += len(whole) + len(newline)
-        for line in whole.splitlines():
+        lines, self._read = lines_since(self._file, self._read)
+        for line in lines:
             event = json.loads(line)
             event.pop("verdicts", None)
             self.events.add(event)
-        return bool(newline)
+        return bool(lines)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, TextIO
 
+from rich.console import RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
@@ -16,12 +17,14 @@ from orchestrator.output import screen_kept_from
 from orchestrator.preferences.rows import BadRow, SetAside, write_quarantine
 from orchestrator.report import words
 from orchestrator.report.following import Follower
+from orchestrator.report.progress import Progress
 from orchestrator.report.terminal import console
 from orchestrator.search.leaderboard import BASE, Row
 from orchestrator.search.trial import Trial
 
 _WIDTH_OF_A_PIPE = 160
 _TELLS_EVERY_S = 300.0
+_TELLS_OF_STEPS_EVERY_S = 10.0
 
 
 class Narrator:
@@ -119,12 +122,29 @@ class Narrator:
     def following(self, directory: Path, planned: int) -> Iterator[None]:
         """While a search runs: a terminal has its best trials, spending and projection below the story, others a line now and then."""
         follower = Follower(directory, planned)
+        with self._beside(follower, lambda: "; ".join(follower.glance().in_words), _TELLS_EVERY_S):
+            yield
+
+    @contextmanager
+    def training(self, progress: Progress) -> Iterator[None]:
+        """While a model is trained: a terminal has a bar and the last step's figures below the story, others a line now and then."""
+
+        def told() -> str:
+            progress.look()
+            return progress.in_words()
+
+        with self._beside(progress, told, _TELLS_OF_STEPS_EVERY_S):
+            yield
+        progress.look()
+
+    @contextmanager
+    def _beside(self, shown: RenderableType, in_words: Callable[[], str], every_s: float) -> Iterator[None]:
         if self._console.is_terminal:
-            with Live(follower, console=self._console, refresh_per_second=1, transient=True, redirect_stdout=False, redirect_stderr=False):
+            with Live(shown, console=self._console, refresh_per_second=1, transient=True, redirect_stdout=False, redirect_stderr=False):
                 yield
             return
         is_over = Event()
-        beside = Thread(target=self._tell_now_and_then, args=(follower, is_over), daemon=True)
+        beside = Thread(target=self._tell_now_and_then, args=(in_words, every_s, is_over), daemon=True)
         beside.start()
         try:
             yield
@@ -132,9 +152,12 @@ class Narrator:
             is_over.set()
             beside.join()
 
-    def _tell_now_and_then(self, follower: Follower, is_over: Event) -> None:
-        while not is_over.wait(_TELLS_EVERY_S):
-            self.say(escape("; ".join(follower.glance().in_words)))
+    def _tell_now_and_then(self, in_words: Callable[[], str], every_s: float, is_over: Event) -> None:
+        last = ""
+        while not is_over.wait(every_s):
+            if (line := in_words()) != last:
+                self.say(escape(line))
+                last = line
 
 
 class _Stage:

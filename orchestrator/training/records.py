@@ -22,6 +22,20 @@ logger = logging.getLogger(__name__)
 FILE = "metrics.jsonl"
 # Where `daa train` keeps the settings of a run.
 TRAINED = "trained.json"
+# What is measured at a step, by the names that TRL gives it.
+_BY_TRL = {
+    "loss": "loss",
+    "learning_rate": "learning_rate",
+    "gradient_norm": "grad_norm",
+    "chosen_reward": "rewards/chosen",
+    "rejected_reward": "rewards/rejected",
+    "margin": "rewards/margins",
+    "accuracy": "rewards/accuracies",
+    "chosen_logp": "logps/chosen",
+    "rejected_logp": "logps/rejected",
+    "validation_accuracy": "eval_rewards/accuracies",
+    "validation_margin": "eval_rewards/margins",
+}
 _TOLD = ("health", "cure", "telemetry", "validation_accuracy", "validation_margin", "validation_pairs")
 
 
@@ -68,6 +82,11 @@ def training_of(directory: Path, step: int) -> dict[str, Any]:
     """How fast the run in `directory` was at a step, how it was doing, and how it ordered held-out pairs; empty where it is not told."""
     found = next((record for record in reversed(read_records(directory)) if record["step"] == step), {})
     return {name: found[name] for name in _TOLD if name in found}
+
+
+def scalars(record: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of a step that trackers draw, by TRL's names; what was not measured has none."""
+    return {name: record[own] for own, name in _BY_TRL.items() if record.get(own) is not None}
 
 
 def told(record: Mapping[str, Any], steps: int) -> str:

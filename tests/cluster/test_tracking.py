@@ -1,5 +1,6 @@
 """Scores reach those who watch them, and no tracker ever stops a search."""
 
+import itertools
 import json
 import os
 import pickle
@@ -15,20 +16,23 @@ import ray
 from ray import tune
 from ray.tune.logger import LoggerCallback
 
-from orchestrator.cluster.tune.tracking import Tracking, check_trackers, figures, label, make_trackers
+from orchestrator.cluster.tune.tracking import Tracking, check_trackers, figures, label, make_trackers, steps_between
 from orchestrator.errors import SettingsError
 from orchestrator.settings import Settings
+from tests.full_disk import no_file_longer_than
 
 SAMPLES = [
     {"method": "simpo", "simpo.beta": 2.5, "training.learning_rate": 1e-4, "number": 1},
     {"method": "dpo", "dpo.beta": 0.1, "training.learning_rate": 2e-4, "number": 2},
 ]
 SCORES = [(10, 55.0), (20, 62.5)]
+RUN = "001-simpo-abcd"
+LOSSES = [(step, 1 / step) for step in range(1, 21)]
 
 
 def score(checkpoint: int, step: int, rate: float) -> dict[str, Any]:
     """What a trial's follower reports of a checkpoint."""
-    where = {"step": step, "checkpoint": checkpoint, "checkpoints": 2, "prompts": 42, "whole": True, "run": "x"}
+    where = {"step": step, "checkpoint": checkpoint, "checkpoints": 2, "prompts": 42, "whole": True, "run": RUN}
     rates = {"win_rate": rate, "low": rate - 5, "high": rate + 5, "mean_length": 80.0}
     return {**rates, **where, "health": "healthy", "verdicts": [1.0] * 42}
 
@@ -43,10 +47,19 @@ class Followed:
     """A trial as trackers see it in Tune."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self.config, self.trial_id = config, str(config["number"])
+        self.config, self.trial_id, self.last_result = config, str(config["number"]), {}
 
     def __str__(self) -> str:
         return label(self)
+
+
+def write_records(directory: Path, steps: int = 20) -> None:
+    """What the trainer of a run below `directory` writes."""
+    run = directory / "checkpoints" / RUN
+    run.mkdir(parents=True)
+    figures = {"accuracy": 0.75, "gradient_norm": 2.0, "chosen_logp": None, "state": {}}
+    lines = [json.dumps({"step": step, "loss": 1 / step, **figures}) for step in range(1, steps + 1)]
+    (run / "metrics.jsonl").write_text("".join(f"{line}\n" for line in lines))
 
 
 def play(tracking: Tracking) -> None:
@@ -113,6 +126,45 @@ def test_tensorboard_has_each_trial_under_its_own_name_by_training_step(tmp_path
         assert scalars(directory)["low"] == [(step, rate - 5) for step, rate in SCORES]
 
 
+def test_tensorboard_has_each_step_of_a_training_by_trls_names_once(tmp_path: Path) -> None:
+    write_records(tmp_path)
+    play(make_trackers(settings_with(), tmp_path))
+    told = scalars(next((tmp_path / "tensorboard").iterdir()))
+    assert [step for step, _ in told["loss"]] == list(range(1, 21))
+    assert told["loss"][-1][1] == pytest.approx(0.05)
+    assert told["rewards/accuracies"] == [(step, 0.75) for step in range(1, 21)]
+    assert told["grad_norm"][0] == (1, 2.0) and "logps/chosen" not in told
+    assert told["win_rate"] == SCORES
+
+
+def test_a_resumed_search_tells_the_steps_after_the_last_score_and_of_many_steps_some(tmp_path: Path) -> None:
+    write_records(tmp_path, 1000)
+    run = tmp_path / "checkpoints" / RUN
+    assert list(steps_between(run, 10, 13)) == [11, 12, 13]
+    some = list(steps_between(run, 0, 990))
+    assert len(some) <= 80 and some[-1] == 990 and len({after - before for before, after in itertools.pairwise(some)}) == 1
+    tracking, trial = make_trackers(settings_with(), tmp_path), Followed(SAMPLES[0])
+    trial.last_result = {"step": 10}
+    tracking.on_trial_start(0, [trial], trial)
+    tracking.on_trial_result(0, [trial], trial, score(2, 20, 60.0))
+    assert [step for step, _ in scalars(next((tmp_path / "tensorboard").iterdir()))["loss"]] == list(range(11, 21))
+
+
+def test_records_that_cannot_be_read_leave_the_scores(tmp_path: Path) -> None:
+    write_records(tmp_path)
+    (tmp_path / "checkpoints" / RUN / "metrics.jsonl").write_text("no json\n")
+    play(make_trackers(settings_with(), tmp_path))
+    assert scalars(next((tmp_path / "tensorboard").iterdir()))["win_rate"] == SCORES
+
+
+def test_a_full_disk_ends_tensorboard_and_never_the_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_records(tmp_path)
+    tracking = make_trackers(settings_with(), tmp_path)
+    with no_file_longer_than(1500):
+        play(tracking)
+    assert capsys.readouterr().out.count("tensorboard is told nothing more") == 1
+
+
 def scalars(directory: Path) -> dict[str, list[tuple[int, float]]]:
     """The numbers in a directory's event files, by name."""
     event_type = import_module("tensorboardX.proto.event_pb2").Event
@@ -156,12 +208,14 @@ def test_tune_tells_trackers_of_its_trials(running: None, tmp_path: Path) -> Non
 
 def test_mlflow_has_a_run_for_each_trial_with_its_hyperparameters(tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
+    write_records(tmp_path)
     play(make_trackers(settings_with("mlflow"), tmp_path))
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
     assert {run.data.params["method"] for run in runs} == {"simpo", "dpo"}
     for run in runs:
         assert [(each.step, each.value) for each in client.get_metric_history(run.info.run_id, "win_rate")] == SCORES
+        assert [(each.step, each.value) for each in client.get_metric_history(run.info.run_id, "loss")] == LOSSES
 
 
 @pytest.mark.cluster
@@ -222,9 +276,12 @@ def test_wandbs_key_reaches_what_sends_scores_and_nothing_that_ray_shows(tmp_pat
 def test_trackio_has_a_run_for_each_trial_by_training_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     pytest.importorskip("trackio")
+    write_records(tmp_path)
     play(make_trackers(settings_with("trackio"), tmp_path))
     import sqlite3
 
     (file,) = (tmp_path / "trackio").glob("mine*.db")
     rows = sqlite3.connect(file).execute("select step, metrics from metrics order by run_name, step").fetchall()
-    assert [(step, json.loads(metrics)["win_rate"]) for step, metrics in rows] == SCORES * 2
+    told = [(step, json.loads(metrics)) for step, metrics in rows]
+    assert [(step, each["win_rate"]) for step, each in told if "win_rate" in each] == SCORES * 2
+    assert [(step, each["loss"]) for step, each in told if "loss" in each] == LOSSES * 2

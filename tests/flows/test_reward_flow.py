@@ -37,6 +37,8 @@ def test_the_command_leaves_a_judge_and_says_how_good_it_is_and_given_again_says
     directory = tmp_path / "run"
     output = RunningCommand("reward", str(settings), "--dir", str(directory), directory=tmp_path).wait(400)
     assert "of 10 held-out pairs of 10 prompts" in " ".join(output.split())
+    assert "190 pairs to train on in 30 steps, 10 held out" in " ".join(output.split())
+    assert list((directory / "tensorboard").glob("events*"))
     card = json.loads((directory / "reward.json").read_text())
     assert card["accuracy"]["mean"] >= 0.9
     judge = RewardModel(str(directory / "checkpoints" / "step-000030" / "model"))

@@ -8,6 +8,7 @@ from evals.whole_files import save_json
 from orchestrator.cluster.runs.claims import check_inputs, check_same, inputs_told
 from orchestrator.cluster.runs.directories import at_work
 from orchestrator.cluster.placement import check_gpus
+from orchestrator.cluster.runs.watching import watched
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.workers.training_workers import Gang, engine_for, last_model, train_run, trained_model, warm_up
 from orchestrator.report.narration import Narrator
@@ -31,7 +32,8 @@ def train_reward(settings: RewardSettings, directory: Path) -> Path:
         is_judged = (directory / CARD).is_file() or not run.validation
         if not (last_model(run).is_dir() and is_judged):
             (directory / CARD).unlink(missing_ok=True)
-            train_run(Gang("reward", "", str(directory), settings.cluster), _work, {"settings": settings, "directory": str(directory)})
+            with watched(run, directory):
+                train_run(Gang("reward", "", str(directory), settings.cluster), _work, {"settings": settings, "directory": str(directory)})
         model = trained_model(run, directory)
         story.say(told(read_records(run.directory)[-1], run.steps))
         _tell_card(directory / CARD, story)

@@ -16,6 +16,7 @@ from orchestrator.cluster.engines.generating import start_engines
 from orchestrator.cluster.judges import judge_gpus, replies_directory
 from orchestrator.cluster.placement import check_gpus
 from orchestrator.cluster.runs.scorecards import CARD, Asked, asked_of_search, check_scorecard
+from orchestrator.cluster.runs.watching import watched
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.workers.training_workers import Gang, last_model, train_run, trained_model, training_run
 from orchestrator.errors import SettingsError
@@ -77,13 +78,14 @@ def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
     """
     directory = directory.expanduser().resolve()
     with at_work(directory) as story, ray_session(settings.cluster, directory):
-        from orchestrator.cluster.workers.preparing import prepared
+        from orchestrator.cluster.workers.preparing import prepared, selected, tell_pairs
         from orchestrator.training.records import read_records, told
 
         check_gpus(settings.cluster, story.say, answers=False)
         story.say_path(f"training {trial.method}; everything goes to", directory)
         settings, inputs = prepared(replace_methods(settings, trial), story, directory, is_judged=False)
         write_down(settings, trial, directory, inputs_told(settings, inputs.pairs, inputs.validation))
+        tell_pairs(settings, inputs, selected(settings, inputs), story)
         model = train_model(settings, trial, directory)
         run = training_run(settings, trial, directory)
         story.say(told(read_records(run.directory)[-1], run.steps))
@@ -115,7 +117,8 @@ def train_model(settings: Settings, trial: Trial, directory: Path) -> Path:
     run = training_run(settings, trial, directory)
     if not last_model(run).is_dir():
         config = {"settings": settings, "trial": trial, "directory": str(directory)}
-        train_run(Gang("train", "", str(directory), settings.cluster), _work, config)
+        with watched(run, directory):
+            train_run(Gang("train", "", str(directory), settings.cluster), _work, config)
     return trained_model(run, directory)
 
 

@@ -1,9 +1,11 @@
-"""A search's scores where people watch them: TensorBoard files always, and W&B, MLflow and trackio when they are asked for."""
+"""A search where people watch it: TensorBoard files always, and W&B, MLflow and trackio when they are asked for."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,16 @@ from ray import tune
 from ray.tune.logger import LoggerCallback
 
 from evals.secrets import redacted
+from orchestrator.cluster.tensorboard import TENSORBOARD, EventFile
 from orchestrator.cluster.tune.following import trial_in
 from orchestrator.errors import SettingsError
 from orchestrator.report.narration import narrator
 from orchestrator.settings import Settings
+from orchestrator.training.records import read_records, scalars
 
-TENSORBOARD = "tensorboard"
 _FIGURES = ("win_rate", "low", "high", "mean_length", "prompts", "checkpoint", "step")
+# So many of the steps on the way to a checkpoint are told, or all: with their figures as many as MLflow takes in one request.
+_STEPS = 80
 # How long the end of a search waits for W&B to take the last figures.
 _UPLOAD_S = 60
 
@@ -39,17 +44,19 @@ def make_trackers(settings: Settings, directory: Path) -> "Tracking":
     chosen = {TENSORBOARD: _TensorBoard(directory / TENSORBOARD)} | {
         name: _MAKERS[name](settings.name, directory) for name in settings.search.trackers
     }
-    return Tracking(chosen)
+    return Tracking(chosen, directory / "checkpoints")
 
 
 class Tracking(tune.Callback):
-    """Hands Tune's news on to trackers, with the figures that people watch and no others.
+    """Hands Tune's news on to trackers, with the figures that people watch and no others; with a score, the training that led to it.
 
     What a tracker does wrong, a server that is out of reach say, is told once and ends its tracking, never the search.
     """
 
-    def __init__(self, trackers: Mapping[str, LoggerCallback]) -> None:
-        self._trackers = dict(trackers)
+    def __init__(self, trackers: Mapping[str, LoggerCallback], checkpoints: Path) -> None:
+        """`checkpoints` has a directory for each run."""
+        self._trackers, self._checkpoints = dict(trackers), checkpoints
+        self._told: dict[Any, int] = {}
 
     def setup(self, stop: Any = None, num_samples: Any = None, total_num_samples: Any = None, **info: Any) -> None:
         """The search begins."""
@@ -57,11 +64,17 @@ class Tracking(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tune started to follow a trial, perhaps after a pause."""
+        # Of what an earlier session told, Tune keeps the last.
+        self._told.setdefault(trial, (trial.last_result or {}).get("step", 0))
         self._tell("log_trial_start", trial)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Mapping[str, Any], **info: Any) -> None:
         """A score arrived."""
         if "win_rate" in result:
+            before = self._told.get(trial, 0)
+            if steps := steps_between(self._checkpoints / result["run"], before, result["step"]):
+                self._tell("log_steps", trial, steps)
+            self._told[trial] = max(before, result["step"])
             self._tell("log_trial_result", iteration, trial, figures(result))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -95,6 +108,15 @@ def figures(result: Mapping[str, Any]) -> dict[str, Any]:
     return {**told, **health, "training_iteration": told["step"], "timesteps_total": told["step"]}
 
 
+def steps_between(run: Path, before: int, last: int) -> dict[int, dict[str, float]]:
+    """What a run measured at its steps after `before`, the last one among them; of many steps some, evenly spaced."""
+    with suppress(OSError, ValueError):
+        records = [record for record in read_records(run) if before < record["step"] <= last]
+        every = max(1, ceil(len(records) / _STEPS))
+        return {record["step"]: scalars(record) for record in records[::-every][::-1]}
+    return {}
+
+
 def label(trial: Any) -> str:
     """A Tune trial by the name that it has in the ledger."""
     return trial_in(trial.config).id
@@ -105,29 +127,30 @@ class _TensorBoard(LoggerCallback):
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._writers: dict[Any, Any] = {}
+        self._files: dict[Any, EventFile] = {}
 
     def log_trial_start(self, trial: Any) -> None:
         """Open the trial's file, a further one after a pause."""
-        from tensorboardX import SummaryWriter
-
-        if trial not in self._writers:
-            self._writers[trial] = SummaryWriter(str(self._directory / label(trial)))
+        if trial not in self._files:
+            self._files[trial] = EventFile(self._directory / label(trial))
             told = "\n".join(f"| {name} | {value} |" for name, value in trial.config.items())
-            self._writers[trial].add_text("hyperparameters", f"| | |\n|---|---|\n{told}")
+            self._files[trial].add_text("hyperparameters", f"| | |\n|---|---|\n{told}")
+
+    def log_steps(self, trial: Any, steps: Mapping[int, Mapping[str, float]]) -> None:
+        """Write what was measured while the trial was trained."""
+        for step, measured in steps.items():
+            self._files[trial].add(measured, step)
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
         """Write a score by training step."""
-        writer = self._writers[trial]
-        for name in (*_FIGURES, "healthy"):
-            if result.get(name) is not None and name != "step":
-                writer.add_scalar(name, result[name], result["step"])
-        writer.flush()
+        numbers = {name: result[name] for name in (*_FIGURES, "healthy") if result.get(name) is not None and name != "step"}
+        self._files[trial].add(numbers, result["step"])
+        self._files[trial].flush()
 
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:
         """Close the file."""
-        if trial in self._writers:
-            self._writers.pop(trial).close()
+        if trial in self._files:
+            self._files.pop(trial).close()
 
 
 class _Trackio(LoggerCallback):
@@ -142,6 +165,11 @@ class _Trackio(LoggerCallback):
         if trial not in self._runs:
             how = {"group": self._group, "config": dict(trial.config), "resume": "allow", "embed": False}
             self._runs[trial] = import_module("trackio").init(project=self._project, name=label(trial), **how)
+
+    def log_steps(self, trial: Any, steps: Mapping[int, Mapping[str, float]]) -> None:
+        """Send what was measured while the trial was trained."""
+        for step, measured in steps.items():
+            self._runs[trial].log(dict(measured), step=step)
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
         """Send a score by training step."""
@@ -163,10 +191,10 @@ def _wandb(project: str, directory: Path) -> LoggerCallback:
 
 
 def _mlflow(project: str, directory: Path) -> LoggerCallback:
-    from ray.air.integrations.mlflow import MLflowLoggerCallback
+    from orchestrator.cluster.tune.mlflow_runs import MlflowRuns
 
     server = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{directory / 'mlflow.db'}"
-    return MLflowLoggerCallback(tracking_uri=server, experiment_name=project, tags={"run": directory.name})
+    return MlflowRuns(tracking_uri=server, experiment_name=project, tags={"run": directory.name})
 
 
 def _trackio(project: str, directory: Path) -> LoggerCallback:

@@ -1,9 +1,11 @@
 """A run of W&B for each trial, as Ray has them, but for W&B's key: Ray would put it where whoever asks for the cluster's state reads it."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import ray
+from ray.air.constants import TRAINING_ITERATION
 from ray.air.integrations.wandb import WANDB_ENV_VAR, WandbLoggerCallback, _WandbLoggingActor
 from ray.air.util.node import _force_on_current_node
 
@@ -18,6 +20,11 @@ class WandbRuns(WandbLoggerCallback):
             # In a list: Ray writes the value of an argument that is a reference into what it keeps of an actor.
             self._key = [ray.put(os.environ.get(WANDB_ENV_VAR))]
         super()._start_logging_actor(trial, exclude_results, key=self._key, **wandb_init_kwargs)
+
+    def log_steps(self, trial: Any, steps: Mapping[int, Mapping[str, float]]) -> None:
+        """Send what was measured while a trial was trained."""
+        for step, measured in steps.items():
+            self.log_trial_result(step, trial, {**measured, TRAINING_ITERATION: step})
 
 
 class Logging(_WandbLoggingActor):
