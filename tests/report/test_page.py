@@ -43,7 +43,7 @@ def test_the_verdict_comes_first_and_every_section_has_something_to_tell(run: Ru
 
 def test_the_search_is_told_to_be_where_its_last_events_leave_it(run: Run) -> None:
     def phase(events: list[Event]) -> str:
-        return told(replace(run, events=events))["verdict"]["phase"]
+        return told(replace(run, events=Events(events)))["verdict"]["phase"]
 
     events, fatal = list(run.events), {"event": "fatal", "time": 63.0, "what": "no disk", "where": "", "cure": ""}
     assert [phase(events[:count]) for count in (1, 14, 15, 16)] == [
@@ -52,7 +52,7 @@ def test_the_search_is_told_to_be_where_its_last_events_leave_it(run: Run) -> No
         "in the finals",
         "in the finals",
     ]
-    early = page(replace(run, events=events[:14]))
+    early = page(replace(run, events=Events(events[:14])))
     assert "The answer is final when the search is over, on prompts that it never used." in early
     assert "The answer is final when" not in page(run)
     assert phase([*events[:14], fatal]) == "ended by an error: no disk"
