@@ -43,7 +43,7 @@ CHECKS = (
     Check("missing_end", "pairs whose chosen response has lost its end token", 0.05),
     Check("double_begin", "pairs with more than one beginning-of-text token, or with its name in a text"),
     Check("inner_end", "pairs with the name of an end token inside a response"),
-    Check("special_tokens", "pairs with the name of a special token inside a response"),
+    Check("special_tokens", "pairs with the name of a special token in a text, as a template leaves them"),
     Check("duplicate_prompts", "pairs whose prompt an earlier pair has", 0.5),
     Check("duplicate_pairs", "pairs that an earlier pair equals"),
     Check("contradictions", "pairs that another pair turns round"),
@@ -198,12 +198,12 @@ def _odd_tokens(tokenizer: Any, pair: PreferencePair, whole: TokenizedPair, stop
     begin = None if tokenizer.bos_token_id in stops else tokenizer.bos_token_id
     texts = (pair.chosen, pair.rejected, *map(str, (*pair.chosen_extra.values(), *pair.rejected_extra.values())))
     odd = {token for text in texts for token in spelt_tokens(tokenizer, text)}
-    seen = [*whole.prompt, *(token for turn in pair.prompt for token in spelt_tokens(tokenizer, turn.content))]
-    if begin is not None and (seen.count(begin) > 1 or begin in odd):
+    asked = [token for turn in pair.prompt for token in spelt_tokens(tokenizer, turn.content)]
+    if begin is not None and ([*whole.prompt, *asked].count(begin) > 1 or begin in odd):
         yield "double_begin"
     if not stops.isdisjoint(odd):
         yield "inner_end"
-    if odd:
+    if odd or asked:
         yield "special_tokens"
 
 

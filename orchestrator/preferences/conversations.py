@@ -10,8 +10,8 @@ from evals.rendering import check_template, encode_answered
 from orchestrator.errors import DataFormatError, UserError
 from orchestrator.preferences.holding_out import USUAL_SHARE, held_numbers
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
-from orchestrator.preferences.rows import BadRow, SetAside, unfit
-from orchestrator.preferences.tokenization import Lengths, no_room, prompt_ids
+from orchestrator.preferences.rows import BadRow, SetAside, unfit, unfit_error
+from orchestrator.preferences.tokenization import Lengths, all_identical, no_room, prompt_ids
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,17 @@ def tokenize_conversations(
 
     What the two begin with alike becomes the pair's `prompt`. Each response ends with a padding token, which is never read: the value is
     that of the state before it, and padding that the template itself leaves at the end is taken off, as classifiers overlook it.
-    Raises ModelError without a chat template, DataFormatError when no pair is left and, unless such pairs are to be left out, UserError
-    (with file and line) when a prompt leaves no room for an answer or the template refuses a pair.
+    Raises ModelError without a chat template, DataFormatError when no pair is left and, unless such pairs are to be left out, (with file
+    and line) when a prompt leaves no room for an answer or the template refuses a pair.
     """
     check_template(tokenizer)
     made = [_read(tokenizer, pair, lengths) for pair in pairs]
     found, left_out = [each for each in made if isinstance(each, _Read)], [each for each in made if isinstance(each, UserError)]
     if left_out and not (leave_out and found):
-        raise left_out[0]
+        raise left_out[0] if leave_out else unfit_error(left_out[0])
     different = [each for each in found if each.pair.chosen != each.pair.rejected]
     if not different:
-        cure = "look at the data, or raise `data.context`"
-        raise DataFormatError("chosen and rejected are the same in every pair", pairs[0].origin, cure, code="DAA-0211")
+        raise all_identical(pairs[0].origin)
     held = held_numbers([each.prompt for each in different], min(held_out, int(share * len(different))))
     sides = [[each for number, each in enumerate(different) if (number in held) == is_held] for is_held in (False, True)]
     train, validation = (Conversations(tuple(each.text for each in side), tuple(each.pair for each in side)) for side in sides)

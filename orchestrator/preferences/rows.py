@@ -11,6 +11,7 @@ from evals.whole_files import replacing
 from orchestrator.errors import DataFormatError, UserError
 
 PAIR_HELP = 'each row needs "prompt", "chosen" and "rejected" (text, or lists of {"role", "content"} messages)'
+_LEFT_OUT = 'or leave out such rows, and list them in the run\'s quarantine.jsonl: data.bad_rows = "quarantine"'
 _TOLD = ("where", "reason", "row")
 
 
@@ -44,12 +45,17 @@ class BadRow:
 
     def error(self) -> DataFormatError:
         """The refusal of the data for this row."""
-        return DataFormatError(self.reason, self.origin, self.cure)
+        return DataFormatError(self.reason, self.origin, f"{self.cure}; {_LEFT_OUT}")
 
 
 def unfit(errors: Iterable[UserError]) -> tuple[BadRow, ...]:
     """The rows whose pairs cannot be used, each once, however many pairs it gave."""
     return tuple({error.where: BadRow("", error.where, error.what, error.cure) for error in errors}.values())
+
+
+def unfit_error(error: UserError) -> DataFormatError:
+    """The refusal of the data for a row whose pair cannot be used."""
+    return unfit([error])[0].error()
 
 
 @dataclass(frozen=True)

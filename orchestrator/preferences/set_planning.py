@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from evals.whole_files import save_json, written_beside
-from orchestrator.errors import DataFormatError
 from orchestrator.preferences.holding_out import USUAL_SHARE, held_by_key
 from orchestrator.preferences.mixing import drawn_first, shares
 from orchestrator.preferences.reading import Told, without_pairs
 from orchestrator.preferences.rows import BadRow, SetAside
 from orchestrator.preferences.streamed_set import COMPLETE, ShardedRows
 from orchestrator.preferences.token_shards import IDENTICAL, UNFIT, USABLE, Shard, shard_file
-from orchestrator.preferences.tokenization import after_prompts
+from orchestrator.preferences.tokenization import after_prompts, all_identical
 
 _SIDES = ("train", "validation")
 
@@ -110,8 +109,7 @@ def _planned(opened: Sequence[_Opened], held_out: int) -> Plan:
     states = np.concatenate([source.states for source in opened])[places]
     usable = places[states == USABLE]
     if not len(usable):
-        cure = "look at the data, or raise `data.context`"
-        raise DataFormatError("chosen and rejected are the same in every pair", opened[0].source.name, cure, code="DAA-0211")
+        raise all_identical(opened[0].source.name)
     keys = np.concatenate([source.prompt_keys for source in opened])[usable]
     held = np.zeros(len(usable), dtype=bool)
     held[list(held_by_key(keys, min(held_out, int(USUAL_SHARE * len(usable)))))] = True

@@ -12,6 +12,7 @@ from evals.rendering import Tools, encode_texts, prompt_text, prompt_texts, text
 from orchestrator.errors import DataFormatError, UserError
 from orchestrator.preferences.holding_out import hold_out
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
+from orchestrator.preferences.rows import unfit_error
 from orchestrator.preferences.templates import AnswerTemplate, answer_template
 
 # So many pairs are encoded at a time: enough for all cores to be busy, few enough for their texts to be forgotten.
@@ -44,7 +45,7 @@ def tokenize(
     """Tokenise with the tokenizer's chat template, and hold out up to `held_out` pairs (see `hold_out`).
 
     Raises ModelError when the tokenizer has no template, DataFormatError when no pair is left and, unless such pairs are to be left out,
-    UserError (with file and line) when a prompt leaves no room for an answer or the template refuses a pair.
+    (with file and line) when a prompt leaves no room for an answer or the template refuses a pair.
     """
     left_out: list[UserError] = []
     tokenized: list[TokenizedPair] = []
@@ -54,12 +55,10 @@ def tokenize(
         elif leave_out:
             left_out.append(made)
         else:
-            raise made
+            raise unfit_error(made)
     different = [pair for pair in tokenized if pair.chosen != pair.rejected]
     if not different:
-        raise DataFormatError(
-            "chosen and rejected are the same in every pair", pairs[0].origin, "look at the data, or raise `data.context`", code="DAA-0211"
-        )
+        raise all_identical(pairs[0].origin)
     # Mismatched responses come from the same side, so that nothing of a pair that is held out is trained on.
     kept, validation = (tuple(_with_mismatched(side, lengths)) for side in hold_out(different, held_out))
     return TokenizedData(kept, len(tokenized) - len(different), validation, tuple(left_out))
@@ -103,6 +102,12 @@ def no_room(prompt: Sequence[int], lengths: Lengths, origin: str) -> DataFormatE
     """The refusal of a prompt that leaves no room."""
     what = f"a prompt of {len(prompt)} tokens leaves no room for an answer in a context of {lengths.context}"
     return DataFormatError(what, origin, "raise `data.context`, or remove the row")
+
+
+def all_identical(where: str) -> DataFormatError:
+    """The refusal of data in which no pair prefers anything."""
+    cure = "look at the data, or raise `data.context`"
+    return DataFormatError("chosen and rejected are the same in every pair", where, cure, code="DAA-0211")
 
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Message], where: str = "a prompt", tools: Tools = ()) -> tuple[int, ...]:

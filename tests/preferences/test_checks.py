@@ -47,6 +47,7 @@ def test_sound_pairs_have_no_fault(tokenizer: Any) -> None:
     ("fault", "name", "others"),
     [
         (pair("fox", "fox"), "identical", {}),
+        (pair(prompt="<|user|>say fox<|assistant|>"), "special_tokens", {}),
         (pair("<|user|>", "the quick brown fox jumps over the lazy dog"), "special_tokens", {}),
         (pair("fox<|end|>", "the quick brown fox jumps over the lazy dog"), "inner_end", {"special_tokens": 1}),
         (pair(rewards=(1.0, 2.0)), "reversed_rewards", {}),
@@ -97,7 +98,7 @@ def test_a_beginning_that_the_data_repeat_is_counted() -> None:
 
     tokenizer = make_tokenizer(["say fox"], 300, 64)
     found = counts(checked(tokenizer, [pair(), pair(prompt=f"{BEGIN}say fox"), pair(f"{BEGIN}fox", "the lazy dog", prompt="say ox")]))
-    assert (found["double_begin"], found["special_tokens"]) == (2, 1)
+    assert (found["double_begin"], found["special_tokens"]) == (2, 2)
 
 
 @pytest.mark.parametrize(

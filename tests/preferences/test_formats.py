@@ -235,6 +235,7 @@ def test_bad_rows_are_kept_with_their_place_content_and_reason_and_refused_by_de
     with pytest.raises(DataFormatError) as refused:
         load_pairs(tmp_path / "rows.jsonl")
     assert refused.value.where == f"{tmp_path / 'rows.jsonl'}:2"
+    assert 'data.bad_rows = "quarantine"' in refused.value.cure and "quarantine" not in found.bad[0].cure
 
 
 def test_a_line_that_is_no_json_is_kept_as_it_lies(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_a_conversation_that_the_template_refuses_is_named_or_left_out(tmp_path:
     good, bad = (PreferencePair(CONVERSATIONS[turns], "fox", "dog", origin=turns) for turns in ("one turn", "system"))
     with pytest.raises(UserError, match="no system turns") as refused:
         tokenize(tokenizer, [good, bad], Lengths(64))
-    assert refused.value.where == "system"
+    assert refused.value.where == "system" and 'data.bad_rows = "quarantine"' in refused.value.cure
     data = tokenize(tokenizer, [bad, good, bad], Lengths(64), leave_out=True)
     assert (len(data.pairs), [error.where for error in data.left_out]) == (1, ["system", "system"])
 

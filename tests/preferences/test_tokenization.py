@@ -54,13 +54,16 @@ def test_truncation_keeps_the_prompt_and_cuts_the_response_at_its_end(tokenizer:
     assert cut.rejected == whole.rejected
 
 
+WAY_OUT = 'data.bad_rows = "quarantine"'
+
+
 @pytest.mark.parametrize("spare", [0, -3])
 def test_a_prompt_that_leaves_no_room_is_refused_with_its_row(spare: int, tokenizer: Any) -> None:
     length = len(prompt_ids(tokenizer, (Message("user", "say fox"),)))
     with pytest.raises(DataFormatError, match=f"a prompt of {length} tokens leaves no room") as refused:
         tokenize(tokenizer, [pair("fox", "dog")], Lengths(context=length + spare))
     assert refused.value.where == "pairs.jsonl:7"
-    assert "data.context" in refused.value.cure
+    assert "data.context" in refused.value.cure and refused.value.cure.count(WAY_OUT) == 1
 
 
 def test_pairs_that_truncation_made_the_same_are_left_out_and_counted(tokenizer: Any) -> None:

@@ -325,8 +325,9 @@ def test_a_prompt_fits_where_one_token_of_an_answer_can_be_read(spare: int, toke
     pair = PreferencePair((Message("user", "say fox"),), "fox", "dog")
     lengths = Lengths(len(prompt_ids(tokenizer, pair.prompt)) + spare)
     if spare < 2:
-        with pytest.raises(DataFormatError, match="leaves no room"):
+        with pytest.raises(DataFormatError, match="leaves no room") as refused:
             tokenize_conversations(tokenizer, [pair], lengths)
+        assert refused.value.cure.count('data.bad_rows = "quarantine"') == 1
     else:
         assert len(tokenize_conversations(tokenizer, [pair], lengths).train.pairs) == 1
 
