@@ -35,14 +35,14 @@ def test_gitignore_and_rayignore_count_in_every_directory(tmp_path: Path) -> Non
     filled(tmp_path, "a.py", "big.bin", "sub/b.py", "sub/log.txt", "sub/old/c.py", "secret/key")
     (tmp_path / ".gitignore").write_text("*.bin\nsecret/\n")
     (tmp_path / "sub" / ".rayignore").write_text("*.txt\nold\n")
-    assert names(tmp_path) == {".gitignore", "a.py", "sub/.rayignore", "sub/b.py"}
+    assert names(tmp_path) == {"a.py", "sub/.rayignore", "sub/b.py"}
 
 
 def test_what_the_settings_name_is_sent_though_a_list_leaves_it_out(tmp_path: Path) -> None:
     filled(tmp_path, "a.toml", "data/pairs.jsonl", "data/other.jsonl", "models/tiny/config.json", "parts/one.jsonl", "parts/two.jsonl")
     (tmp_path / ".gitignore").write_text("parts/\n")
     named = {"data.train": "data/pairs.jsonl", "model.base": "models/tiny", "judge.model": "owner/on-the-hub"}
-    assert names(tmp_path, **named) == {".gitignore", "a.toml", "data/pairs.jsonl", "models/tiny/config.json"}
+    assert names(tmp_path, **named) == {"a.toml", "data/pairs.jsonl", "models/tiny/config.json"}
     assert {"parts/one.jsonl", "parts/two.jsonl"} <= names(tmp_path, **{"data.train": "parts/*.jsonl"})
 
 
@@ -108,6 +108,57 @@ def test_what_is_named_like_what_holds_keys_is_refused_where_the_settings_name_i
         to_send(tmp_path, {"data.train": named})
     assert refusal.value.where == "data.train"
     assert "keys belong on the nodes" in refusal.value.cure
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        *(
+            ".azure/msal_token_cache.json",
+            ".boto",
+            ".config/gcloud/application_default_credentials.json",
+            ".databrickscfg",
+            ".huggingface/token",
+        ),
+        *(
+            ".docker/config.json",
+            ".npmrc",
+            ".pgpass",
+            ".ray/auth_token",
+            ".s3cfg",
+            ".vault-token",
+            "client.p12",
+            "credentials.json",
+            "hf_token",
+        ),
+        *(
+            "id_ed25519_work",
+            "id_rsa.old",
+            "keystore.jks",
+            "kubeconfig.yaml",
+            "my.pem.bak",
+            "prod.env",
+            "secrets.toml",
+            "secrets/openai.txt",
+        ),
+        *("service-account.json", "token.txt", "wandb.netrc", "Client.PFX"),
+    ],
+)
+@pytest.mark.parametrize("below", ["", "home/"])
+def test_files_in_which_tools_keep_their_keys_are_not_sent(tmp_path: Path, file: str, below: str) -> None:
+    assert names(filled(tmp_path, "a.toml", f"{below}{file}")) == {"a.toml"}
+
+
+def test_code_data_and_tokenizers_with_such_words_in_their_names_are_sent(tmp_path: Path) -> None:
+    kept = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model", "secrets.py"}
+    kept |= {"next_token/net.py", "evals/token.py", "credentials.py", "id_map.json", "tokens/0.parquet", "environment.yml"}
+    assert names(filled(tmp_path, *kept)) == kept
+
+
+def test_what_begins_with_a_dot_at_the_top_is_sent_where_the_settings_name_it(tmp_path: Path) -> None:
+    filled(tmp_path, ".mine/pairs.jsonl", ".mine/other.jsonl", "pkg/.hidden.py")
+    assert names(tmp_path) == {"pkg/.hidden.py"}
+    assert names(tmp_path, **{"data.train": ".mine/pairs.jsonl"}) == {"pkg/.hidden.py", ".mine/pairs.jsonl"}
 
 
 def test_a_model_that_was_cloned_is_sent_without_its_repository(tmp_path: Path) -> None:

@@ -20,18 +20,22 @@ MEBIBYTE = 1024**2
 LARGEST = 500 * MEBIBYTE
 LARGEST_ARCHIVE = 100 * MEBIBYTE
 _BIGGEST_SHOWN = 5
-# Beside Ray's own list, .gitignore and .rayignore: at the top, where data, models and runs lie by custom (below it, they may be packages);
-# anywhere, what tools leave.
+# Beside Ray's own list, .gitignore and .rayignore: at the top, where data, models and runs lie by custom (below it, they may be packages),
+# and whatever begins with a dot, which a home directory has many keys in; anywhere, what tools leave.
 _LEFT_OUT_AT_THE_TOP = {"runs", "data", "datasets", "eval-data", "models", "checkpoints", "wandb", "mlruns", "build", "dist"}
 _LEFT_OUT = {
     *(".cache", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".hypothesis", ".ipynb_checkpoints", ".tox", "node_modules"),
     *(".hg", ".svn", ".DS_Store"),
 }
-# Names of files and directories that hold passwords and private keys: these are never sent.
+# Names of files and directories that hold passwords and private keys: these are never sent. Nor are files of the other names, save code;
+# a directory of such a name may be a package.
 _SECRETS = (
-    *(".env*", ".netrc", "_netrc", ".pypirc", ".git", ".git-credentials", ".ssh", ".gnupg", ".aws", ".kube"),
-    *("id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.pem", "*.key"),
+    *(".env*", "*.env", "*netrc", ".npmrc", ".pypirc", ".git", ".git-credentials", ".ssh", ".gnupg", "*.pem*", "*.key", "*.p12", "*.pfx"),
+    *("*.jks", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".aws", ".azure", "gcloud", ".docker", ".kube", ".ray", ".huggingface"),
+    *(".boto", ".s3cfg", ".pgpass", ".databrickscfg", "secret", "secrets", "credentials"),
 )
+_SECRET_FILES = ("*credential*", "*secret*", "*kubeconfig*", "service-account*", "service_account*", "*token", "*token.txt", "*token.json")
+_CODE = (".py", ".pyi")
 _LOG = logging.getLogger(__name__)
 _KEYS_CURE = "name another file; keys belong on the nodes, and `daa submit --env NAME` sends one of this machine's environment"
 _CURE = "copy it into the working directory, or name it by an absolute path on a file system that all nodes share, or by an address"
@@ -127,18 +131,23 @@ def _by_default(directory: Path, withheld: list[Path]) -> Ignored:
     names = _LEFT_OUT | set(get_runtime_env_default_excludes())
 
     def is_left_out(path: Path) -> bool:
-        at_the_top = path.parent == directory and path.is_dir() and path.name in _LEFT_OUT_AT_THE_TOP
-        if at_the_top or path.name in names or path.name.endswith(".egg-info") or _leaves(path, directory):
+        at_the_top = path.parent == directory
+        by_custom = at_the_top and path.is_dir() and path.name in _LEFT_OUT_AT_THE_TOP
+        if by_custom or path.name in names or path.name.endswith(".egg-info") or _leaves(path, directory):
             return True
-        if is_secret := _is_secret(Path(path.name)):
+        if is_secret := _is_secret(Path(path.name), path.parent):
             withheld.append(path.relative_to(directory))
-        return is_secret
+        return is_secret or (at_the_top and path.name.startswith("."))
 
     return is_left_out
 
 
-def _is_secret(path: Path) -> bool:
-    return any(fnmatchcase(part.lower(), secret) for part in path.parts for secret in _SECRETS)
+def _is_secret(path: Path, directory: Path) -> bool:
+    """Whether a path in the directory is named like what holds keys."""
+    name = path.name.lower()
+    if any(fnmatchcase(part.lower(), secret) for part in path.parts for secret in _SECRETS):
+        return True
+    return any(fnmatchcase(name, secret) for secret in _SECRET_FILES) and not name.endswith(_CODE) and not (directory / path).is_dir()
 
 
 def _leaves(path: Path, directory: Path) -> bool:
@@ -156,7 +165,7 @@ def _named(directory: Path, place: str, name: str) -> Iterator[Path]:
         where, real = path.relative_to(directory), path.resolve()
         if not real.is_relative_to(directory):
             raise UserError(f"{where} is a link that leads out of the working directory, which is all that is sent", place, _CURE)
-        if _is_secret(where) or _is_secret(real.relative_to(directory)):
+        if _is_secret(where, directory) or _is_secret(real.relative_to(directory), directory):
             what = f"{where} is" if path == real else f"{where} leads to {real.relative_to(directory)}, which is"
             raise UserError(f"{what} named like what holds passwords or keys, which is never sent", place, _KEYS_CURE)
         if path.is_file():
@@ -171,6 +180,6 @@ def _at(directory: Path, place: str, inside: Path, name: str) -> Iterator[Path]:
         yield inside
     elif inside.is_dir() and inside != directory:
         yield inside
-        yield from (file for file in sorted(inside.rglob("*")) if file.is_file() and not _is_secret(file.relative_to(inside)))
+        yield from (file for file in sorted(inside.rglob("*")) if file.is_file() and not _is_secret(file.relative_to(inside), inside))
     elif any(mark in name for mark in "*?[") and Path(name).suffix and not any(map(str.isspace, name)):
         yield from (file for file in sorted(directory.glob(os.path.normpath(name))) if file.is_file())
