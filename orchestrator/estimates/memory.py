@@ -16,8 +16,10 @@ from orchestrator.settings import TrainingSettings
 GIB = float(2**30)
 _QUANTIZED = 0.56  # Bytes a weight in four bits, with its constants.
 _BUCKET = 5e8  # Gradients that DeepSpeed gathers before it sends them, and about as many weights that stage 3 keeps ready.
+_SUB_GROUP = 1e9  # Weights of a worker that stage 3 updates at a time.
 _LOGITS = 3 * (64 << 20)  # Logits, their gradients and their 16-bit copy, as the head holds them at once.
 LIBRARIES = Range(0.8, 1.5, 3.0)  # GiB of the CUDA context, NCCL and the allocator's waste.
+_AT_TIMES = {"starting", "scoring", "stepping", "resting"}
 _ENGINE_WORK = 2.0  # GiB that an engine needs beside weights and cache.
 
 
@@ -26,7 +28,8 @@ class TrainingMemory:
     """GiB on each worker's GPU while it trains, by what they are for.
 
     `starting` is the whole model, which each worker loads before ZeRO spreads it. `scoring` is what lies there while a whole copy of the
-    reference gives the scores that are then kept; 0 where no copy is loaded.
+    reference gives the scores that are then kept; 0 where no copy is loaded. `stepping` lies there while the optimiser takes a step,
+    `resting` while an engine that shares the GPU has its turn.
     """
 
     weights: float
@@ -37,16 +40,19 @@ class TrainingMemory:
     reference: float
     starting: float
     scoring: float
+    stepping: float
+    resting: float
 
     @property
     def parts(self) -> dict[str, float]:
         """What is held at the same time while it trains."""
-        return {name: value for name, value in asdict(self).items() if name not in {"starting", "scoring"}}
+        return {name: value for name, value in asdict(self).items() if name not in _AT_TIMES}
 
     @property
     def training(self) -> Range:
-        """All of these parts, with what libraries take."""
-        return Range.exactly(sum(self.parts.values())) * Range(0.85, 1.0, 1.15) + LIBRARIES
+        """All of these parts, or what the optimiser's step holds where that is more, with what libraries take."""
+        held = Range.exactly(sum(self.parts.values())) * Range(0.85, 1.0, 1.15) + LIBRARIES
+        return held.largest(_with_libraries(self.stepping))
 
     @property
     def total(self) -> Range:
@@ -92,8 +98,9 @@ def training_memory(
     held = (weights / spread + gathered, gradients + bucket, optimiser, _activations(shape, training), _head(shape, training))
     # Stage 3 makes room for gradients at once, the others when there are any.
     beside = weights / spread + optimiser + (gradients + bucket if stage == 3 else 0.0)
-    at_times = (weights, beside + reference + _LOGITS if scores_reference else 0.0)
-    return TrainingMemory(*(part / GIB for part in (*held, reference if holds_reference else 0.0, *at_times)))
+    kept = reference if holds_reference else 0.0
+    at_times = (weights, beside + reference + _LOGITS if scores_reference else 0.0, beside + kept + _stepping(shape, training, workers))
+    return TrainingMemory(*(part / GIB for part in (*held, kept, *at_times, beside + kept)))
 
 
 def engine_memory(shape: Shape, gpu: float, share: float, longest: int, gpus: int = 1) -> EngineMemory:
@@ -105,6 +112,18 @@ def engine_memory(shape: Shape, gpu: float, share: float, longest: int, gpus: in
 
 def _with_libraries(held: float) -> Range:
     return Range.exactly(held) + LIBRARIES
+
+
+def _stepping(shape: Shape, training: TrainingSettings, workers: int) -> float:
+    """Bytes that an optimiser's step takes beside its state: gradients in 32 bits, and of each weight what torch's Adam divides by.
+
+    DeepSpeed 0.19.8, runtime/zero/stage_1_and_2.py, stage3.py (which goes by groups) and fp16/unfused_optimizer.py; torch/optim/adam.py.
+    """
+    stage = training.zero_stage
+    owned = shape.trained / (workers if stage >= 1 else 1)
+    # Without ZeRO the gradients in 16 bits stay.
+    kept = 2 * shape.trained if stage == 0 and training.precision == "bf16" else 0
+    return 8 * (min(owned, _SUB_GROUP) if stage == 3 else owned) + kept
 
 
 def _activations(shape: Shape, training: TrainingSettings) -> float:

@@ -26,7 +26,6 @@ def obstacles(work: Work, found: Estimate, free_disk: float | None = None) -> Se
 
 
 def _too_large(work: Work, found: Estimate) -> list[Obstacle]:
-    cluster = work.settings.cluster
     if work.gpu is None:
         return []
     listed = _workers_too_large(found.memory, work.gpu.memory) if found.memory is not None else []
@@ -34,12 +33,19 @@ def _too_large(work: Work, found: Estimate) -> list[Obstacle]:
         what = f"beside {found.engine.weights:.0f} GiB of weights an engine's cache has no room for one whole sequence"
         cure = "set evaluation.max_model_len lower or evaluation.gpu_memory_utilization higher"
         listed.append(Obstacle(what, "[evaluation]", cure))
-    if cluster.turns and found.memory is not None and found.engine is not None:
-        both = found.memory.total.low + found.engine.weights
-        if both > work.gpu.memory and not listed:
-            what = f"a worker and an engine share a GPU, and together they need more than {both:.0f} GiB at times"
-            listed.append(Obstacle(what, "cluster.turns", "set turns = false, with GPUs of their own for engines", False))
+    if work.settings.cluster.turns and found.memory is not None:
+        listed += _no_turn(found.memory, work.gpu.memory, work.settings.evaluation.gpu_memory_utilization)
     return listed
+
+
+def _no_turn(memory: TrainingMemory, gpu: float, share: float) -> list[Obstacle]:
+    """An engine takes its whole share of the GPU whenever it is woken (vllm/v1/worker/utils.py, request_memory)."""
+    rests, takes = memory.resting + LIBRARIES.low, share * gpu
+    if rests + takes <= gpu:
+        return []
+    what = f"a worker at rest holds {rests:.0f} GiB of the GPU that it shares, an engine takes {takes:.0f}, and the GPU has {gpu:.0f}"
+    cure = "lower evaluation.gpu_memory_utilization, or set turns = false, with GPUs of their own for engines"
+    return [Obstacle(what, "cluster.turns", cure)]
 
 
 def _workers_too_large(memory: TrainingMemory, gpu: float) -> list[Obstacle]:

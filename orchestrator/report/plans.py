@@ -118,6 +118,8 @@ def _memory(work: Work, found: Estimate) -> list[tuple[str, Range | None, str, s
         parts = ", ".join(f"{name} {value:.1f}" for name, value in found.memory.parts.items() if value)
         before = [f"the whole model {found.memory.starting:.1f} before it is spread"]
         before += [f"{found.memory.scoring:.1f} while the reference is scored"] if found.memory.scoring else []
+        if found.memory.stepping > sum(found.memory.parts.values()):
+            before += [f"{found.memory.stepping:.1f} while the optimiser takes a step"]
         rows.append(("memory of a training GPU", found.memory.total, "GiB", "; ".join((there + parts, *before))))
     if (engine := found.engine) is not None:
         note = f"weights {engine.weights:.1f}, cache {engine.cache:.1f}: {engine.sequences:.0f} whole sequences at a time"

@@ -89,6 +89,35 @@ def test_an_adapter_s_reference_is_the_policy_without_it_and_other_models_are_co
     assert alone.scoring == 0 < other.scoring
 
 
+def test_what_the_optimiser_s_step_holds_is_part_of_what_a_worker_needs() -> None:
+    # Qwen2.5-7B over two H100s, stage 2: weights, and 20 bytes for each of the half whose state a worker has.
+    seven = Shape(7_615_616_512, 7_615_616_512, 6_525_618_176, 544_997_376, 28, 3584, 18944, 512, 32_768)
+    shared = replace(work(settings(training={"zero_stage": 2}, cluster={"workers": 2}, search={"methods": ["simpo"]})), shape=seven)
+    memory = estimated(shared).memory
+    assert memory is not None and sum(memory.parts.values()) < 79
+    assert memory.stepping * GIB == pytest.approx((2 + 20 / 2) * seven.total)
+    (refused,) = [each for each in obstacles(shared, estimated(shared)) if each.where == "[training]"]
+    assert refused.is_certain
+    # Stage 3 goes by groups of a billion weights.
+    whole, spread = (training_memory(EIGHT, settings().training, count, False, False) for count in (1, 16))
+    assert whole.stepping - whole.resting == pytest.approx(8e9 / GIB)
+    assert spread.stepping - spread.resting == pytest.approx(8 * EIGHT.total / 16 / GIB)
+
+
+def test_an_engine_that_takes_turns_finds_no_room_beside_a_worker_at_rest_and_finds_some_with_a_smaller_share() -> None:
+    # Llama-3.2-3B on one H100: weights and optimiser take 41.9 GiB, and an engine 0.6 of 79.
+    three = Shape(3_212_749_824, 3_212_749_824, 2_818_747_392, 394_002_432, 28, 3072, 8192, 1024, 131_072)
+    turns = {"turns": True, "workers": 1, "gpus_per_worker": 0.6, "gpus_per_engine": 0.4}
+    crowded, roomy = (
+        replace(work(settings(training={"zero_stage": 2}, cluster=turns, evaluation=share, search={"methods": ["dpo"]})), shape=three)
+        for share in ({}, {"gpu_memory_utilization": 0.4})
+    )
+    (refused,) = [each for each in obstacles(crowded, estimated(crowded)) if each.where == "cluster.turns"]
+    assert refused.is_certain and refused.cure.startswith("lower evaluation.gpu_memory_utilization")
+    assert "holds 43 GiB" in refused.what and "takes 47" in refused.what
+    assert [each for each in obstacles(roomy, estimated(roomy)) if each.where == "cluster.turns"] == []
+
+
 def test_an_engine_has_room_for_as_many_sequences_as_its_cache_has_bytes() -> None:
     # 128 KiB a token: 2 (keys, values) x 2 bytes x 32 layers x 1024.
     assert EIGHT.cache_bytes == 131_072
