@@ -42,4 +42,4 @@ def _gpu_of_machine() -> Gpu | None:
         return None
     name, memory = torch.cuda.get_device_name(), torch.cuda.get_device_properties(0).total_memory / GIB
     known = known_gpu(name)
-    return Gpu(name, memory, None, None) if known is None else replace(known, memory=memory)
+    return Gpu(name, memory, None, None) if known is None else replace(known, memory=memory, larger=None)

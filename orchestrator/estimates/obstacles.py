@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.estimates.estimate import Estimate, Work
 from orchestrator.estimates.memory import LIBRARIES, TrainingMemory
@@ -35,7 +35,9 @@ def _too_large(work: Work, found: Estimate) -> list[Obstacle]:
         listed.append(Obstacle(what, "[evaluation]", cure))
     if work.settings.cluster.turns and found.memory is not None:
         listed += _no_turn(found.memory, work.gpu.memory, work.settings.evaluation.gpu_memory_utilization)
-    return listed
+    if (larger := work.gpu.larger) is None:
+        return listed
+    return [replace(each, cure=f"--gpu {larger}, if that is what they are; or else {each.cure}", is_certain=False) for each in listed]
 
 
 def _no_turn(memory: TrainingMemory, gpu: float, share: float) -> list[Obstacle]:

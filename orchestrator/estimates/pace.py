@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,6 @@ from orchestrator.settings import Settings
 _EFFICIENCY, _DECODING = Range(0.2, 0.35, 0.45), Range(0.25, 0.5, 0.7)
 _STARTING, _STARTING_A_TRIAL = Range(40, 120, 400), Range(5, 15, 40)
 _WRITING = Range(0.3e9, 1e9, 2e9)  # Bytes a second of a checkpoint.
-_SEQUENCES = 256  # An engine answers so many prompts at a time, if its cache has room for them.
 _MEASURED = Range(0.8, 1.0, 1.25)
 
 
@@ -64,7 +64,7 @@ def stated(gpu: Gpu, settings: Settings, shape: Shape, amounts: Amounts, engine:
         step=_over(flops, _EFFICIENCY * (gpu.flops * workers)),
         checkpoint=_over(checkpoint, _WRITING),
         trial=_STARTING_A_TRIAL,
-        answer=_answer(gpu.bandwidth, settings, shape, amounts, engine),
+        answer=_answer(gpu.bandwidth, settings, shape, amounts, min(_sequences(gpu), engine.sequences if engine else math.inf)),
         starting=_STARTING,
         source=f"what an {gpu.name} is made for",
     )
@@ -92,10 +92,15 @@ def measured_of(record: list[dict[str, Any]], took: float, answered: tuple[int, 
     return Measured(seconds, writing, max(0.0, took - sum(seconds)), *answered)
 
 
-def _answer(bandwidth: float, settings: Settings, shape: Shape, amounts: Amounts, engine: EngineMemory | None) -> Range:
-    """Each token of all sequences together reads the weights once, and each sequence's own keys and values."""
+def _sequences(gpu: Gpu) -> int:
+    """As many prompts as an engine answers at a time, if its cache has room for them (vLLM 0.32.0, vllm/engine/arg_utils.py)."""
+    return 1024 if gpu.memory >= 160 or (gpu.memory >= 70 and "A100" not in gpu.name) else 256
+
+
+def _answer(bandwidth: float, settings: Settings, shape: Shape, amounts: Amounts, room: float) -> Range:
+    """Each token of all sequences together reads the weights once, and each sequence's own keys and values; `room` bounds their number."""
     length = min(float(settings.evaluation.longest), amounts.answer_tokens)
-    together = max(1.0, min(_SEQUENCES, amounts.prompts, engine.sequences if engine else _SEQUENCES))
+    together = max(1.0, min(room, amounts.prompts))
     read = 2 * shape.total / together + (amounts.prompt_tokens + length / 2) * shape.cache_bytes
     lengths = Range(length / 2, length, max(length, settings.evaluation.longest / 2))
     spread = max(1, int(settings.cluster.gpus_per_engine))

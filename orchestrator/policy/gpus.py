@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.errors import SettingsError
 from orchestrator.nearest import nearest
@@ -11,12 +11,16 @@ from orchestrator.nearest import nearest
 
 @dataclass(frozen=True)
 class Gpu:
-    """Memory in GiB, dense 16-bit products in operations a second, and memory traffic in bytes a second; None where nobody states it."""
+    """Memory in GiB, dense 16-bit products in operations a second, and memory traffic in bytes a second; None where nobody states it.
+
+    `larger` is the name of the kind with more memory where it was not said which of two it is.
+    """
 
     name: str
     memory: float
     flops: float | None
     bandwidth: float | None
+    larger: str | None = None
 
 
 GPUS = {
@@ -49,7 +53,8 @@ def known_gpu(name: str) -> Gpu | None:
     if found := [key for key in GPUS if _is_in(key, plain)]:
         return GPUS[max(found, key=len)]
     if _is_in("A100", plain):
-        return GPUS["A100-80G" if "80G" in plain else "A100-40G"]
+        # Ray names both alike.
+        return GPUS["A100-80G"] if "80G" in plain else replace(GPUS["A100-40G"], larger="A100-80G")
     return None
 
 

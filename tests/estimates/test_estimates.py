@@ -167,6 +167,26 @@ def test_a_model_that_has_no_room_is_refused_and_one_that_has_is_not() -> None:
     assert [each for each in obstacles(roomy, estimated(roomy)) if each.is_certain] == []
 
 
+def test_an_a100_of_which_nobody_says_how_large_it_is_refuses_nothing_for_sure_and_the_other_name_is_told() -> None:
+    # Ray calls those of 40 and of 80 GB "A100".
+    given = settings(training={"zero_stage": 1})
+    unsaid, small, large = (obstacles(each, estimated(each)) for each in (work(given, gpu) for gpu in ("A100", "A100-40G", "A100-80G")))
+    assert [each.is_certain for each in small] == [True] * len(unsaid)
+    assert [(each.is_certain, each.what) for each in unsaid] == [(False, each.what) for each in small]
+    assert all("--gpu A100-80G" in each.cure for each in unsaid)
+    assert len(large) < len(small)
+
+
+def test_an_engine_answers_more_prompts_at_a_time_where_vllm_takes_more() -> None:
+    # Of the same traffic, a GPU of 80 GB reads the weights once for four times as many, unless it is an A100.
+    crowd = replace(AMOUNTS, prompts=5000)
+    hundred = replace(gpu_named("H100"), bandwidth=2.0e12)
+    more, fewer = (stated(gpu, settings(), EIGHT, crowd, None) for gpu in (hundred, gpu_named("A100-80G")))
+    assert more is not None and fewer is not None
+    read = [2 * EIGHT.total / together + (300 + 150) * EIGHT.cache_bytes for together in (1024, 256)]
+    assert fewer.answer.expected / more.answer.expected == pytest.approx(read[1] / read[0])
+
+
 def test_an_engine_without_room_for_one_sequence_and_a_full_disk_are_refused() -> None:
     small = work(settings(), gpu="L4")
     assert any(each.where == "[evaluation]" for each in obstacles(small, estimated(small)))
