@@ -78,11 +78,14 @@ def _inside(file: Path) -> Path:
 def _check(kind: str, file: Path) -> Any:
     """Read the settings as the job will, and look for the files that must be sent with it."""
     from orchestrator.commands.benchmarks import benchmark_settings, is_of_a_search
+    from orchestrator.commands.rounds import generating_settings
     from orchestrator.settings_file import load_reward_settings, load_search_settings, load_settings
 
     loaders: Mapping[str, Callable[[Path], Any]] = {"reward": load_reward_settings, "search": load_search_settings}
     if kind == "evaluate" and not is_of_a_search(file):
         return benchmark_settings(file, {})
+    if kind == "generate":
+        return generating_settings(file)
     settings = loaders.get(kind, load_settings)(file)
     if kind in ("rounds", "evaluate"):
         settings.cluster.check_engines()

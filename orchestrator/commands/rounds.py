@@ -1,11 +1,14 @@
 """The commands of rounds: `daa rounds` and `daa generate`. Heavy imports wait until the work starts."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.commands.places import Directory, fresh_directory
+
+if TYPE_CHECKING:
+    from orchestrator.settings.generating import GeneratingSettings
 
 OfGeneration = Annotated[
     Path | None, typer.Option("--settings", help=r"A TOML file, of which \[rounds.generation], \[cluster], \[evaluation] and cache count.")
@@ -44,6 +47,7 @@ def generate(  # noqa: PLR0913 (the options of the command)
     temperature: Annotated[float | None, typer.Option(help="Default: 0.8.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Default: 0.95.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="The longest answer, in tokens. Default: 2048.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Another one gives other answers. Default: 0.")] = None,
     max_model_len: Annotated[int | None, typer.Option(min=1, help="Prompt and answer, in tokens. Default: the model's own.")] = None,
     engines: Annotated[int | None, typer.Option(min=1, help="vLLM engines that share the work. Default: 1.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many prompts.")] = None,
@@ -56,21 +60,32 @@ def generate(  # noqa: PLR0913 (the options of the command)
     Example: daa generate runs/a/model --prompts prompts.jsonl --responses 8 --dir runs/answers
     """
     from evals.prompts import load_prompts
-    from orchestrator.settings import AnsweringSettings, ClusterSettings, EvaluationSettings, GenerationSettings, Settings
-    from orchestrator.settings_file import load_settings, validated
+    from orchestrator.settings import GenerationSettings
+    from orchestrator.settings_file import validated
 
-    given: Settings | None = load_settings(settings_file) if settings_file is not None else None
-    asked = {"responses": responses, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
+    given = generating_settings(settings_file)
+    asked = {"responses": responses, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "seed": seed}
     said: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    base = given.rounds.generation if given is not None and given.rounds is not None else GenerationSettings()
-    generation = validated(GenerationSettings, base.model_dump() | said, "the command line")
-    cluster = given.cluster if given is not None else ClusterSettings()
-    answering: EvaluationSettings | AnsweringSettings = given.evaluation if given is not None else AnsweringSettings()
-    if max_model_len is not None:
-        answering = answering.model_copy(update={"max_model_len": max_model_len})
+    generation = validated(GenerationSettings, given.rounds.generation.model_dump() | said, "the command line")
+    answering = given.evaluation.model_copy(update={"max_model_len": max_model_len or given.evaluation.max_model_len})
     from orchestrator.cluster.runs import generation_runs
 
     found = load_prompts(prompts).prompts[:limit]
-    places = (directory or fresh_directory("answers"), given.cache if given is not None else Path("~/.cache/daa-orchestrator"))
-    wanted = cluster.model_copy(update={"engines": engines or cluster.engines})
-    generation_runs.generate(model, found, generation, (wanted, answering), places)
+    wanted = given.cluster.model_copy(update={"engines": engines or given.cluster.engines})
+    generation_runs.generate(model, found, generation, (wanted, answering), (directory or fresh_directory("answers"), given.cache))
+
+
+def generating_settings(file: Path | None) -> "GeneratingSettings":
+    """What counts for answers of a file that may be of a whole run; by default as it is without a file.
+
+    Raises SettingsError for what counts and is wrong, and for a key that no run has.
+    """
+    from orchestrator.settings import Settings
+    from orchestrator.settings.generating import GeneratingSettings
+    from orchestrator.settings_file import read_toml, validated
+
+    values, text = read_toml(file) if file is not None else ({}, "")
+    told = {key: value for key, value in values.items() if key in GeneratingSettings.model_fields or key not in Settings.model_fields}
+    if isinstance(told.get("rounds"), dict):
+        told["rounds"] = {key: value for key, value in told["rounds"].items() if key == "generation"}
+    return validated(GeneratingSettings, told, str(file or "the command line"), text)

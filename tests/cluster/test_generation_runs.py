@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from orchestrator.cli import app
 from orchestrator.cluster.runs import generation_runs
-from orchestrator.errors import ClusterError
-from orchestrator.settings import ClusterSettings
+from orchestrator.commands.rounds import generating_settings
+from orchestrator.errors import ClusterError, SettingsError
+from orchestrator.settings import ClusterSettings, GenerationSettings
 
 TWO_GPUS = {"10.0.0.1": {"CPU": 8.0, "GPU": 2.0}}
 
@@ -40,6 +41,26 @@ def test_an_engine_that_only_answers_has_a_gpu_where_there_are_some_unless_the_s
     assert done.exit_code == 0, done.output
     cluster: Any = asked.call_args.args[3][0]
     assert generation_runs.on_gpus(cluster).gpus_per_engine == held
+
+
+def test_only_what_counts_for_answers_is_asked_of_a_settings_file(tmp_path: Path) -> None:
+    file = tmp_path / "gen.toml"
+    file.write_text("[cluster]\nengines = 2\n[rounds.generation]\nresponses = 3\n[rounds]\ncount = 0\n[judge]\nkind = 'none'\n")
+    assert (generating_settings(file).cluster.engines, generating_settings(file).rounds.generation.responses) == (2, 3)
+    assert generating_settings(None).rounds.generation == GenerationSettings()
+    for wrong, told in (("[clustr]\n", r"clustr \(line 1\).*'cluster'"), ("[rounds.generation]\nseeds = 1\n", r"seeds \(line 2\).*'seed'")):
+        file.write_text(wrong)
+        with pytest.raises(SettingsError, match=told):
+            generating_settings(file)
+
+
+def test_other_answers_are_another_seed_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Mock()
+    monkeypatch.setattr(generation_runs, "generate", asked)
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Hi"}\n')
+    done = CliRunner().invoke(app, ["generate", "m", "--prompts", str(tmp_path / "prompts.jsonl"), "--seed", "7"])
+    assert done.exit_code == 0, done.output
+    assert asked.call_args.args[2] == GenerationSettings(seed=7)
 
 
 def test_more_engines_than_there_are_gpus_are_refused_and_do_not_wait_for_ever(two_gpus: None) -> None:
