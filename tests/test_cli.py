@@ -175,11 +175,24 @@ def test_a_search_on_a_directory_that_is_no_model_is_refused(here: Path, capfd: 
 
 def test_a_search_never_writes_into_the_directory_of_another(here: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (here / "run").mkdir()
-    (here / "run" / "ledger.jsonl").write_text("")
     (here / "pairs.jsonl").write_text(json.dumps(PAIR) + "\n")
+    for there in ("ledger.jsonl", "settings.json"):
+        (here / "run" / "ledger.jsonl").touch()
+        (here / "run" / there).write_text("{}\n")
+        error, _ = refused_search(settings_file(here, tiny_model, here / "pairs.jsonl"), capfd)
+        assert error.startswith("error DAA-0710: this directory already holds a search")
+        assert "--resume" in error
+        (here / "run" / there).unlink()
+
+
+def test_a_search_that_was_killed_before_it_wrote_anything_down_is_none(
+    here: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (here / "run").mkdir()
+    (here / "run" / "ledger.jsonl").touch()
+    (here / "pairs.jsonl").write_text("no pair\n")
     error, _ = refused_search(settings_file(here, tiny_model, here / "pairs.jsonl"), capfd)
-    assert error.startswith("error DAA-0710: this directory already holds a search")
-    assert "--resume" in error
+    assert "DAA-02" in error
 
 
 def test_resuming_where_no_search_was_started_is_refused(here: Path, capfd: pytest.CaptureFixture[str]) -> None:

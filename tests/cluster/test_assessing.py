@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from evals.answers import load_answers
 from evals.errors import UnreadableVerdictsError
 from evals.generation import Decoding, Response
 from evals.guards import Finding
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt, Message, PromptSet
-from evals.scorecard import Measurement, score
+from evals.scorecard import Measurement, Scorecard, score
 from orchestrator.cluster.hub.assessing import Assessor, explained
 from orchestrator.cluster.hub.journal import Bell, Journal
 from orchestrator.cluster.hub.proxies import Proxies
@@ -22,7 +24,7 @@ from orchestrator.cluster.hub.scoring import Answered, Scored
 from orchestrator.errors import BudgetSpentError, JudgeUnavailableError, MachineError, ModelError
 from orchestrator.search.board import Board, Status
 from orchestrator.search.budget import Meter
-from orchestrator.search.ledger import Events
+from orchestrator.search.ledger import Events, answers_of
 from orchestrator.search.plan import SearchPlan
 from orchestrator.search.racing import rungs
 from orchestrator.search.trial import Trial
@@ -351,6 +353,39 @@ def test_a_session_after_this_one_goes_on_at_the_rung_that_it_finds(tmp_path: Pa
         await settle()
         assert scoring.asked == 25
         assert task.done()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+@pytest.mark.parametrize("left", [None, 0, 100])
+def test_a_session_after_this_one_answers_again_what_a_disk_has_lost_if_it_is_needed(
+    left: int | None, is_whole: bool, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        hub = Hub(tmp_path, Scoring())
+        hub.checkpoint("001", 2)
+        await settle()
+        if is_whole:
+            await hub.assessor.hear("001", 2, 25)
+            await settle()
+        event = hub.ledger.named("score")[-1]
+        file = answers_of(tmp_path, event)
+        os.truncate(file, left) if left is not None else file.unlink()
+        later = Hub(tmp_path, scoring := Scoring())
+        scoring.recall = recall  # pyright: ignore[reportAttributeAccessIssue]
+        later.board.submit(Trial("001", "dpo", {}, {}))
+        later.board.scored(event)
+        task = later.checkpoint("001", 2)
+        await later.assessor.hear("001", 2, len(event["verdicts"]))
+        await settle()
+        assert task.done() and later.journal.fatal is None
+        assert [len(event["verdicts"]) for event in later.ledger.named("score")] == ([] if is_whole else [50])
+        assert is_whole or len(load_answers(file)[0]) == 50
+
+    async def recall(file: Path, card: Scorecard, prompts: PromptSet) -> Scored:
+        responses, verdicts = load_answers(file)
+        return Scored(card, verdicts, responses)
 
     asyncio.run(story())
 

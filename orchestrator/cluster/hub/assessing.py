@@ -1,6 +1,7 @@
 """Checkpoints through their rungs: on more and more prompts, as long as the search goes on with the trial and the budget holds."""
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,17 +11,20 @@ from typing import Any, Protocol
 from evals.errors import UnreadableVerdictsError
 from evals.prompts import PromptSet
 from evals.scorecard import Scorecard
+from evals.whole_files import is_damage
 from orchestrator.cluster.hub.journal import Bell, Journal
 from orchestrator.cluster.hub.proxies import Proxies
 from orchestrator.cluster.hub.scoring import Scored, Scorer
-from orchestrator.errors import BudgetSpentError, DaaError, MachineError, ModelError
+from orchestrator.errors import BudgetSpentError, DaaError, DataFormatError, MachineError, ModelError
 from orchestrator.search.board import Board, Status
 from orchestrator.search.goal import asked
-from orchestrator.search.ledger import answers_of
+from orchestrator.search.ledger import Event, answers_of
 from orchestrator.search.plan import SearchPlan
 from orchestrator.search.racing import Rung
 from orchestrator.settings import Settings
 from orchestrator.training.records import training_of
+
+logger = logging.getLogger(__name__)
 
 
 def explained(error: Exception, model: str, directory: Path) -> DaaError:
@@ -129,11 +133,9 @@ class Assessor:
         if self._is_over(where.trial):
             return
         event = self._board.records[where.trial].scores.get(where.step)
-        card = Scorecard.from_dict(event["scorecard"]) if event else None
-        known = await self._scorer.recall(where.file, card, self._prompts) if card else None
-        for rung in rungs:
-            if known is not None and len(known.verdicts) >= rung.prompts:
-                continue
+        further = [rung for rung in rungs if event is None or rung.prompts > asked(event)]
+        known = await self._recalled(where, event) if event and further else None
+        for rung in further:
             await self._go_ahead(where.trial)
             try:
                 known = None if self._is_over(where.trial) else await self._rung(where, rung, known, rung is rungs[-1])
@@ -143,6 +145,16 @@ class Assessor:
             if known is None:
                 return
         await self._referee.complete(where.trial)
+
+    async def _recalled(self, where: _Where, event: Event) -> Scored | None:
+        """What the checkpoint's last score was made of; None, with a warning, where a disk has lost it."""
+        try:
+            return await self._scorer.recall(where.file, Scorecard.from_dict(event["scorecard"]), self._prompts)
+        except (OSError, DataFormatError) as error:
+            if not is_damage(error):
+                raise
+            logger.warning("the answers of %s at step %d are lost, and its prompts are answered again: %s", where.trial, where.step, error)
+            return None
 
     async def _rung(self, where: _Where, rung: Rung, known: Scored | None, is_last: bool) -> Scored | None:
         """Score a checkpoint on so many prompts, and write it down; None when the trial ends here."""
@@ -158,7 +170,7 @@ class Assessor:
             told = training_of(Path(where.checkpoint).parent, where.step)
             before = self._board.records[where.trial].scores.get(where.step)
             proxies = before["proxies"] if before else await self._proxies.measure(answered)
-            if self._is_dropped(where.trial) or (known is None and not await self._is_worth_judging(where, told, proxies)):
+            if self._is_dropped(where.trial) or (before is None and not await self._is_worth_judging(where, told, proxies)):
                 return None
             self._before_the_judge.add(where.trial)
             scored = await self._scorer.judge(answered, known)

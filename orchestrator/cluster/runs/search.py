@@ -80,7 +80,7 @@ def search(settings: Settings, directory: Path) -> Outcome:
     measured before stays in the ledger.
     """
     directory = directory.expanduser().resolve()
-    if (directory / "ledger.jsonl").exists():
+    if (directory / "ledger.jsonl").exists() and not _is_left_before_it_began(directory):
         raise UserError(
             "this directory already holds a search",
             str(directory),
@@ -251,9 +251,14 @@ def _reports(directory: Path, story: Narrator) -> list[Row]:
 
 def _unclaim(directory: Path) -> None:
     """Let the next search use a directory in which this one was left before it began: there is nothing to resume."""
+    if _is_left_before_it_began(directory):
+        (directory / "ledger.jsonl").unlink()
+
+
+def _is_left_before_it_began(directory: Path) -> bool:
+    """Whether a search was left in a directory, by being killed too, before it wrote anything down."""
     ledger = directory / "ledger.jsonl"
-    if ledger.exists() and not ledger.stat().st_size and not (directory / "settings.json").exists():
-        ledger.unlink()
+    return ledger.exists() and not ledger.stat().st_size and not (directory / "settings.json").exists()
 
 
 def _start_actors(settings: Settings, directory: Path, sessions: int) -> _Actors:
