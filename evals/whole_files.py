@@ -40,7 +40,7 @@ def written_beside(file: Path) -> Iterator[Path]:
     partial = file.with_name(f".{file.name}.{uuid.uuid4().hex}.partial")
     try:
         yield partial
-        _sync(partial)
+        sync(partial)
         os.replace(partial, file)
         _sync_names(file.parent)
     except OSError as error:
@@ -61,12 +61,17 @@ def making(directory: Path) -> Iterator[Path]:
     try:
         yield partial
         (partial / _LOCK).unlink()
-        sync_all(partial)
-        os.replace(partial, directory)
-        _sync_names(directory.parent)
+        put_in_place(partial, directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         os.close(lock)
+
+
+def put_in_place(partial: Path, directory: Path) -> None:
+    """Give a directory its name when all of it is on the disk."""
+    sync_all(partial)
+    os.replace(partial, directory)
+    _sync_names(directory.parent)
 
 
 def is_damage(error: Exception) -> bool:
@@ -78,11 +83,12 @@ def sync_all(directory: Path) -> None:
     """Wait until everything in a directory is on the disk."""
     for place, _, names in os.walk(directory):
         for name in names:
-            _sync(Path(place, name))
+            sync(Path(place, name))
         _sync_names(Path(place))
 
 
-def _sync(place: Path) -> None:
+def sync(place: Path) -> None:
+    """Wait until a file's content is on the disk."""
     descriptor = os.open(place, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -93,7 +99,7 @@ def _sync(place: Path) -> None:
 def _sync_names(directory: Path) -> None:
     # Some file systems refuse it for a directory, whose names they keep by themselves.
     with suppress(OSError):
-        _sync(directory)
+        sync(directory)
 
 
 def _begun(directory: Path) -> tuple[Path, int]:

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ from safetensors import SafetensorError
 from evals.errors import first_line, shortened
 from evals.json_lines import parsed_json
 from evals.model_files import FAULTS
+from evals.whole_files import put_in_place, sync_all
 from orchestrator.errors import CheckpointError
 from orchestrator.objectives.contract import State
 from orchestrator.training.engine import Engine
@@ -53,7 +53,7 @@ class Checkpoint:
 
 
 def save_checkpoint(engine: Engine, directory: Path, progress: Progress, tokenizer: Any) -> Checkpoint:
-    """Write a checkpoint, all ranks together. It gets its name only when every file is there.
+    """Write a checkpoint, all ranks together. It gets its name only when every file is on the disk.
 
     Raises CheckpointError on every rank when any rank could not write.
     """
@@ -64,6 +64,8 @@ def save_checkpoint(engine: Engine, directory: Path, progress: Progress, tokeniz
     _together(engine, partial, lambda: engine.export(partial / "model"))
     _together(engine, partial, lambda: engine.save(partial / "engine"))
     _together(engine, partial, lambda: _write_rest(partial, progress, tokenizer, engine.rank))
+    # Each rank what it wrote: a file system that machines share has it in each one's memory.
+    _together(engine, partial, lambda: sync_all(partial))
     _together(engine, partial, lambda: _name(partial, final, engine.rank))
     return Checkpoint(final, progress)
 
@@ -158,4 +160,4 @@ def _name(partial: Path, final: Path, rank: int) -> None:
     if rank == 0:
         list_files(partial)
         shutil.rmtree(final, ignore_errors=True)
-        os.replace(partial, final)
+        put_in_place(partial, final)

@@ -53,6 +53,7 @@ def train(
                 records.add(progress.step, result, telemetry, validate(run, engine, references, progress.state))
             records.tell(run.steps)
             with engine.watch("checkpoint"):
+                records.keep()
                 checkpoint = save_checkpoint(engine, run.directory, progress, run.tokenizer)
             if previous is not None and engine.rank == 0 and not run.keeps_engines:
                 forget_optimizer(previous.directory)

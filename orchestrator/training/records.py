@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evals.whole_files import replacing
+from evals.whole_files import replacing, sync
 from orchestrator.training.health import health
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ class Records:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.open("a") as file:
             file.write(json.dumps(self._steps[-1]) + "\n")
+
+    def keep(self) -> None:
+        """Wait until what was written is on the disk: no checkpoint outlives the records of the steps before it."""
+        if self._is_writer and self._steps:
+            sync(self._file)
 
     def tell(self, steps: int) -> None:
         """Say in the log where the run stands."""

@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from evals.whole_files import put_in_place
 from orchestrator.training.records import FILE, Records
 
 
@@ -23,7 +24,7 @@ def take_over(checkpoint: Path, directory: Path) -> bool:
         return False
     Records(directory, int(checkpoint.name.removeprefix("step-")), is_writer=True)
     shutil.rmtree(final, ignore_errors=True)
-    os.replace(partial, final)
+    put_in_place(partial, final)
     return True
 
 

@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
+from evals.whole_files import save_json
+
 _SIZES = "files.json"
 
 
@@ -16,7 +18,7 @@ def step_directory(directory: Path, step: int) -> Path:
 def list_files(checkpoint: Path) -> None:
     """Write down which files a checkpoint has, and their sizes in bytes."""
     sizes = {str(file.relative_to(checkpoint)): file.stat().st_size for file in sorted(checkpoint.rglob("*")) if file.is_file()}
-    (checkpoint / _SIZES).write_text(json.dumps(sizes))
+    save_json(checkpoint / _SIZES, sizes, indent=None)
 
 
 def is_whole(checkpoint: Path, part: str = "") -> bool:

@@ -22,6 +22,7 @@ from orchestrator.training.loop import train
 from orchestrator.training.run import TrainingRun
 from orchestrator.training.taking_over import take_over
 from orchestrator.training.tidying import keep_only, step_directory
+from tests.power_loss import Power
 from tests.training.runs import FAST, metrics, tiny_run, train_locally, weights
 
 
@@ -151,6 +152,19 @@ def test_a_checkpoint_that_was_cut_short_is_passed_over(
     os.truncate(file, file.stat().st_size // 2)
     assert latest_checkpoint(run.directory) is None
     train_locally(run)
+    expected, found = weights(whole, 12), weights(run, 12)
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_a_checkpoint_with_the_records_up_to_it_outlives_a_loss_of_power(
+    tiny_model: Path, tokenizer: Any, tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path, power: Power
+) -> None:
+    whole, run = (tiny_run(METHODS["simpo"](), tiny_model, tokenizer, tokenized_pairs, tmp_path / name) for name in ("whole", "run"))
+    train_locally(whole)
+    train_locally(run, stop_after=4)
+    power.fails(run.directory)
+    train_locally(run)
+    assert [record["step"] for record in metrics(run)] == list(range(1, 13))
     expected, found = weights(whole, 12), weights(run, 12)
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
