@@ -18,7 +18,7 @@ from evals.model_files import check_model
 from evals.prompts import check_prompt_file, load_prompts
 from orchestrator.errors import SettingsError
 from orchestrator.nearest import nearest
-from orchestrator.settings import RangeSettings, Settings
+from orchestrator.settings import RangeSettings, Settings, TrainingSettings
 from orchestrator.settings.reward import RewardSettings
 
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -136,14 +136,20 @@ def check_methods(settings: Settings, where: str, text: str = "") -> None:
     for owner, ranges in settings.search.space.items():
         place = _place(("search", "space", owner), where, text)
         section = _shared(settings, owner, place)
-        known = list(method_named(owner, place)().hyperparameters()) if section is None else list(section)
+        own = method_named(owner, place)().hyperparameters() if section is None else {}
+        known = [*own, *TrainingSettings.model_fields] if section is None else section
         for key in ranges:
             if key not in known:
                 raise SettingsError(f"{owner} has no {key!r}", _place(("search", "space", owner, key), where, text), nearest(key, known))
         if section is None and owner not in settings.search.arms:
             raise SettingsError(f"a range is given for {owner}, which is not searched", place, "add it to search.methods")
         if section is None:
-            _check_ranges(owner, ranges, where, text)
+            trained = settings.search.own_training(owner, own)
+            _check_ranges(owner, {key: ranges[key] for key in ranges if key not in trained}, where, text)
+            try:
+                settings.check_searched("training", trained, f"search.space.{owner}")
+            except ValueError as error:
+                raise SettingsError(str(error), place, "correct the range", code="DAA-0103") from error
 
 
 def _shared(settings: Settings, owner: str, place: str) -> Sequence[str] | None:

@@ -209,6 +209,9 @@ def test_every_problem_is_told_at_once_up_to_eight(file: Path) -> None:
             "training.compile is no number between others: give options",
         ),
         (PLAIN + SPACE + "batch_size = { low = 8.5, high = 64 }\n", "may not be 8.5: Input should be a valid integer"),
+        (PLAIN + "[search.space.dpo]\nbatch_size = { low = 0, high = 64 }\n", "search.space.dpo.batch_size may not be 0.0: "),
+        (PLAIN + "[search.space.dpo]\ncheckpoints = { low = 1, high = 4 }\n", "search.space.dpo.checkpoints: trials are compared"),
+        (PLAIN + SPACE + "steps = { low = 9, high = 20 }\n[search.space.dpo]\nepochs = { low = 1, high = 3 }\n", "dpo.epochs has no"),
         (PLAIN + "[search.space.dpo]\nbeta = { low = 1, high = 2, options = [1] }\n", "a range is either low and high, or options"),
         (PLAIN + "[budget]\ncost = 5\n" + PAID_FINALS, "finals.judge has no price: set finals.judge.input_price and finals.judge"),
         (
@@ -259,6 +262,9 @@ def test_a_schedule_that_cools_down_at_the_end_is_refused_for_a_search_that_stop
 
 def test_a_schedule_that_cools_down_at_the_end_is_refused_also_where_the_search_may_choose_it(file: Path) -> None:
     file.write_text(PLAIN + '[search.space.training]\nschedule = { options = ["wsd", "linear"] }\n')
+    with pytest.raises(SettingsError, match="where a linear schedule"):
+        load_search_settings(file)
+    file.write_text(file.read_text().replace("training", "dpo"))
     with pytest.raises(SettingsError, match="where a linear schedule"):
         load_search_settings(file)
     file.write_text(file.read_text().replace("linear", "constant"))
@@ -337,6 +343,7 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
         ('[search]\nmethods = ["dpo", "simop"]\n', "there is no method 'simop'", 10, "did you mean 'simpo'?"),
         ("[search.space.simop]\nbeta = { low = 1, high = 2 }\n", "there is no method 'simop'", 9, "did you mean 'simpo'?"),
         ("[search.space.dpo]\nbeat = { low = 1, high = 2 }\n", "dpo has no 'beat'", 10, "did you mean 'beta'?"),
+        ("[search.space.dpo]\nlerning_rate = { low = 1, high = 2 }\n", "dpo has no", 10, "did you mean 'learning_rate'?"),
         ("[search.space.training]\nlerning_rate = { low = 1, high = 2 }\n", "training has no", 10, "did you mean 'learning_rate'?"),
         ("[search.space.rpo_sq]\nbeta = { low = 1, high = 2 }\n", "rpo_sq, which is not searched", 9, "add it to search.methods"),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 from evals.prompts import PromptSet
 from orchestrator.errors import SettingsError
 from orchestrator.search.racing import Rules, Rung, last_rungs, nested_order, rungs
-from orchestrator.search.trial import TRAINING
+from orchestrator.search.trial import TRAINING, training_ranges
 from orchestrator.settings import OpenAISettings, Settings, TrainingSettings
 from orchestrator.settings.search import CONTROL
 
@@ -79,10 +79,11 @@ def _checkpoints(settings: Settings, pairs: int) -> int:
 
     More steps give no fewer checkpoints, so that the ends of ranges tell of all that lies between them.
     """
-    ranges, counts = settings.search.space.get(TRAINING, {}), {}
-    for chosen in product(*([(key, value) for value in ranges[key].ends] for key in _OF_STEPS if key in ranges)):
-        training = TrainingSettings.model_validate(settings.training.model_dump() | dict(chosen))
-        counts[", ".join(f"{TRAINING}.{key} = {value:g}" for key, value in chosen)] = len(training.checkpoint_steps(pairs))
+    counts = {}
+    for ranges in (training_ranges(settings.search, method) for method in settings.search.arms):
+        for chosen in product(*([(key, value) for value in ranges[key].ends] for key in _OF_STEPS if key in ranges)):
+            training = TrainingSettings.model_validate(settings.training.model_dump() | dict(chosen))
+            counts[", ".join(f"{TRAINING}.{key} = {value:g}" for key, value in chosen)] = len(training.checkpoint_steps(pairs))
     fewest, most = (which(counts, key=counts.__getitem__) for which in (min, max))
     if counts[fewest] < counts[most]:
         what = f"trials are compared at their checkpoints: {most} leaves {counts[most]} on {pairs} pairs, and {fewest} {counts[fewest]}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.distributions import Distribution
 from orchestrator.objectives import Objective, make_objective, method_named
-from orchestrator.settings import RoundsSettings, SearchSettings, Section, SelectionSettings, Settings, TrainingSettings
+from orchestrator.settings import RangeSettings, RoundsSettings, SearchSettings, Section, SelectionSettings, Settings, TrainingSettings
 
 TRAINING, SELECTION, ROUNDS = "training", "selection", "rounds"
 # What a sample says besides the method and its hyperparameters: the sections of the settings that a search may vary.
@@ -105,13 +105,27 @@ def shared_settings(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def joint_space(search: SearchSettings) -> dict[str, dict[str, Distribution]]:
-    """The ranges of every method under its name, and of shared settings under their section's; the settings' own ranges go first."""
+    """The ranges of every method under its name, and of shared settings under their section's; the settings' own ranges go first.
+
+    Those of training that are a method's alone stand under METHOD.training.
+    """
     space = {name: dict(method_named(name).search_space) for name in search.arms}
     for owner, ranges in search.space.items():
-        section = _SECTIONS.get(owner)
-        given = {key: each.distribution(whole=section is not None and section.number(key) is int) for key, each in ranges.items()}
-        space.setdefault(owner, {}).update(given)
+        trained = {} if owner in _SECTIONS else own_training(search, owner)
+        for key, given in ranges.items():
+            kind, place = (TrainingSettings, f"{owner}.{TRAINING}") if key in trained else (_SECTIONS.get(owner), owner)
+            space.setdefault(place, {})[key] = given.distribution(whole=kind is not None and kind.number(key) is int)
     return space
+
+
+def own_training(search: SearchSettings, method: str) -> dict[str, RangeSettings]:
+    """What may vary in the training of a method's trials as in no others."""
+    return search.own_training(method, method_named(method)().hyperparameters())
+
+
+def training_ranges(search: SearchSettings, method: str) -> dict[str, RangeSettings]:
+    """What may vary in the training of a method's trials: its own ranges, and those that all methods share."""
+    return {**search.space.get(TRAINING, {}), **own_training(search, method)}
 
 
 def published_samples(methods: Sequence[str], space: Space, shared: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -122,12 +136,11 @@ def published_samples(methods: Sequence[str], space: Space, shared: Mapping[str,
     samples = []
     for name in methods:
         defaults = {name: method_named(name)().hyperparameters(), **shared}
-        flat = {
-            f"{owner}.{key}": defaults[owner][key]
-            for owner in (name, *shared)
-            for key, distribution in space.get(owner, {}).items()
-            if defaults[owner][key] is not None and distribution.contains(defaults[owner][key])
-        }
+        flat = {}
+        for place, distribution in ranges_of(name, space).items():
+            owner, _, key = place.rpartition(".")
+            if (value := defaults[owner][key]) is not None and distribution.contains(value):
+                flat[place] = value
         samples.append({"method": name} | flat)
     return samples
 
@@ -146,7 +159,8 @@ def searched_selections(settings: Settings) -> list[SelectionSettings]:
 
 def ranges_of(method: str, space: Space) -> dict[str, Distribution]:
     """What may vary in a method's trials, its own and what training shares, by its name in a flat sample."""
-    return {f"{owner}.{key}": distribution for owner in (method, *SHARED) for key, distribution in space.get(owner, {}).items()}
+    ranges = {f"{owner}.{key}": distribution for owner in (method, *SHARED) for key, distribution in space.get(owner, {}).items()}
+    return ranges | {f"{TRAINING}.{key}": distribution for key, distribution in space.get(f"{method}.{TRAINING}", {}).items()}
 
 
 def _owned(sample: Mapping[str, Any], owner: str) -> dict[str, Any]:

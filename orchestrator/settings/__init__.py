@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -190,40 +192,43 @@ class Settings(Section):
                 raise ValueError(f"budget.cost is given and {name} has no price: set {name}.input_price and {name}.output_price")
 
     def _check_searched_sections(self) -> None:
-        """Every shared setting that the search may choose must be possible, with all others as they are."""
-        plain = {name: getattr(self, name) for name in Settings.model_fields} | {"search": self.search.model_copy(update={"space": {}})}
         for owner in ("training", "selection", "rounds"):
-            section = getattr(self, owner)
-            for key, searched in self.search.space.get(owner, {}).items():
-                if section is None or key not in type(section).model_fields:
-                    continue
-                self._check_range(owner, key, searched, type(section).number(key) is not None)
-                for value in searched.ends:
-                    try:
-                        Settings.model_validate(plain | {owner: section.model_dump() | {key: value}})
-                    except (ValidationError, SettingsError) as error:
-                        told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.what
-                        reason = told.removeprefix("Value error, ")
-                        raise ValueError(f"search.space.{owner}.{key} may not be {value}: {reason}") from error
+            self.check_searched(owner, self.search.space.get(owner, {}), f"search.space.{owner}")
 
-    def _check_range(self, owner: str, key: str, searched: RangeSettings, is_number: bool) -> None:
+    def check_searched(self, owner: str, ranges: Mapping[str, RangeSettings], where: str) -> None:
+        """Every setting of a section that the search may choose must be possible, with all others as they are. Raises ValueError."""
+        plain = {name: getattr(self, name) for name in Settings.model_fields} | {"search": self.search.model_copy(update={"space": {}})}
+        section = getattr(self, owner)
+        for key, searched in ranges.items():
+            if section is None or key not in type(section).model_fields:
+                continue
+            self._check_range(f"{where}.{key}", searched, type(section).number(key) is not None, ranges)
+            for value in searched.ends:
+                try:
+                    Settings.model_validate(plain | {owner: section.model_dump() | {key: value}})
+                except (ValidationError, SettingsError) as error:
+                    told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.what
+                    reason = told.removeprefix("Value error, ")
+                    raise ValueError(f"{where}.{key} may not be {value}: {reason}") from error
+
+    def _check_range(self, where: str, searched: RangeSettings, is_number: bool, others: Container[str]) -> None:
         """Refuse a range over what cannot be one, and what makes no difference."""
-        where, space = f"search.space.{owner}.{key}", self.search.space
+        key, space = where.rpartition(".")[-1], self.search.space
         if searched.options is None and not is_number:
             raise ValueError(f"{where} is no number between others: give options")
         if key == "checkpoints":
             what = "trials are compared at their checkpoints, of which all have equally many"
             raise ValueError(f"{where}: {what}: remove the range, and set training.checkpoints")
-        fixed = self.training.steps is not None or "steps" in space[owner] or self.rounds is not None or "selection" in space
-        if key == "epochs" and fixed:
+        has_steps = self.training.steps is not None or "steps" in others or "steps" in space.get("training", {})
+        if key == "epochs" and (has_steps or self.rounds is not None or "selection" in space):
             what = "how long trials train, steps say where they are given, and with rounds or searched selections the settings' own epochs"
             raise ValueError(f"{where} has no effect: {what}; remove the range")
 
     def check_search(self) -> None:
         """Refuse what a search cannot do and a single run can. Raises SettingsError."""
         self.cluster.check_engines()
-        searched = self.search.space.get("training", {}).get("schedule")
-        schedules = (self.training.schedule, *((searched.options or ()) if searched is not None else ()))
+        searched = [ranges["schedule"].options or () for ranges in self.search.space.values() if "schedule" in ranges]
+        schedules = (self.training.schedule, *chain(*searched))
         late = [schedule for schedule in schedules if schedule in {"cosine", "linear"}]
         if late and self.search.scheduler != "none":
             what = f"early stopping compares trials on the way, where a {late[0]} schedule has not cooled down yet"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -10,6 +11,7 @@ from orchestrator.distributions import Choice, Distribution, LogUniform, Uniform
 from orchestrator.settings.benchmarks import CapabilitySettings
 from orchestrator.settings.evaluation import JudgeSettings
 from orchestrator.settings.section import AnyValue, Section
+from orchestrator.settings.training import TrainingSettings
 
 CONTROL = "dpo"
 POPULATIONS = {"pbt", "pb2"}
@@ -54,7 +56,8 @@ class SearchSettings(Section):
 
     The first trial of each method is its published default, the others are proposed by `searcher`, which knows each method apart.
     `allocation` says who gets the next trial: the method with the fewest, or the most promising. `space` replaces the ranges of a method
-    (`space.dpo.beta`) or lets training settings vary (`space.training.learning_rate`). A grid has `grid_points` of a continuous range.
+    (`space.dpo.beta`) or lets training settings vary, of all methods (`space.training.learning_rate`) or otherwise of one
+    (`space.dpo.learning_rate`). A grid has `grid_points` of a continuous range.
 
     In a race all trials answer the same prompts in the same order. One that is worse than the leader by more than `margin` points is
     dropped, with a chance of at most `error_rate` in the whole search that this hits a checkpoint's best trial. One that is behind by
@@ -102,6 +105,11 @@ class SearchSettings(Section):
         """
         arms = self.methods if CONTROL in self.methods else (*self.methods, CONTROL)
         return arms if self.trials >= len(arms) else (CONTROL, *(name for name in arms if name != CONTROL))
+
+    def own_training(self, method: str, hyperparameters: Container[str]) -> dict[str, RangeSettings]:
+        """A method's ranges of training settings: those that are none of its `hyperparameters`."""
+        ranges = self.space.get(method, {})
+        return {key: given for key, given in ranges.items() if key not in hyperparameters and key in TrainingSettings.model_fields}
 
     @property
     def pauses(self) -> bool:

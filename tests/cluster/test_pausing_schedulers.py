@@ -11,6 +11,7 @@ from ray.tune.schedulers import TrialScheduler
 from orchestrator.cluster.tune import populations
 from orchestrator.cluster.tune.populations import PopulationScheduler, changed_ranges, make_populations
 from orchestrator.cluster.tune.tuning import PausingHyperBand
+from orchestrator.distributions import Uniform
 from orchestrator.search.trial import Origin
 from orchestrator.settings import SearchSettings
 
@@ -169,6 +170,9 @@ def test_options_and_what_the_optimiser_keeps_are_not_changed() -> None:
     space = {"training": {"learning_rate": RATES, "weight_decay": {"low": 0.0, "high": 0.1}}, "dpo": {"beta": {"options": [0.1, 0.2]}}}
     assert set(changed_ranges(settings(space=space), "dpo")) == {RATE}
     assert set(changed_ranges(settings(), "simpo")) == {RATE, "simpo.beta", "simpo.gamma_over_beta"}
+    own = {"simpo": {"learning_rate": {"low": 1e-6, "high": 1e-5}, "weight_decay": {"low": 0.01, "high": 0.1}}}
+    assert changed_ranges(settings(space=own), "simpo")[RATE] == Uniform(1e-6, 1e-5)
+    assert set(changed_ranges(settings(space=own), "simpo")) == {RATE, "simpo.beta", "simpo.gamma_over_beta"}
 
 
 def test_a_bracket_that_waits_for_a_trial_which_ends_otherwise_goes_on_without_it() -> None:

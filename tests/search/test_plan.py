@@ -90,6 +90,12 @@ def test_searched_steps_that_leave_equally_many_checkpoints_are_planned() -> Non
     assert make_plan(unused, PAIRS, 0.0, PROMPTS, 0).rungs[-1] == Rung(4, PROMPTS), "no trial has the settings' own"
 
 
+def test_a_methods_own_ranges_of_training_decide_checkpoints_too() -> None:
+    given = settings(methods=["simpo"], space={"simpo": {"batch_size": {"options": [8, 200]}}})
+    with pytest.raises(SettingsError, match=r"training\.batch_size = 200 2"):
+        make_plan(given, PAIRS, 0.0, PROMPTS, 0)
+
+
 @pytest.mark.parametrize("held_out", [0, 500])
 def test_the_ledger_tells_the_plan_again(held_out: int) -> None:
     plan = make_plan(settings(), PAIRS, 2.0, PROMPTS, held_out)

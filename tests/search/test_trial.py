@@ -10,7 +10,8 @@ import pytest
 from orchestrator.distributions import Choice, LogUniform, Uniform
 from orchestrator.errors import SettingsError
 from orchestrator.objectives import METHODS, method_named
-from orchestrator.search.trial import Origin, Trial, joint_space, published_samples, searched_selections, trial_of
+from orchestrator.search.grid import listed_samples
+from orchestrator.search.trial import Origin, Trial, joint_space, published_samples, ranges_of, searched_selections, trial_of
 from orchestrator.settings import RangeSettings, SearchSettings, SelectionSettings, Settings, TrainingSettings
 from tests.search.events import of_training
 
@@ -80,6 +81,26 @@ def test_the_settings_ranges_replace_the_methods_and_add_training() -> None:
     assert space["dpo"] == {"beta": Uniform(0.05, 0.2), "label_smoothing": Choice((0.0, 0.1))}
     assert space["training"] == {"learning_rate": LogUniform(1e-7, 1e-5)}
     assert space["ipo"] == METHODS["ipo"].search_space
+
+
+def test_a_method_has_ranges_of_training_of_its_own_in_the_place_of_those_that_all_share() -> None:
+    ranges = {
+        "training": {"learning_rate": RangeSettings(low=1e-7, high=1e-6, log=True), "warmup": RangeSettings(low=0, high=0.5)},
+        "simpo": {"learning_rate": RangeSettings(low=1e-6, high=1e-5, log=True), "batch_size": RangeSettings(options=(32, 64))},
+    }
+    search = SearchSettings(methods=("dpo", "simpo"), space=ranges)
+    space = joint_space(search)
+    shared = {"training.learning_rate": LogUniform(1e-7, 1e-6), "training.warmup": Uniform(0, 0.5)}
+    assert ranges_of("dpo", space) == {"dpo.beta": METHODS["dpo"].search_space["beta"]} | shared
+    own = {"training.learning_rate": LogUniform(1e-6, 1e-5), "training.batch_size": Choice((32, 64))}
+    assert ranges_of("simpo", space) == {f"simpo.{key}": each for key, each in METHODS["simpo"].search_space.items()} | shared | own
+    dpo, simpo = published_samples(search.methods, space, of_training(learning_rate=5e-7, batch_size=64))
+    assert dpo["training.learning_rate"] == 5e-7 and "training.batch_size" not in dpo
+    assert simpo["training.batch_size"] == 64 and "training.learning_rate" not in simpo, "it is outside of its range"
+    assert Trial.from_sample(1, simpo | {"training.learning_rate": 2e-6}).training["learning_rate"] == 2e-6
+    grids = listed_samples(search.model_copy(update={"searcher": "grid"}), of_training())
+    rates = {sample["training.learning_rate"] for sample in grids["simpo"] or ()}
+    assert sorted(rates) == [1e-6, pytest.approx(10**-5.5), 1e-5]
 
 
 def test_a_setting_that_is_a_whole_number_is_searched_in_whole_numbers() -> None:
