@@ -5,23 +5,29 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from evals.errors import shortened
-from evals.prompts import is_transcript, prompt_messages, with_system
+from evals.prompts import prompt_messages, with_system
 from orchestrator.errors import DataFormatError
-from orchestrator.preferences.pairs import PreferencePair, ScoredResponse
+from orchestrator.preferences.pairs import PreferencePair
 from orchestrator.preferences.rows import PAIR_HELP, BadRow, Row, RowError, SetAside
-from orchestrator.preferences.turns import Answer, answer, is_conversation, split_conversations, tools_of
-
-SCORED_HELP = 'each row needs "prompt", "responses" (two or more texts) and "rewards" (one number for each)'
-OTHERS_HELP = "docs/data.md has the columns of every format"
-# The difference of two is finite in single precision, in which they are trained on.
-_LARGEST_REWARD = 1e38
-_REWARD_NAMES = (
-    ("chosen_reward", "rejected_reward"),
-    ("score_chosen", "score_rejected"),
-    ("chosen_score", "rejected_score"),
-    ("chosen_rating", "rejected_rating"),
+from orchestrator.preferences.single_rows import (
+    SCORED_HELP,
+    SCORED_NAMES,
+    number,
+    prompt_column,
+    ranked,
+    read_alpaca,
+    read_argilla,
+    read_nectar,
+    read_openai,
+    read_plain,
+    read_scored,
+    read_sharegpt,
+    strength_reader,
+    two_sided,
 )
-_SCORED_NAMES = (("responses", "rewards"), ("all_generated_responses", "all_rm_scores"))
+from orchestrator.preferences.turns import is_conversation, tools_of
+
+OTHERS_HELP = "docs/data.md has the columns of every format"
 
 Values = Mapping[str, Any]
 Outcome = PreferencePair | BadRow | SetAside
@@ -55,11 +61,10 @@ def kind_of(values: Values) -> str:
     known = format_of(values)
     if known is not PAIRS:
         return known.name
-    sides = [values.get("chosen"), values.get("rejected")]
-    if not values.get("prompt"):
-        return "chosen/rejected with an implicit prompt, " + ("conversational" if is_conversation(sides[0]) else "plain text")
-    style = "conversational" if any(map(is_conversation, (values["prompt"], *sides))) else "plain text"
-    return f"{known.name}, {style}"
+    prompt = prompt_column(values)
+    columns = [name for name in (prompt, "chosen", "rejected") if name]
+    style = "conversational" if any(is_conversation(values.get(name)) for name in columns) else "plain text"
+    return f"{'/'.join(columns)}{'' if prompt else ' with an implicit prompt'}, {style}"
 
 
 def read_row(row: Row) -> Outcome:
@@ -87,101 +92,8 @@ def attempt(row: Row, cure: str, read: Callable[[], PreferencePair | str]) -> Ou
 
 
 def _unreadable(error: Exception) -> str:
-    """Why a row cannot be read, in words: of a value of another kind than the format has, Python's."""
-    return f"this row cannot be read: {shortened(str(error) if isinstance(error, ValueError) else repr(error))}"
-
-
-def _pair(values: Values, origin: str) -> PreferencePair:
-    missing = [name for name in ("chosen", "rejected") if not values.get(name)]
-    if missing:
-        found = ", ".join(sorted(values)) or "nothing"
-        if values.get(missing[0]) == "":
-            raise RowError("empty", f"`{missing[0]}` is empty in this row")
-        raise DataFormatError(f"this row has no `{missing[0]}` (it has: {found})", origin, PAIR_HELP)
-    prompt, chosen, rejected = values.get("prompt"), values["chosen"], values["rejected"]
-    if not prompt and not is_conversation(chosen) and not (is_transcript(chosen) and is_transcript(rejected)):
-        raise DataFormatError("this row has no `prompt`", origin, PAIR_HELP)
-    turns, better, worse = split_conversations(prompt, chosen, rejected)
-    if not turns:
-        raise DataFormatError("this row has no `prompt`", origin, PAIR_HELP)
-    rewards = next(((values[a], values[b]) for a, b in _REWARD_NAMES if values.get(a) is not None and values.get(b) is not None), None)
-    better_reward, worse_reward = (None, None) if rewards is None else map(_number, rewards)
-    return PreferencePair(
-        turns,
-        better.text,
-        worse.text,
-        better_reward,
-        worse_reward,
-        origin,
-        chosen_extra=better.extra,
-        rejected_extra=worse.extra,
-    )
-
-
-def _scored(values: Values, origin: str) -> PreferencePair | str:
-    """Best against worst of K scored responses; the rest are the others, from good to bad. None is better where all rewards are equal."""
-    responses, rewards = next((values[a], values[b]) for a, b in _SCORED_NAMES if values.get(a) is not None and values.get(b) is not None)
-    if isinstance(responses, str) or isinstance(rewards, str):
-        raise TypeError("`responses` and `rewards` are lists")
-    if not values.get("prompt"):
-        raise DataFormatError("this row has no `prompt`", origin, SCORED_HELP)
-    if len(responses) != len(rewards) or len(responses) < 2:
-        raise DataFormatError(f"this row has {len(responses)} responses and {len(rewards)} rewards", origin, SCORED_HELP)
-    if len({_number(reward) for reward in rewards}) < 2:
-        return "all responses have the same reward"
-    return ranked(values["prompt"], list(zip(responses, rewards, strict=True)), origin)
-
-
-def ranked(prompt: Any, responses: Sequence[tuple[Any, Any]], origin: str) -> PreferencePair:
-    """A pair from responses with their rewards."""
-    scored = [ScoredResponse(_plain(answer(response)), _number(reward)) for response, reward in responses]
-    best, *others, worst = sorted(scored, key=lambda response: -response.reward)
-    return PreferencePair(prompt_messages(prompt), best.text, worst.text, best.reward, worst.reward, origin, tuple(others))
-
-
-def _nectar(values: Values, origin: str) -> PreferencePair | str:
-    """Ranked answers: rank 1 is the best, and the reward is the negative rank."""
-    answers = values["answers"]
-    if len(answers) < 2 or len({_number(each["rank"]) for each in answers}) < 2:
-        return "the answers have no two ranks"
-    return ranked(values["prompt"], [(each["answer"], -_number(each["rank"])) for each in answers], origin)
-
-
-def _strength(prompt: str, first: str, second: str, strength: str) -> Callable[[Values, str], PreferencePair | str]:
-    """Two responses and one number, which is negative where the first is the better one."""
-
-    def read(values: Values, origin: str) -> PreferencePair | str:
-        preference = _number(values[strength])
-        if preference == 0:
-            return "a tie"
-        better, worse = (first, second) if preference < 0 else (second, first)
-        return two_sided(values[prompt], values[better], values[worse], origin)
-
-    return read
-
-
-def two_sided(prompt: Any, chosen: Any, rejected: Any, origin: str) -> PreferencePair:
-    """A pair without rewards. Raises ValueError for what is no prompt or no response."""
-    if not prompt:
-        raise ValueError("there is no prompt")
-    better, worse = answer(chosen), answer(rejected)
-    return PreferencePair(
-        prompt_messages(prompt), better.text, worse.text, origin=origin, chosen_extra=better.extra, rejected_extra=worse.extra
-    )
-
-
-def _sharegpt(values: Values, origin: str) -> PreferencePair:
-    """LLaMA-Factory's ranking set: turns with `from` and `value`, and the two responses as one turn each."""
-    return two_sided(values["conversations"], values["chosen"], values["rejected"], origin)
-
-
-def _alpaca(values: Values, origin: str) -> PreferencePair:
-    """LLaMA-Factory's alpaca ranking set: instruction and input are one user's turn, `history` has earlier pairs of turns."""
-    turns: list[dict[str, str]] = []
-    for asked, told in values.get("history") or ():
-        turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": told}]
-    question = "\n".join(filter(None, (values["instruction"], values.get("input"))))
-    return two_sided([*turns, {"role": "user", "content": question}], values["chosen"], values["rejected"], origin)
+    told = str(error) if isinstance(error, ValueError) else f"a value is not what its format has there ({error!r})"
+    return f"this row cannot be read: {shortened(told)}"
 
 
 def _attributes(rows: Sequence[Row]) -> list[Outcome]:
@@ -201,7 +113,7 @@ def _attributes(rows: Sequence[Row]) -> list[Outcome]:
 
 def _by_helpfulness(first: Row, second: Row) -> PreferencePair | str:
     rated = [(row.values["response"], row.values["helpfulness"]) for row in (first, second)]
-    if _number(rated[0][1]) == _number(rated[1][1]):
+    if number(rated[0][1]) == number(rated[1][1]):
         return "a tie: both responses are equally helpful"
     return ranked(first.values["prompt"], rated, first.origin)
 
@@ -236,18 +148,6 @@ def _without(kind: str, row: Row) -> SetAside:
     return SetAside(row.file, row.origin, f"no {kind} completion of this prompt is left to pair it with", row.values)
 
 
-def _plain(found: Answer) -> str:
-    if found.extra:
-        raise ValueError("one of several scored responses has more than text")
-    return found.text
-
-
-def _number(value: Any) -> float:
-    if not abs(float(value)) <= _LARGEST_REWARD:
-        raise ValueError(f"a reward is {value}, no number from -{_LARGEST_REWARD:g} to {_LARGEST_REWARD:g}")
-    return float(value)
-
-
 def _truth(value: Any) -> bool:
     if isinstance(value, bool):
         return value
@@ -257,23 +157,27 @@ def _truth(value: Any) -> bool:
     return found
 
 
-PAIRS = Format("prompt/chosen/rejected", ("chosen", "rejected"), _pair, help=PAIR_HELP)
+PAIRS = Format("prompt/chosen/rejected", ("chosen", "rejected"), read_plain, help=PAIR_HELP)
 FORMATS = (
-    *(Format(f"prompt/{'/'.join(names)}", names, _scored, help=SCORED_HELP) for names in _SCORED_NAMES),
-    Format("Nectar (ranked answers)", ("prompt", "answers"), _nectar),
+    *(Format(f"prompt/{'/'.join(names)}", names, read_scored, help=SCORED_HELP) for names in SCORED_NAMES),
+    Format("Nectar (ranked answers)", ("prompt", "answers"), read_nectar),
     Format(
         "HelpSteer3 (context, response1, response2)",
         ("context", "response1", "response2", "overall_preference"),
-        _strength("context", "response1", "response2", "overall_preference"),
+        strength_reader("context", "response1", "response2", "overall_preference"),
     ),
     Format(
         "HelpSteer2 (response_1, response_2, strength)",
         ("prompt", "response_1", "response_2", "preference_strength"),
-        _strength("prompt", "response_1", "response_2", "preference_strength"),
+        strength_reader("prompt", "response_1", "response_2", "preference_strength"),
     ),
     Format("HelpSteer2 (rated responses, paired by helpfulness)", ("prompt", "response", "helpfulness"), together=_attributes),
     Format("prompt/completion/label, paired by prompt", ("prompt", "completion", "label"), together=_unpaired),
-    Format("ShareGPT ranking (conversations, chosen, rejected)", ("conversations", "chosen", "rejected"), _sharegpt),
-    Format("alpaca ranking (instruction, chosen, rejected)", ("instruction", "chosen", "rejected"), _alpaca),
+    Format("ShareGPT ranking (conversations, chosen, rejected)", ("conversations", "chosen", "rejected"), read_sharegpt),
+    Format(
+        "argilla (instruction, chosen_response, rejected_response)", ("instruction", "chosen_response", "rejected_response"), read_argilla
+    ),
+    Format("OpenAI (input, preferred_output, non_preferred_output)", ("input", "preferred_output", "non_preferred_output"), read_openai),
+    Format("alpaca ranking (instruction, chosen, rejected)", ("instruction", "chosen", "rejected"), read_alpaca),
     PAIRS,
 )

@@ -10,7 +10,10 @@ from evals.json_lines import parsed_json
 from evals.whole_files import replacing
 from orchestrator.errors import DataFormatError, UserError
 
-PAIR_HELP = 'each row needs "prompt", "chosen" and "rejected" (text, or lists of {"role", "content"} messages)'
+PAIR_HELP = (
+    'each row needs "prompt", "chosen" and "rejected" (text, or lists of {"role", "content"} messages); '
+    'other names are given as data.columns = { prompt = "question" }'
+)
 _LEFT_OUT = 'or leave out such rows, and list them in the run\'s quarantine.jsonl: data.bad_rows = "quarantine"'
 _TOLD = ("where", "reason", "row")
 

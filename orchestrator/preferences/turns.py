@@ -25,11 +25,14 @@ def is_conversation(value: Any) -> bool:
 
 
 def answer(response: Any) -> Answer:
-    """A response: a text, one message, or a list that ends with the assistant's. Raises ValueError or TypeError for an empty one."""
+    """A response: a text, one message, or a list that ends with the assistant's. Raises ValueError for an empty one."""
     if isinstance(response, Mapping):
         response = [response]
     if not isinstance(response, str):
-        last = messages(response)[-1]
+        turns = messages(response)
+        if not turns:
+            raise ValueError("a response is an empty list")
+        last = turns[-1]
         if last.role != "assistant":
             raise ValueError(f"a response ends with a turn of the {last.role}")
         return _whole(Answer(last.content, last.extra))

@@ -44,6 +44,12 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "rejected": {"from": "gpt", "value": "dog"},
         }
     ],
+    "openrlhf": [{"context_messages": [ASKED], "chosen": [GOOD], "rejected": [BAD]}],
+    "axolotl": [{"messages": [ASKED], "chosen": GOOD, "rejected": BAD}],
+    "orca": [{"question": "say fox", "chosen": "fox", "rejected": "dog"}],
+    "rlhflow": [{"input": "say fox", "chosen": "fox", "rejected": "dog"}],
+    "argilla": [{"instruction": "say fox", "chosen_response": "fox", "rejected_response": "dog"}],
+    "openai": [{"input": {"messages": [ASKED], "tools": []}, "preferred_output": [GOOD], "non_preferred_output": [BAD]}],
     "alpaca": [{"instruction": "say fox", "input": "", "chosen": "fox", "rejected": "dog"}],
 }
 
@@ -79,6 +85,7 @@ def test_every_format_of_the_table_is_read_by_one_of_these_rows() -> None:
         ("plain", "rows.jsonl: prompt/chosen/rejected, plain text"),
         ("ultrafeedback", "rows.jsonl: prompt/chosen/rejected, conversational"),
         ("implicit", "rows.jsonl: chosen/rejected with an implicit prompt, conversational"),
+        ("openrlhf", "rows.jsonl: context_messages/chosen/rejected, conversational"),
         ("kto", "rows.jsonl: prompt/completion/label, paired by prompt"),
     ],
 )
@@ -148,6 +155,34 @@ def test_system_turns_history_and_input_are_part_of_the_prompt(tmp_path: Path) -
     row = {"system": "be brief", "history": [["hello", "hi"]], "instruction": "say", "input": "fox", "chosen": "fox", "rejected": "dog"}
     roles = [(turn.role, turn.content) for turn in only(tmp_path, [row]).prompt]
     assert roles == [("system", "be brief"), ("user", "hello"), ("assistant", "hi"), ("user", "say\nfox")]
+
+
+def test_a_format_whose_tools_lie_in_its_input_keeps_them(tmp_path: Path) -> None:
+    (row,) = ROWS["openai"]
+    assert only(tmp_path, [{**row, "input": {"messages": [ASKED], "tools": TOOLS}}]).tools == tuple(TOOLS)
+
+
+def test_whole_conversations_hold_their_prompt_whatever_stands_beside_them(tmp_path: Path) -> None:
+    row = {"question": "another", "messages": [ASKED, GOOD], **ROWS["implicit"][0]}
+    assert only(tmp_path, [row]).prompt == (Message("user", "say fox"),)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"chosen": [GOOD], "rejected": [BAD]}, "this row has no `prompt` (it has: chosen, rejected)"),
+        ({"messages": [ASKED, GOOD], "chosen": GOOD, "rejected": BAD}, "no `prompt` (it has: chosen, messages, rejected)"),
+        ({"prompt": 5, "chosen": "a", "rejected": "b"}, "a conversation is a list of messages"),
+        ({"prompt": ["say fox"], "chosen": "a", "rejected": "b"}, "a message is no table"),
+        ({"prompt": "?", "response_1": [], "response_2": "b", "preference_strength": -1}, "an empty list"),
+        ({"prompt": "?", "responses": ["a", "b"], "rewards": [1, [2]]}, "a reward is [2], no number"),
+        ({"prompt": "?", "responses": 5, "rewards": [1]}, "are lists"),
+        ({"prompt": "?", "answers": [{"answer": "a"}, {"answer": "b"}]}, "a value is not what its format has there"),
+    ],
+)
+def test_a_row_of_a_wrong_shape_is_told_in_words(row: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    (bad,) = read(tmp_path, [*ROWS["plain"], row]).bad
+    assert reason in bad.reason and bad.cure
 
 
 @pytest.mark.parametrize("name", ROWS)
