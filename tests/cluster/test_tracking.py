@@ -8,12 +8,14 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import ray
 from ray import tune
+from ray.cloudpickle.cloudpickle import dumps
 from ray.tune.logger import LoggerCallback
 
 from orchestrator.cluster.tune.tracking import Tracking, check_trackers, figures, label, make_trackers, steps_between
@@ -216,6 +218,21 @@ def test_mlflow_has_a_run_for_each_trial_with_its_hyperparameters(tmp_path: Path
     for run in runs:
         assert [(each.step, each.value) for each in client.get_metric_history(run.info.run_id, "win_rate")] == SCORES
         assert [(each.step, each.value) for each in client.get_metric_history(run.info.run_id, "loss")] == LOSSES
+
+
+@pytest.mark.parametrize("server", ["https://me:canary@host", ""])
+def test_mlflows_password_is_not_in_what_tune_writes_down_and_reaches_mlflow(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[str] = []
+    mlflow = ModuleType("mlflow")
+    vars(mlflow).update(set_tracking_uri=used.append, set_registry_uri=lambda uri: None, get_experiment_by_name=MagicMock())
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    tracking = make_trackers(settings_with("mlflow"), tmp_path)
+    assert b"canary" not in dumps(tracking)
+    tracking.setup()
+    assert used == [server or f"sqlite:///{tmp_path}/mlflow.db"]
 
 
 @pytest.mark.cluster

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.estimates.checking import checked
-from orchestrator.search.ledger import read_ledger
+from orchestrator.search.ledger import Events, read_ledger
 from tests.cluster.small_search import RunningCommand, write_small_search
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(900)]
@@ -41,7 +41,7 @@ def foretold(settings: Path) -> dict[str, Any]:
     return json.loads(planned[planned.index("{") :])
 
 
-def trained_seconds(events: list[dict]) -> float:
+def trained_seconds(events: Events) -> float:
     """How long the worker group was busy with trials."""
-    handed = {event["trial"]: event["time"] for event in events if event["event"] == "attempt"}
-    return sum(event["time"] - handed[event["trial"]] for event in events if event["event"] == "trained")
+    handed = {event["trial"]: event["time"] for event in events.of("attempt")}
+    return sum(event["time"] - handed[event["trial"]] for event in events.of("trained"))

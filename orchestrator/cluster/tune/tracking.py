@@ -193,8 +193,7 @@ def _wandb(project: str, directory: Path) -> LoggerCallback:
 def _mlflow(project: str, directory: Path) -> LoggerCallback:
     from orchestrator.cluster.tune.mlflow_runs import MlflowRuns
 
-    server = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{directory / 'mlflow.db'}"
-    return MlflowRuns(tracking_uri=server, experiment_name=project, tags={"run": directory.name})
+    return MlflowRuns(tracking_uri=f"sqlite:///{directory / 'mlflow.db'}", experiment_name=project, tags={"run": directory.name})
 
 
 def _trackio(project: str, directory: Path) -> LoggerCallback:
