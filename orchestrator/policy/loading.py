@@ -85,7 +85,12 @@ def merged(directory: Path, precision: torch.dtype | Literal["auto"] = "auto") -
 
 
 def made_ready(kind: type[Scoring], model: Any, gradient_checkpointing: bool, compiled: bool) -> Scoring:
-    """A loaded model as something that measures packed responses, always in the same way."""
+    """A loaded model as something that measures packed responses, always in the same way.
+
+    It lies where it will compute, so that its layout is the one that is right there.
+    """
+    if torch.cuda.is_available():
+        model.to(torch.device("cuda", torch.cuda.current_device()))
     model.config.use_cache = False
     without_dropout(model)
     if gradient_checkpointing:

@@ -46,6 +46,16 @@ def prepare_process() -> None:
     _import_muon()
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     deepspeed.init_distributed(backend, dist_init_required=not dist.is_initialized(), verbose=False)
+    if torch.cuda.is_available():
+        # DeepSpeed's own choice, made before a model is loaded there.
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+
+
+def free_memory() -> None:
+    """Give back what this process does not use of its GPU, for an engine that shares it and wakes when training ends."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 @lru_cache(maxsize=1)
@@ -169,8 +179,10 @@ class DeepSpeedEngine:
     def close(self) -> None:
         """Free the engine; the process group stays for the next one."""
         self._engine.destroy()
+        # With adapters, what gives their base holds the whole policy.
+        self._base = None
         del self._engine
-        gc.collect()
+        free_memory()
 
     def _gradient_norm(self) -> Tensor:
         """Without ZeRO and in fp32 DeepSpeed leaves whole gradients in place and does not tell their norm."""

@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from evals.model_files import check_model
 from orchestrator.errors import ModelError
-from orchestrator.policy.loading import load_policy, load_reference, load_tokenizer
+from orchestrator.policy.loading import load_policy, load_reference, load_tokenizer, made_ready
 from orchestrator.policy.reward_model import load_reward_policy
 from orchestrator.policy.scoring_model import ScoringModel
 
@@ -93,3 +95,23 @@ def test_a_policy_is_trainable_and_a_reference_is_frozen_in_the_precision_asked_
     assert {(parameter.dtype, parameter.requires_grad) for parameter in policy.parameters()} == {(torch.bfloat16, True)}
     assert {(parameter.dtype, parameter.requires_grad) for parameter in reference.parameters()} == {(torch.float32, False)}
     assert not reference.training
+
+
+def test_a_models_layout_is_looked_for_where_it_will_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[object] = []
+
+    class Loaded(torch.nn.Module):
+        config = SimpleNamespace()
+
+        def to(self, *where: Any, **how: Any) -> "Loaded":
+            done.extend(where)
+            return self
+
+    def scoring(model: Loaded) -> ScoringModel:
+        done.append("layout")
+        return cast("ScoringModel", model)
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.current_device", lambda: 3)
+    made_ready(cast("type[ScoringModel]", scoring), Loaded(), gradient_checkpointing=False, compiled=False)
+    assert done == [torch.device("cuda", 3), "layout"]
