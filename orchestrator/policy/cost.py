@@ -39,7 +39,7 @@ def experts_of(config: Any) -> int:
 def trunk_of(model: Any) -> int:
     """The weights of the trunk of a causal language model: those of its decoder but for the embeddings."""
     embedding = model.get_input_embeddings().weight
-    return sum(weight.numel() for weight in model.get_decoder().parameters() if weight is not embedding)
+    return sum(_count(weight) for weight in model.get_decoder().parameters() if weight is not embedding)
 
 
 def cost_of(model: ScoringModel) -> Cost | None:
@@ -47,6 +47,12 @@ def cost_of(model: ScoringModel) -> Cost | None:
     if experts_of(model.model.config.get_text_config()):
         return None
     return Cost(trunk_of(model.model), model.head.weight.numel(), not model.head.weight.requires_grad)
+
+
+def _count(weight: torch.Tensor) -> int:
+    """How many numbers a weight stands for: in four bits, bitsandbytes keeps several in one."""
+    quantized = getattr(weight, "quant_state", None)
+    return (weight if quantized is None else quantized).shape.numel()
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,8 @@ from torch.utils.checkpoint import checkpoint
 
 # Logits that exist at the same time (64 MiB in float32), if pairs are no longer than that, and rows of one piece of work, at least.
 LOGITS_AT_ONCE, FEWEST_ROWS = 1 << 24, 128
+# So many times as many on a GPU: each piece reads the whole layer, and adds to as many gradients.
+ON_GPUS = 8
 # A pair stays in one piece up to this many times as much.
 LONGEST_PAIR = 8
 
@@ -113,11 +115,11 @@ def _names(wanted: Wanted) -> list[str]:
 
 
 def _pieces(wanted: Wanted, weight: Tensor) -> list[tuple[slice, tuple[int, int] | None]]:
-    """Rows of whole pairs, as many as LOGITS_AT_ONCE allows, with the numbers of the first pair and of the one behind the last.
+    """Rows of whole pairs, as many as `rows_at_once`, with the numbers of the first pair and of the one behind the last.
 
     Where a pair is too long for that the pieces are rows without regard to pairs, and have no such numbers.
     """
-    most = max(FEWEST_ROWS, LOGITS_AT_ONCE // len(weight))
+    most = rows_at_once(weight)
     pieces: list[tuple[slice, tuple[int, int] | None]] = []
     start, first = 0, 0
     if max(end - begin for begin, end in pairwise((0, *wanted.ends))) > LONGEST_PAIR * most:
@@ -128,6 +130,11 @@ def _pieces(wanted: Wanted, weight: Tensor) -> list[tuple[slice, tuple[int, int]
             pieces.append((slice(start, end), (first, pair + 1)))
             start, first = end, pair + 1
     return pieces
+
+
+def rows_at_once(weight: Tensor) -> int:
+    """How many rows one piece of work has with this layer's weight (V, H)."""
+    return max(FEWEST_ROWS, LOGITS_AT_ONCE * (ON_GPUS if weight.is_cuda else 1) // len(weight))
 
 
 def _sliced(wanted: Wanted, rows: slice) -> Wanted:

@@ -83,6 +83,9 @@ class Meter:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        if engine.device.type == "cuda":
+            # A process trains one trial after another.
+            torch.cuda.reset_peak_memory_stats(engine.device)
         self._since = time.perf_counter()
 
     def step(self, pairs: int, tokens: int, responses: int, padding: float) -> Telemetry:
@@ -113,7 +116,7 @@ def padding_share(batches: Sequence[PackedResponses], layout: str) -> float:
 
 
 def _memory_mb(device: torch.device) -> float:
-    """The most that was held at a time: the accelerator's memory, or the process's."""
+    """The most that was held at a time: of the accelerator's memory since a Meter was made, or of the process's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

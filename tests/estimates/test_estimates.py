@@ -72,7 +72,8 @@ def test_a_worker_begins_with_the_whole_model_and_scores_the_reference_with_anot
     memory = estimated(crowded).memory
     assert memory is not None and memory.training.high < 79 < whole
     assert memory.starting == pytest.approx(whole)
-    assert memory.scoring == pytest.approx(whole + memory.gradients + memory.optimiser + whole / 32, abs=0.2)
+    logits = 1.5
+    assert memory.scoring == pytest.approx(whole + memory.gradients + memory.optimiser + whole / 32 + logits, abs=0.2)
     assert memory.total.expected > memory.scoring
     (refused,) = [each for each in obstacles(crowded, estimated(crowded)) if each.where == "model.base"]
     assert refused.is_certain and "begins with the whole model, 131 GiB" in refused.what

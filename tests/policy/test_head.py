@@ -1,14 +1,14 @@
 """The head gives what a plain layer and autograd give, in pieces, with a right guess and with a wrong one."""
 
 from collections.abc import Callable, Mapping
-from unittest.mock import patch
+from unittest.mock import MagicMock, patch
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from orchestrator.policy import head as head_module
-from orchestrator.policy.head import Guess, ResponseHead, Wanted
+from orchestrator.policy.head import Guess, ResponseHead, Wanted, rows_at_once
 
 ENDS = [4, 9, 10, 17]
 KINDS = {"plain": (1.0, None), "scaled": (0.25, None), "capped": (1.0, 3.0), "scaled and capped": (2.0, 1.5)}
@@ -132,3 +132,8 @@ def test_the_divergence_is_computed_in_pieces_with_autograds_gradients(pieces: o
     totals = (found["divergence"].sum() - found["logp"].sum(), expected.sum() - plain_logps(head, hidden, labels).sum())
     for one, two in zip(*(torch.autograd.grad(total, leaves) for total in totals), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-10, atol=1e-12)
+
+
+def test_a_gpu_works_on_larger_pieces() -> None:
+    on_cpu, on_gpu = (MagicMock(is_cuda=is_cuda, __len__=lambda _: 1 << 17) for is_cuda in (False, True))
+    assert (rows_at_once(on_cpu), rows_at_once(on_gpu)) == (128, 1024)

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from orchestrator.preferences.packing import pack
 from orchestrator.preferences.pairs import TokenizedPair, collate
 from orchestrator.settings import LoraSettings
 from orchestrator.training.records import read_records, told
-from orchestrator.training.telemetry import PHASES, Stopwatch, padding_share
+from orchestrator.training.telemetry import PHASES, Meter, Stopwatch, padding_share
 from tests.training.runs import FAST, metrics, tiny_run, train_locally
 
 CPU = torch.device("cpu")
@@ -55,6 +56,25 @@ def test_weights_are_counted_where_a_token_passes_through_them(tiny_model: Path)
     adapted = cost_of(load_policy(str(tiny_model), torch.float32, lora=LoraSettings(rank=2)))
     assert adapted is not None and adapted.is_frozen
     assert Cost(2, 3, is_frozen=True).flops(10, 4) == 4 * (20 + 12)
+
+
+def test_weights_in_four_bits_count_as_what_they_stand_for(tiny_model: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    plain, packed = (
+        cost_of(load_policy(str(tiny_model), torch.bfloat16, lora=LoraSettings(rank=2, quantization=quantization)))
+        for quantization in (None, "nf4")
+    )
+    assert packed == plain
+
+
+def test_the_memory_of_a_trial_is_not_that_of_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    reset: list[torch.device] = []
+    monkeypatch.setattr("torch.cuda.reset_peak_memory_stats", reset.append)
+    engine: Any = SimpleNamespace(device=torch.device("cuda", 1))
+    Meter(engine)
+    assert reset == [engine.device]
+    Meter(cast("Any", SimpleNamespace(device=CPU)))
+    assert len(reset) == 1
 
 
 def test_the_peak_is_what_the_device_reaches() -> None:
