@@ -95,6 +95,20 @@ def test_a_trial_whose_group_is_lost_is_free_for_others_also_after_the_hub_was_r
     assert asyncio.run(run()) == TRIALS[0].id
 
 
+def test_a_trial_that_kills_its_workers_ends_with_what_killed_them(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        asked = of(outside, monkeypatch)
+        await begin(asked, outside)
+        await asked.submit(TRIALS[0])
+        for _ in range(settings_of(outside.directory).cluster.max_attempts):
+            await asked.next_job("gang-0")
+            await asked.lost("gang-0", "RuntimeError: NCCL")
+
+    asyncio.run(run())
+    (end,) = outside.events("end")
+    assert end["status"] == "failed" and end["reason"].endswith("times on the way to a checkpoint: RuntimeError: NCCL")
+
+
 def test_a_driver_that_asks_twice_begins_one_session(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         asked = of(outside, monkeypatch)

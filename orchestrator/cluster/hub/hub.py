@@ -121,12 +121,12 @@ class TrialHub:
             await soon(self._bell.wait())
         return Assignment(wait=not self._closing)
 
-    async def lost(self, gang: str) -> None:
-        """A worker group's processes are gone: who asks first goes on with its trial."""
+    async def lost(self, gang: str, reason: str = "") -> None:
+        """A worker group's processes are gone, for a reason that may be known: who asks first goes on with its trial."""
         await self._ready()
         if (trial := self._board.held_by(gang)) is not None:
-            await self._journal.write("lost", trial=trial, gang=gang)
-        await self._take_back(gang)
+            await self._journal.write("lost", trial=trial, gang=gang, reason=reason)
+        await self._take_back(gang, reason)
         await self._bell.ring()
 
     async def checkpoint(self, gang: str, job: Job, step: int, directory: str) -> bool:
@@ -287,11 +287,11 @@ class TrialHub:
                 raise
         await self._began.wait()
 
-    async def _take_back(self, gang: str) -> None:
+    async def _take_back(self, gang: str, reason: str = "") -> None:
         await self._turns.end_training()
         if (killer := self._board.take_back(gang)) is not None:
-            attempts = self._settings.cluster.max_attempts
-            await self.end(killer, Status.FAILED, f"its workers died {attempts} times on the way to a checkpoint")
+            what = f"its workers died {self._settings.cluster.max_attempts} times on the way to a checkpoint: {reason or 'see the logs'}"
+            await self.end(killer, Status.FAILED, what)
 
     def _clean_up(self, trial: str) -> None:
         if self._board.records[trial].status.is_over:

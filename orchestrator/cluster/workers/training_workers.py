@@ -5,7 +5,7 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,11 +14,12 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from evals.errors import first_line
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.session import HEAD, find_actor, set_environment, stands_in
 from orchestrator.cluster.workers.messages import Assignment
 from orchestrator.cluster.workers.streaming import streamed_inputs
-from orchestrator.errors import ClusterError, DaaError
+from orchestrator.errors import ClusterError, DaaError, SettingsError
 from orchestrator.output import send_output_to
 from orchestrator.search.board import Status
 from orchestrator.search.trial import Trial
@@ -73,21 +74,24 @@ class GangsActor:
 
 
 def train_run(gang: Gang, work: Callable[[dict[str, Any]], None], config: dict[str, Any]) -> None:
-    """One Ray Train run of `work` on the gang's workers; they are restarted when one dies."""
+    """One Ray Train run of `work` on the gang's workers; they are restarted when one dies.
+
+    Without a hub to be told of it, raises SettingsError for GPUs that are too small.
+    """
     set_environment()
-    from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback, WorkerGroupError
     from ray.train.torch import TorchConfig
 
     from orchestrator.cluster.workers.gang_trainer import GangTrainer
 
     class TellLost(UserCallback):
-        def after_exception(self, run_context: Any, worker_exceptions: Any) -> None:
-            tell_lost(gang)
+        def after_exception(self, run_context: Any, worker_exceptions: Mapping[int, Exception]) -> None:
+            tell_lost(gang, first_failure(worker_exceptions))
 
     cluster = gang.cluster
     uses_gpu = cluster.gpus_per_worker > 0
     resources = {"CPU": cluster.cpus_per_worker} | ({"GPU": cluster.gpus_per_worker} if uses_gpu else {})
-    GangTrainer(
+    trainer = GangTrainer(
         work,
         train_loop_config=config,
         scaling_config=ScalingConfig(num_workers=cluster.workers, use_gpu=uses_gpu, resources_per_worker=resources),
@@ -100,16 +104,50 @@ def train_run(gang: Gang, work: Callable[[dict[str, Any]], None], config: dict[s
             callbacks=[TellLost()] if gang.hub else [],
             failure_config=FailureConfig(max_failures=cluster.max_attempts * 10 if gang.hub else cluster.max_attempts),
         ),
-    ).fit()
+    )
+    try:
+        trainer.fit()
+    except WorkerGroupError as error:
+        if gang.hub or (small := lack_of_memory(error.worker_failures)) is None:
+            raise
+        raise small from error
 
 
-def tell_lost(gang: Gang) -> None:
+def tell_lost(gang: Gang, reason: str = "") -> None:
     """The gang's workers died: another gang may go on with their trial while these wait for a place."""
-    ask(find_actor(gang.hub).lost, gang.name)
+    ask(find_actor(gang.hub).lost, gang.name, reason)
+
+
+def first_failure(failures: Mapping[int, Exception]) -> str:
+    """What the first rank that failed says of it, in a line."""
+    error = _raised(failures[min(failures)])
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
+def lack_of_memory(failures: Mapping[int, Exception]) -> SettingsError | None:
+    """The cure where a worker's GPU was too small."""
+    from torch import OutOfMemoryError
+
+    small = [error for error in map(_raised, failures.values()) if isinstance(error, OutOfMemoryError)]
+    return out_of_memory(small[0]) if small else None
+
+
+def _raised(error: Exception) -> Exception:
+    """What a worker raised: Ray Train wraps it into something that reads as its traceback."""
+    return getattr(error, "_base_exc", error)
+
+
+def out_of_memory(error: Exception) -> SettingsError:
+    """What a GPU that is too small is told as."""
+    cure = "set training.micro_batch_tokens lower, gradient_checkpointing = true, or zero_stage = 3 with more workers"
+    # A trial's end has the first part for its reason.
+    return SettingsError(f"a worker's GPU has too little memory ({first_line(error)}): {cure}", "training.micro_batch_tokens", cure)
 
 
 def serve_trials(config: dict[str, Any]) -> None:
     """What every worker of a gang does: take the hub's next trial, train it, ask again."""
+    from orchestrator.training.deepspeed_engine import free_memory
+
     gang: Gang = config["gang"]
     rank = warm_up(gang.directory, gang.name)
     hub = find_actor(gang.hub)
@@ -117,6 +155,7 @@ def serve_trials(config: dict[str, Any]) -> None:
         assignment: Assignment = agree(ask(hub.next_job, gang.name) if rank == 0 else None)
         if assignment.job is not None:
             _train(assignment, gang, hub, rank)
+            free_memory()  # What an error's traceback held, too.
             if gang.cluster.isolation == "run":
                 return
         elif not assignment.wait:
@@ -221,7 +260,12 @@ def agree(told: Any) -> Any:
 
 
 def _train(assignment: Assignment, gang: Gang, hub: Any, rank: int) -> None:
-    """Train one trial; a refusal that all ranks share is told to the hub, anything else ends the process and Ray Train restarts it."""
+    """Train one trial; a refusal that all ranks share is told to the hub, anything else ends the process and Ray Train restarts it.
+
+    A GPU that is too small ends both, the trial and the process.
+    """
+    from torch import OutOfMemoryError
+
     from orchestrator.cluster.workers.trial_rounds import runs_of
     from orchestrator.training.loop import train
 
@@ -242,5 +286,9 @@ def _train(assignment: Assignment, gang: Gang, hub: Any, rank: int) -> None:
         if rank == 0:
             ask(hub.failed, gang.name, job.trial.id, error)
         return
+    except OutOfMemoryError as error:
+        # Other ranks wait for this one in a collective, which only the end of its process ends.
+        ask(hub.failed, gang.name, job.trial.id, out_of_memory(error))
+        raise
     if rank == 0:
         ask(hub.trained, gang.name, job.trial.id)
