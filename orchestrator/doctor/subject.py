@@ -18,7 +18,7 @@ from orchestrator.settings import (
     VllmJudgeSettings,
 )
 from orchestrator.settings.reward import RewardSettings
-from orchestrator.settings.scoring import RatingSettings
+from orchestrator.settings.scoring import PairRankerSettings, RatingSettings
 from orchestrator.settings_file import check_settings, is_of_reward, load_reward_settings, read_toml, validated
 
 
@@ -84,7 +84,7 @@ def _of_run(settings: Settings) -> Subject:
         prompts=tuple(filter(None, (answering.prompts, answering.held_out))),
         cache=settings.cache.expanduser().resolve(),
         cluster=settings.cluster,
-        engine=EngineStart(answering.max_model_len, answering.gpu_memory_utilization, max(1, int(settings.cluster.gpus_per_engine))),
+        engine=EngineStart(answering.max_model_len, answering.gpu_memory_utilization, settings.cluster.tensor_parallel),
         optional=_optional(settings),
         precision=settings.training.precision,
     )
@@ -111,7 +111,7 @@ def _scoring_models(settings: Settings) -> Iterator[str]:
     """The models that score responses in rounds."""
     for scorer in settings.rounds.scorers if settings.rounds is not None else ():
         model = scorer.model if isinstance(scorer, RatingSettings) else scorer
-        if isinstance(model, VllmJudgeSettings | RewardModelSettings):
+        if isinstance(model, VllmJudgeSettings | RewardModelSettings | PairRankerSettings):
             yield model.model
 
 

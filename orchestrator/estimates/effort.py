@@ -20,15 +20,13 @@ _DRAWS, _MOST_TRIALS, _MOST_PROMPTS = 3, 64, 800
 
 @dataclass(frozen=True)
 class Effort:
-    """Checkpoints that all trials together train to, and verdicts that are asked about them; `whole` without any early stop.
+    """Checkpoints that all trials together train to, and verdicts that are asked about them.
 
     `finals_checkpoints` and `finals_judgments` come on top; so do `base_judgments`, those on the base model itself.
     """
 
     checkpoints: Range
     judgments: Range
-    whole_checkpoints: int
-    whole_judgments: int
     finals_checkpoints: Range
     finals_judgments: Range
     base_judgments: int
@@ -37,14 +35,12 @@ class Effort:
 def effort(settings: Settings, plan: SearchPlan, trials: int) -> Effort:
     """Of a search over so many trials under the plan's rungs."""
     last = plan.rungs[-1]
-    whole = (trials * last.checkpoint, trials * last.prompts)
     shares = _shares(settings, plan, trials)
     # Plain DPO may be among the finalists by itself.
     finals = Range(1 - 1 / (settings.finals.finalists + 1), 1, 1)
     return Effort(
-        Range.exactly(whole[0]) * shares[0],
-        Range.exactly(whole[1]) * shares[1],
-        *whole,
+        checkpoints=shares[0] * (trials * last.checkpoint),
+        judgments=shares[1] * (trials * last.prompts),
         finals_checkpoints=finals * (plan.final_runs * last.checkpoint),
         finals_judgments=finals * plan.final_judgments,
         base_judgments=last.prompts,

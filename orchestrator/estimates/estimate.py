@@ -108,8 +108,7 @@ def engine_of(work: Work) -> EngineMemory | None:
     if work.gpu is None or not work.settings.cluster.gpus_per_engine:
         return None
     longest = evaluation.max_model_len or work.shape.positions or evaluation.max_tokens
-    spread = max(1, int(work.settings.cluster.gpus_per_engine))
-    return engine_memory(work.shape, work.gpu.memory, evaluation.gpu_memory_utilization, longest, spread)
+    return engine_memory(work.shape, work.gpu.memory, evaluation.gpu_memory_utilization, longest, work.settings.cluster.tensor_parallel)
 
 
 def _disk(work: Work, plan: SearchPlan) -> Range:

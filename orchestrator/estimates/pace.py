@@ -70,7 +70,7 @@ def stated(gpu: Gpu, settings: Settings, shape: Shape, amounts: Amounts, engine:
     )
 
 
-def measured(found: Measured, settings: Settings) -> Pace:
+def measured(found: Measured) -> Pace:
     """From a short run: the first step, which warms up, is left out where there are more."""
     steps = sorted(found.steps[1:] or found.steps)
     step = steps[len(steps) // 2]
@@ -103,8 +103,7 @@ def _answer(bandwidth: float, settings: Settings, shape: Shape, amounts: Amounts
     together = max(1.0, min(room, amounts.prompts))
     read = 2 * shape.total / together + (amounts.prompt_tokens + length / 2) * shape.cache_bytes
     lengths = Range(length / 2, length, max(length, settings.evaluation.longest / 2))
-    spread = max(1, int(settings.cluster.gpus_per_engine))
-    return lengths * _over(read, _DECODING * (spread * bandwidth))
+    return lengths * _over(read, _DECODING * (settings.cluster.tensor_parallel * bandwidth))
 
 
 def _over(amount: float, rate: Range) -> Range:

@@ -111,6 +111,11 @@ class ClusterSettings(Section):
         """How many groups must have room when the run begins."""
         return self.gangs if self.least_gangs is None else min(self.least_gangs, self.gangs)
 
+    @property
+    def tensor_parallel(self) -> int:
+        """Over how many GPUs an engine spreads its model."""
+        return max(1, int(self.gpus_per_engine))
+
     def check_engines(self) -> None:
         """Refuse engines that no GPU is kept for where workers have some: they would use that of a worker. Raises SettingsError."""
         if self.gpus_per_worker and not self.gpus_per_engine:

@@ -30,6 +30,12 @@ kind = "reward_model"
 model = "owner/reward"
 [finals.judge]
 kind = "verifier"
+[[rounds.scorers]]
+kind = "pair_ranker"
+model = "owner/ranker"
+[[rounds.scorers]]
+kind = "judge"
+model = { kind = "vllm", model = "owner/rater" }
 """
 
 
@@ -43,7 +49,7 @@ def test_every_example_has_something_to_look_at(file: Path) -> None:
 def test_all_models_judges_prompts_and_packages_of_a_search_are_looked_at(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(SEARCH)
     subject = subject_of(tmp_path / "run.toml")
-    assert subject.all_models == ("owner/base", "owner/first", "owner/second", "owner/reward")
+    assert subject.all_models == ("owner/base", "owner/first", "owner/second", "owner/ranker", "owner/rater", "owner/reward")
     assert [type(judge) for judge in subject.judges] == [OpenAISettings, VerifierSettings, RewardModelSettings]
     assert [file.name for file in subject.prompts] == ["prompts.jsonl", "held_out.jsonl"]
     assert subject.optional == ("bitsandbytes",)

@@ -66,7 +66,7 @@ def test_no_answer_is_longer_than_the_context_that_the_settings_give() -> None:
 
 
 def test_worker_groups_without_a_trial_save_no_time() -> None:
-    pace = measured(Measured((9.0, 2.0, 2.0), 1.0, 5.0, 64, 6.4, 30.0), settings())
+    pace = measured(Measured((9.0, 2.0, 2.0), 1.0, 5.0, 64, 6.4, 30.0))
     few, many = (
         estimated(work(settings(search={"trials": 2}, finals={"seeds": 1}, cluster={"gangs": gangs}), pace=pace)) for gangs in (2, 8)
     )
@@ -75,7 +75,7 @@ def test_worker_groups_without_a_trial_save_no_time() -> None:
 
 @pytest.mark.parametrize(("judge", "is_told"), [({"kind": "vllm", "model": "j"}, True), (PAID, False)])
 def test_a_judge_whose_time_is_not_known_is_told_to_be_left_out(judge: dict[str, Any], is_told: bool) -> None:
-    pace = measured(Measured((9.0, 2.0, 2.0), 1.0, 5.0, 64, 6.4, 30.0), settings())
+    pace = measured(Measured((9.0, 2.0, 2.0), 1.0, 5.0, 64, 6.4, 30.0))
     given = work(type(settings()).model_validate(settings().json_ready() | {"judge": judge}), pace=pace)
     screen = Console(width=400)
     with screen.capture() as shown:

@@ -23,7 +23,7 @@ from orchestrator.cluster.judges import gpus_or_default, judge_gpus
 from orchestrator.cluster.placement import engine_cpus, needed, nodes_of_cluster, require
 from orchestrator.cluster.session import joined, usual_address
 from orchestrator.doctor.apart import Check
-from orchestrator.doctor.facts import Facts
+from orchestrator.doctor.facts import RAY_TOKEN, Facts, has_ray_token
 from orchestrator.doctor.findings import Finding, fail, merged, of_error, ok, warn
 from orchestrator.doctor.steps import (
     Asked,
@@ -103,8 +103,7 @@ def visited(address: str, wanted: ClusterSettings | None) -> Iterator[None]:
             yield
         return
     # Without a token in the environment Ray would leave one in the home directory.
-    has_token = "RAY_AUTH_TOKEN" in os.environ or Path("~/.ray/auth_token").expanduser().is_file()
-    given = {} if has_token else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    given = {} if has_ray_token() else {RAY_TOKEN: secrets.token_hex(32)}
     cpus = math.ceil(needed(wanted, wanted.gangs)["CPU"]) if wanted is not None else 0
     os.environ.update(given)
     try:

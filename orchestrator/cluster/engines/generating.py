@@ -86,8 +86,8 @@ def engine_names(cluster: ClusterSettings) -> list[str]:
 
 def start_engines(cluster: ClusterSettings, answering: EvaluationSettings | AnsweringSettings, logs: Path, lora_rank: int = 0) -> list[Any]:
     """The cluster's engines as actors, found by their names; one with several GPUs spreads its model over them."""
-    engines, spread = [], max(1, int(cluster.gpus_per_engine))
+    engines = []
     for name in engine_names(cluster):
         held = EngineActor.options(name=name, num_cpus=engine_cpus(cluster), num_gpus=cluster.gpus_per_engine)
-        engines.append(held.remote(answering, str(logs / f"{name}.log"), spread, lora_rank, sleeps=cluster.turns))
+        engines.append(held.remote(answering, str(logs / f"{name}.log"), cluster.tensor_parallel, lora_rank, sleeps=cluster.turns))
     return engines

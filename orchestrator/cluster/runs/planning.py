@@ -32,7 +32,7 @@ def planned(settings: Settings, gpu: Gpu | None, measuring: Path | None = None) 
         return work_of(settings, shape, amounts, plan, gpu)
     with screen_kept_from(measuring / "logs" / "driver.log"), ray_session(settings.cluster, measuring):
         gpu = gpu or seen_gpu()
-        pace = measured(measure(settings, measuring), settings)
+        pace = measured(measure(settings, measuring))
     return work_of(settings, shape, amounts, plan, gpu, pace)
 
 
