@@ -2,14 +2,20 @@
 
 import hashlib
 import platform
+import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from evals.secrets import redacted
+
 _PROJECT = Path(__file__).resolve().parents[2]
 _PATIENCE_S = 10
+# Of an option or a setting, as in --hf-token and api_key; --max-tokens holds none.
+_SECRET = re.compile(r"(?:^|[-_])(?:(?:api)?key|token|secret|password|passphrase|credentials?|auth)$", re.IGNORECASE)
 
 
 def origin() -> dict[str, Any]:
@@ -24,11 +30,23 @@ def origin() -> dict[str, Any]:
 
 
 def command(arguments: list[str]) -> str:
-    """A command line as a shell takes it; a module that was run with -m is told by its name."""
-    program, rest = Path(arguments[0]), arguments[1:]
+    """A command line as a shell takes it, save what is secret; a module that was run with -m is told by its name."""
+    program, rest = Path(arguments[0]), list(_without_secrets(arguments[1:]))
     if program.parent == _PROJECT / "jobs":
         return shlex.join(["python", "-m", f"jobs.{program.stem}", *rest])
     return shlex.join(["daa" if program.name in {"daa", "cli.py"} else arguments[0], *rest])
+
+
+def _without_secrets(arguments: list[str]) -> Iterator[str]:
+    """The words of a command, with dots for the values of what is named like a secret."""
+    is_secret = False
+    for word in arguments:
+        name, equals, _ = word.partition("=")
+        if is_secret and not word.startswith("-"):
+            yield "..."
+        else:
+            yield f"{name}=..." if equals and _SECRET.search(name) else redacted(word)
+        is_secret = word.startswith("-") and bool(_SECRET.search(word))
 
 
 def git_state(directory: Path) -> dict[str, Any] | None:

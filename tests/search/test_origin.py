@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from orchestrator.search.origin import command, git_state, origin
 from orchestrator.search.plan import SearchPlan
 from tests.search import events as made
@@ -20,6 +22,13 @@ def test_a_command_is_told_as_a_shell_takes_it_again() -> None:
     assert command(["/usr/bin/daa", "search", "my runs/one.toml", "--dir", "x"]) == "daa search 'my runs/one.toml' --dir x"
     assert command([str(ROOT / "orchestrator" / "cli.py"), "demo"]) == "daa demo"
     assert command([str(ROOT / "jobs" / "search.py"), "a.toml"]) == "python -m jobs.search a.toml"
+
+
+def test_a_command_is_told_without_the_secrets_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "canary-openai-1")
+    words = ["--hf-token", "canary", "--key=canary", "api_key=canary", "x=canary-openai-1", "--max-tokens", "64", "--auth", "--dir", "x"]
+    told = "mine.py --hf-token ... --key=... api_key=... 'x=$OPENAI_API_KEY' --max-tokens 64 --auth --dir x"
+    assert command(["mine.py", *words]) == told
 
 
 def test_uncommitted_changes_are_told_apart_and_a_directory_without_git_has_no_state(tmp_path: Path) -> None:
