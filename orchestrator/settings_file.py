@@ -27,6 +27,8 @@ RunSettings = Settings | RewardSettings
 _SHOWN = 8
 # The largest of ours has 3 KB. What parsing takes grows with the square of some files' size.
 _LARGEST_FILE = 1 << 16
+# Ours have four parts at most, and what parsing takes grows with the square of theirs.
+_LONG_KEY = re.compile(r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){20}""", re.MULTILINE)
 
 
 def load_settings(path: str | Path) -> Settings:
@@ -81,6 +83,11 @@ def read_toml(file: Path) -> tuple[dict[str, Any], str]:
         if len(text) > _LARGEST_FILE:
             cure = "give a settings file: lists of data go to files of their own"
             raise SettingsError(f"this file is larger than settings are ({_LARGEST_FILE >> 10} KiB)", str(file), cure, code="DAA-0102")
+        if not is_json and (long := _LONG_KEY.search(text)) is not None:
+            line = text[: long.end()].count("\n") + 1
+            raise SettingsError(
+                "a key has more than 20 parts", f"{file}:{line}", "no setting has so many: correct the line", code="DAA-0103"
+            )
         values = json.loads(text) if is_json else tomllib.loads(text)
     except (OSError, RecursionError, ValueError) as error:
         kind = "JSON" if is_json else "TOML"
@@ -104,8 +111,8 @@ def validated(kind: type[Kind], values: Mapping[str, Any], where: str, text: str
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(kind, details, values, text) for details in error.errors()]
-        shown = "\n".join(f"  {problem}" for problem in problems[:_SHOWN])
+        problems = error.errors()
+        shown = "\n".join(f"  {_problem(kind, details, values, text)}" for details in problems[:_SHOWN])
         more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise SettingsError(
             f"the settings cannot be used:\n{shown}{more}", where, "correct the keys named above", code="DAA-0103"
@@ -220,7 +227,7 @@ def line_of(text: str, path: Sequence[str]) -> int | None:
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[+([^\[\]]+)\]+", line):
             here = table = _parts(header.group(1))
-        elif key := re.match(r"\s*((?:\"[^\"]*\"|'[^']*'|[\w.\- ])+?)\s*=", line):
+        elif key := re.match(r"\s*+((?:\"[^\"]*\"|'[^']*'|[\w.\- ])++)\s*=", line):
             here = table + _parts(key.group(1))
         else:
             continue

@@ -100,6 +100,32 @@ def test_a_file_that_is_no_settings_is_refused_by_its_place(content: bytes, code
     assert (refused.value.code, refused.value.where.startswith(str(file)), bool(refused.value.cure)) == (code, True, True)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "".join(f"k{n}=1\n" for n in range(2000)),
+        ".".join("a" * 32_000) + "=1",
+        "[judge]\n'a'" + ' . "b"' * 9000 + "=1",
+        f'a = """\n{"a" + " " * 60_000}!"""',
+    ],
+    ids=["many unknown keys", "a key of many parts", "one of quoted parts", "many spaces"],
+)
+def test_settings_that_cannot_be_are_refused_at_once(content: str, tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(content)
+    start = time.process_time()
+    with pytest.raises(SettingsError) as refused:
+        load_settings(tmp_path / "run.toml")
+    assert refused.value.code == "DAA-0103"
+    assert time.process_time() - start < 1
+
+
+def test_a_key_may_have_many_parts_and_a_value_more(tmp_path: Path) -> None:
+    dots = ".".join("a" * 40)
+    (tmp_path / "run.toml").write_text(f'{".".join("k" * 20)} = "{dots}"\nname = ["{dots}", "{dots}"]\n')
+    with pytest.raises(SettingsError, match=r"k: unknown key"):
+        load_settings(tmp_path / "run.toml")
+
+
 @pytest.mark.parametrize("content", ["[1]", "5", "null"])
 def test_a_json_file_that_is_no_table_is_refused_by_whatever_reads_settings(content: str, tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
