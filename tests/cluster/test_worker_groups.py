@@ -75,3 +75,21 @@ def test_a_trial_for_which_a_ranks_gpu_is_too_small_ends_at_once_and_so_does_tha
     ((*call, error),) = told
     assert call == ["failed", "gang-0", "001"]
     assert isinstance(error, SettingsError) and "zero_stage = 3" in error.what
+
+
+@pytest.mark.parametrize(("hub", "raised"), [("", "SettingsError"), ("hub", "WorkerGroupError")])
+def test_who_has_no_hub_to_be_told_of_a_gpu_that_is_too_small_raises_the_cure(
+    hub: str, raised: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RAY_TRAIN_V2_ENABLED", "1")
+    from ray.train import WorkerGroupError
+
+    from orchestrator.cluster.workers import gang_trainer
+
+    def fit() -> None:
+        raise WorkerGroupError("a worker failed", {0: TOO_SMALL})
+
+    monkeypatch.setattr(gang_trainer, "GangTrainer", lambda *given, **named: SimpleNamespace(fit=fit))
+    with pytest.raises((SettingsError, WorkerGroupError)) as refused:
+        train_run(Gang("one", hub, str(tmp_path), ClusterSettings()), lambda config: None, {})
+    assert type(refused.value).__name__ == raised
