@@ -23,6 +23,7 @@ ROOMS = (
         "orchestrator.nearest",
         "orchestrator.distributions",
         "orchestrator.output",
+        "orchestrator.run_files",
         "orchestrator.versions",
         "orchestrator.worlds.recipes",
     ),

@@ -11,6 +11,7 @@ import typer
 
 from orchestrator.cluster.submit.order import KINDS
 from orchestrator.commands.orders import order_of
+from orchestrator.run_files import RunFiles
 
 # Where a page is served.
 _PORT = 8400
@@ -201,7 +202,7 @@ def _progress(client: Any, job: Any) -> Any:
     if job.kind != "search":
         return None
     here = Path(job.directory)
-    return progress_in(here) if (here / "ledger.jsonl").is_file() else progress_of(client, job.directory)
+    return progress_in(here) if RunFiles(here).ledger.is_file() else progress_of(client, job.directory)
 
 
 def _on_the_cluster(client: Any, directory: str) -> Any:

@@ -11,6 +11,7 @@ from orchestrator.report import words
 from orchestrator.report.model_cards import Score, Trained
 from orchestrator.rounds.plan import MERGED
 from orchestrator.rounds.results import RoundResult, gains
+from orchestrator.run_files import RunFiles
 from orchestrator.search.budget import Meter, saved
 from orchestrator.search.capability import capabilities
 from orchestrator.search.kept import damaged_file, read_kept, read_kept_value
@@ -22,16 +23,16 @@ from orchestrator.settings_file import check_settings
 from orchestrator.training.records import TRAINED, training_of
 
 BEST = "best"
-LEDGER, ROUNDS, SETTINGS = "ledger.jsonl", "rounds.json", "settings.json"
 SEARCHED, FRESH, SAME = "the search's prompts", "held-out prompts", "the rounds' prompts"
 
 
 def find_trained(directory: Path, name: str) -> Trained:
     """The model that `name` means in a run's directory: `best`, a trial of a search, a round. Raises UserError where there is none."""
     directory = directory.expanduser().resolve()
-    if (directory / LEDGER).is_file():
+    files = RunFiles(directory)
+    if files.ledger.is_file():
         return _of_search(directory, name)
-    if (directory / ROUNDS).is_file():
+    if files.rounds.is_file():
         return _of_rounds(directory, name)
     told = {file.parent.name: file for file in sorted(directory.glob(f"checkpoints/*/{TRAINED}"))}
     if told:
@@ -41,9 +42,9 @@ def find_trained(directory: Path, name: str) -> Trained:
 
 
 def _of_search(directory: Path, name: str) -> Trained:
-    file = directory / SETTINGS
-    settings = check_settings(read_kept(file), str(file))
-    events = read_ledger(directory / LEDGER)
+    files = RunFiles(directory)
+    settings = check_settings(read_kept(files.settings), str(files.settings))
+    events = read_ledger(files.ledger)
     rows = {row.trial: row for row in leaderboard(events) if row.trial != BASE}
     said = answer(events)
     if name == BEST and said is None:
@@ -114,10 +115,11 @@ def _finalist(said: Answer | None, trial: str) -> Finalist | None:
 
 
 def _of_rounds(directory: Path, name: str) -> Trained:
-    written = read_kept(directory / SETTINGS, "trial")
+    files = RunFiles(directory)
+    written = read_kept(files.settings, "trial")
     told, versions = written.pop("trial"), written.pop("versions", {})
-    settings = check_settings(written, str(directory / SETTINGS))
-    results = _results(directory / ROUNDS)
+    settings = check_settings(written, str(files.settings))
+    results = _results(files.rounds)
     named = {f"round-{result.number:02d}": result for result in results}
     if name != BEST and name not in named:
         raise _unknown(name, named, directory)
@@ -154,11 +156,11 @@ def _of_training(directory: Path, told: Mapping[str, Any], name: str) -> Trained
     chosen = next(iter(told)) if name == BEST else name
     if chosen not in told:
         raise _unknown(name, told, directory)
-    models = sorted((directory / "checkpoints" / chosen).glob("step-*/model"))
+    models = sorted(RunFiles(directory).trial(chosen).glob("step-*/model"))
     if not models:
         raise UserError(f"{chosen} has no checkpoint yet", str(directory), "let `daa train` reach one: the same command goes on")
     model, run = str(models[-1]), told[chosen]
-    settings = check_settings(run["settings"], str(directory / "checkpoints" / chosen / TRAINED))
+    settings = check_settings(run["settings"], str(RunFiles(directory).trial(chosen) / TRAINED))
     trial, training = trial_of(run["trial"]), _told_at(model)
     return Trained(chosen, "train", model, settings, trial, _step(model), training=training, versions=run["versions"])
 

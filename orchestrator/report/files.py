@@ -12,6 +12,7 @@ from orchestrator.report.page.markdown import markdown
 from orchestrator.report.page.run import Run
 from orchestrator.report.page.sections import told
 from orchestrator.report.telling import answer_ready
+from orchestrator.run_files import RunFiles
 from orchestrator.search.kept import read_kept_value
 from orchestrator.search.leaderboard import Row, leaderboard
 from orchestrator.search.ledger import read_ledger
@@ -50,7 +51,7 @@ def differing_reports(directory: Path) -> list[str]:
 
     The directory may have been moved since they were written: of checkpoints in a run's directory the path from there on counts.
     """
-    events = read_ledger(directory / "ledger.jsonl")
+    events = read_ledger(RunFiles(directory).ledger)
     rows = leaderboard(events)
     computed = {"leaderboard.json": [row.as_dict() for row in rows], "answer.json": answer_ready(events, rows)}
     return [name for name, value in computed.items() if not _holds(directory / name, json.loads(json.dumps(value)))]

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from evals.json_lines import lines_since
 from orchestrator.report import words
+from orchestrator.run_files import RunFiles
 from orchestrator.search.leaderboard import BASE, Row, leaderboard
 from orchestrator.search.ledger import Events
 from orchestrator.search.projection import Projection, projected
@@ -85,7 +86,7 @@ class Follower:
     """Looks at a search's ledger when asked, but not more often than its length allows."""
 
     def __init__(self, directory: Path, planned: int, clock: Callable[[], float] = time.time) -> None:
-        self._tail, self._planned, self._clock = Tail(directory / "ledger.jsonl"), planned, clock
+        self._tail, self._planned, self._clock = Tail(RunFiles(directory).ledger), planned, clock
         self._rows: list[Row] = []
         self._rests_until = 0.0
 

@@ -19,6 +19,7 @@ from orchestrator.report import words
 from orchestrator.report.following import Follower
 from orchestrator.report.progress import Progress
 from orchestrator.report.terminal import console
+from orchestrator.run_files import RunFiles
 from orchestrator.search.leaderboard import BASE, Row
 from orchestrator.search.trial import Trial
 
@@ -181,7 +182,7 @@ def narrated(log: Path, is_search: bool = False) -> Iterator[Narrator]:
         try:
             yield story
         except KeyboardInterrupt:
-            if is_search and (directory / "settings.json").is_file():
+            if is_search and RunFiles(directory).settings.is_file():
                 story.say_path("stopped, and nothing that was measured is lost. To go on: daa search --resume", directory)
             else:
                 story.say_path("stopped. What it goes on with: the same command and --dir", directory)

@@ -5,6 +5,7 @@ from pathlib import Path
 from orchestrator.errors import UserError
 from orchestrator.report.files import differing_reports
 from orchestrator.report.terminal import show
+from orchestrator.run_files import RunFiles
 from orchestrator.search.kept import read_kept
 from orchestrator.search.replay import replay
 from orchestrator.settings_file import check_settings
@@ -14,7 +15,7 @@ _MOST_SHOWN = 20
 
 def replay_and_tell(directory: Path) -> bool:
     """Replay the search in `directory` and say what came out; True when every number is the same. Raises UserError (see replay)."""
-    file = directory / "settings.json"
+    file = RunFiles(directory).settings
     if not file.is_file():
         raise UserError("there is no search to replay: no settings.json", str(directory), "give the directory of a search")
     found = replay(directory, check_settings(read_kept(file), str(file)))

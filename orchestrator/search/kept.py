@@ -6,11 +6,12 @@ from typing import Any
 
 from evals.json_lines import parsed_json
 from orchestrator.errors import UserError
+from orchestrator.run_files import RunFiles
 
 
 def kept_settings(directory: Path) -> dict[str, Any]:
     """What settings.json holds; empty where there is none. Raises UserError as `read_kept`."""
-    file = directory / "settings.json"
+    file = RunFiles(directory).settings
     return read_kept(file) if file.is_file() else {}
 
 

@@ -215,29 +215,6 @@ def in_common(verdicts: Mapping[str, float | None]) -> dict[str, float | None]:
     return {intern(prompt): _VERDICTS.get(score, score) for prompt, score in verdicts.items()}
 
 
-def answers_of(directory: Path, event: Event) -> Path:
-    """The file of the answers that an event was scored by."""
-    responses = directory / "responses"
-    match event["event"]:
-        case "baseline":
-            return responses / "base" / "search.jsonl"
-        case "held_out":
-            return responses / event["run"] / "held-out.jsonl"
-        case _:
-            return responses / event["trial"] / f"step-{event['step']:06d}.jsonl"
-
-
-def base_answers(responses: Path, prompts_sha256: str, how: str) -> Path:
-    """The file of the base model's answers to a set of prompts, `how` telling how they were made."""
-    return responses / "base" / f"{prompts_sha256[:12]}-{how}.json"
-
-
-def latest_base_answers(responses: Path, prompts_sha256: str) -> Path | None:
-    """The last of these files that was written; None where there is none."""
-    found = responses.glob(str(base_answers(Path(), prompts_sha256, "*")))
-    return max(found, key=lambda file: file.stat().st_mtime_ns, default=None)
-
-
 def _end_of_lines(file: IO[bytes]) -> int:
     """Where the last whole line of a file ends."""
     end = file.seek(0, os.SEEK_END)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.run_files import RunFiles
 from orchestrator.search.board import Board
 from orchestrator.search.budget import Meter, Spent
 from orchestrator.search.kept import kept_settings
@@ -47,7 +48,7 @@ class Progress:
 
 def progress_in(directory: Path) -> Progress:
     """The progress of the search that writes to a directory. Raises UserError when none does."""
-    ledger = directory / "ledger.jsonl"
+    ledger = RunFiles(directory).ledger
     if not ledger.is_file():
         raise UserError("there is no search: no ledger.jsonl", str(directory), "give the directory of a search, or the name of a job")
     return progress(read_ledger(ledger), str(directory), {"name": directory.name, **kept_settings(directory)})

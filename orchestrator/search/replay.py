@@ -11,8 +11,9 @@ from evals.generation import Decoding
 from evals.guards import Finding
 from evals.scorecard import Measurement, score
 from orchestrator.errors import MachineError, UserError
+from orchestrator.run_files import RunFiles
 from orchestrator.search.goal import asked
-from orchestrator.search.ledger import Event, Events, answers_of, read_ledger
+from orchestrator.search.ledger import Event, Events, read_ledger
 from orchestrator.search.plan import SearchPlan, race_rules
 from orchestrator.search.racing import Rung, Scores, compare
 from orchestrator.settings import Settings
@@ -41,9 +42,9 @@ def replay(directory: Path, settings: Settings) -> Replay:
 
     Raises UserError where there is no ledger, or where answers are missing.
     """
-    if not (directory / "ledger.jsonl").is_file():
+    if not RunFiles(directory).ledger.is_file():
         raise UserError("there is no search to replay: no ledger.jsonl", str(directory), "give the directory of a search")
-    events = read_ledger(directory / "ledger.jsonl")
+    events = read_ledger(RunFiles(directory).ledger)
     scored, decided = events.judged, [event for event in events.of("end") if "checkpoint_number" in event]
     mismatches = [found for event in scored for found in _scorecard(directory, event)]
     if decided:
@@ -65,7 +66,7 @@ def scores_before(events: Events) -> Iterator[tuple[str, Rung, Scores]]:
 
 def _scorecard(directory: Path, event: Event) -> Iterator[Mismatch]:
     """What differs between a scorecard and the one that its answers make; a rung's answers are the first of its checkpoint's."""
-    file, card = answers_of(directory, event), event["scorecard"]
+    file, card = RunFiles(directory).answers(event), event["scorecard"]
     if not file.is_file():
         raise UserError("the answers of a score are missing", str(file), "restore the directory `responses`")
     responses, verdicts = load_answers(file)
@@ -99,7 +100,7 @@ class _Heard:
         begun = events.first("begin")
         if begun is None:
             what, cure = "the ledger does not tell how the search began, so its race cannot be replayed", "restore the file"
-            raise MachineError(what, str(directory / "ledger.jsonl"), cure, code="DAA-0702")
+            raise MachineError(what, str(RunFiles(directory).ledger), cure, code="DAA-0702")
         plan = SearchPlan.of(begun)
         joined = {event["trial"]: event for event in events.of("trial")}
         return _Heard(settings, plan, joined, {(event["trial"], event["step"]): event for event in events.of("score")})

@@ -9,6 +9,7 @@ from orchestrator.objectives.bradley_terry import BradleyTerry
 from orchestrator.policy.loading import load_tokenizer
 from orchestrator.preferences.conversations import RewardData, tokenize_conversations
 from orchestrator.preferences.tokenization import Lengths
+from orchestrator.run_files import RunFiles
 from orchestrator.settings.reward import RewardSettings
 from orchestrator.training.engine import Engine
 from orchestrator.training.inputs import read_sources
@@ -42,7 +43,7 @@ def reward_run(settings: RewardSettings, directory: Path) -> tuple[TrainingRun, 
         pairs=pairs.train.pairs,
         model=settings.model.base,
         tokenizer=tokenizer,
-        directory=directory / "checkpoints",
+        directory=RunFiles(directory).checkpoints,
         reference_cache=str(settings.cache.expanduser() / "reference"),
         validation=pairs.validation.pairs,
     )

@@ -22,9 +22,10 @@ from orchestrator.cluster.hub.journal import Bell, Journal
 from orchestrator.cluster.hub.proxies import Proxies
 from orchestrator.cluster.hub.scoring import Answered, Scored
 from orchestrator.errors import BudgetSpentError, JudgeUnavailableError, MachineError, ModelError
+from orchestrator.run_files import RunFiles
 from orchestrator.search.board import Board, Status
 from orchestrator.search.budget import Meter
-from orchestrator.search.ledger import Events, answers_of
+from orchestrator.search.ledger import Events
 from orchestrator.search.plan import SearchPlan
 from orchestrator.search.racing import rungs
 from orchestrator.search.trial import Trial
@@ -370,7 +371,7 @@ def test_a_session_after_this_one_answers_again_what_a_disk_has_lost_if_it_is_ne
             await hub.assessor.hear("001", 2, 25)
             await settle()
         event = hub.ledger.named("score")[-1]
-        file = answers_of(tmp_path, event)
+        file = RunFiles(tmp_path).answers(event)
         os.truncate(file, left) if left is not None else file.unlink()
         later = Hub(tmp_path, scoring := Scoring())
         scoring.recall = recall  # pyright: ignore[reportAttributeAccessIssue]

@@ -19,6 +19,7 @@ from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt, Message, PromptSet
 from orchestrator.cluster.hub import scoring
 from orchestrator.cluster.hub.scoring import Answered, Scorer
+from orchestrator.run_files import RunFiles
 from orchestrator.settings import EvaluationSettings
 
 
@@ -38,7 +39,7 @@ def judge() -> Any:
 def test_few_broken_answers_flag_a_score_and_many_are_gross(tmp_path: Path, empty: int, flagged: list[str], gross: list[str]) -> None:
     texts = ["" if number < empty else f"an answer of its own, number {number}" for number in range(100)]
     matches = [Match(EvaluationPrompt(str(n), (Message("user", "?"),)), text, f"the base's {n}") for n, text in enumerate(texts)]
-    scorer = Scorer("base", EvaluationSettings(), tmp_path)
+    scorer = Scorer("base", EvaluationSettings(), RunFiles(tmp_path))
     answered = Answered("sha", matches, [Response(match.prompt.id, match.candidate, 3) for match in matches], 1.0)
     scored = asyncio.run(scorer.judge(answered, judge=judge()))
     assert [finding.guard for finding in scored.card.findings] == flagged
@@ -93,7 +94,7 @@ def test_the_same_prompts_are_asked_about_in_both_orders_however_a_checkpoint_cl
         prompts = PromptSet(tuple(EvaluationPrompt(f"p{n}", (Message("user", f"{n}?"),)) for n in range(60)), "sha")
 
         async def climb() -> None:
-            scorer = Scorer("base", EvaluationSettings(), tmp_path / str(rungs))
+            scorer = Scorer("base", EvaluationSettings(), RunFiles(tmp_path / str(rungs)))
             scorer.use([engine(False, [], "an answer of {}")], actor)
             known = None
             for rung in rungs:
@@ -115,7 +116,7 @@ def test_another_engine_answers_for_one_that_is_away_and_all_stay_in_use(
 ) -> None:
     monkeypatch.setattr(scoring, "_AWAY_S", 1e-12)
     asked: list[bool] = []
-    scorer = Scorer("base", EvaluationSettings(), tmp_path)
+    scorer = Scorer("base", EvaluationSettings(), RunFiles(tmp_path))
     scorer.use([engine(first_is_away, asked), engine(not first_is_away, asked)], judge())
     assert asyncio.run(scorer.score("model", PROMPT)).card.judged == 1
     assert set(asked) == {True, False}
@@ -125,7 +126,7 @@ def test_another_engine_answers_for_one_that_is_away_and_all_stay_in_use(
 def test_when_no_engine_answers_for_long_the_search_hears_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "_AWAY_S", 1e-12)
     monkeypatch.setattr(scoring, "DEADLINE_S", 0.0)
-    scorer = Scorer("base", EvaluationSettings(), tmp_path)
+    scorer = Scorer("base", EvaluationSettings(), RunFiles(tmp_path))
     scorer.use([engine(True, []), engine(True, [])], judge())
     with pytest.raises(RayActorError):
         asyncio.run(scorer.score("model", PROMPT))
@@ -135,7 +136,7 @@ def test_when_no_engine_answers_for_long_the_search_hears_of_it(tmp_path: Path, 
 def test_base_answers_that_a_disk_left_cut_are_made_again(left: bytes, tmp_path: Path) -> None:
     def score() -> int:
         asked: list[bool] = []
-        scorer = Scorer("base", EvaluationSettings(), tmp_path)
+        scorer = Scorer("base", EvaluationSettings(), RunFiles(tmp_path))
         scorer.use([engine(False, asked)], judge())
         asyncio.run(scorer.score("model", PROMPT))
         return len(asked)
@@ -156,7 +157,7 @@ def test_another_base_model_and_other_answering_do_not_take_the_answers_that_are
 
     def score_against(base: str, settings: EvaluationSettings) -> int:
         asked.clear()
-        scorer = Scorer(base, settings, tmp_path / "kept")
+        scorer = Scorer(base, settings, RunFiles(tmp_path / "kept"))
         scorer.use([engine(False, asked)], judge())
         asyncio.run(scorer.score("model", PROMPT))
         return len(asked)

@@ -14,8 +14,9 @@ from ray.exceptions import RayActorError
 from orchestrator.cluster import asking
 from orchestrator.cluster.engines.evaluation_actors import LedgerActor
 from orchestrator.cluster.hub.journal import Bell, Journal
+from orchestrator.run_files import RunFiles
 from orchestrator.search.board import Board
-from orchestrator.search.ledger import answers_of, read_ledger
+from orchestrator.search.ledger import read_ledger
 from orchestrator.training.tidying import step_directory
 from tests.cluster.mortal_hub import STEPS, Outside, Session
 
@@ -61,7 +62,7 @@ def essence(outside: Outside) -> dict[Any, Any]:
 def missing(outside: Outside) -> list[Path]:
     """What the ledger counts on and nobody finds: answers of scores, and checkpoints that are yet to be scored."""
     events = outside.events()
-    answers = [answers_of(outside.directory, event) for event in events if event["event"] in {"baseline", "score", "held_out"}]
+    answers = [RunFiles(outside.directory).answers(event) for event in events if event["event"] in {"baseline", "score", "held_out"}]
     records = Board.rebuilt(events, 3).records.values()
     models = [Path(pending) / "model" for record in records if not record.status.is_over for pending in record.pending.values()]
     return [path for path in (*answers, *models) if not path.exists()]

@@ -10,7 +10,8 @@ from evals.answers import save_answers
 from evals.generation import Response
 from evals.judging import Verdict
 from evals.prompts import EvaluationPrompt, Message, save_prompts
-from orchestrator.search.ledger import Event, base_answers
+from orchestrator.run_files import RunFiles
+from orchestrator.search.ledger import Event
 from orchestrator.search.trial import Trial
 from tests.search import events as made
 
@@ -35,7 +36,7 @@ def searched(directory: Path, words: str = "plain words") -> Path:
     (directory / "settings.json").write_text(json.dumps(settings))
     (directory / "responses" / "base").mkdir(parents=True)
     base = {prompt.id: f"base says {words}" for prompt in prompts}
-    base_answers(directory / "responses", sha256, "ab12").write_text(json.dumps(base))
+    RunFiles(directory).base_answers(sha256, "ab12").write_text(json.dumps(base))
     for trial, scores in ((BEST, SCORES), (OTHER, WORSE)):
         _answers(directory / "responses" / trial / "held-out.jsonl", trial, scores, words)
         _metrics(directory / "checkpoints" / trial, falls=trial == OTHER, words=words)

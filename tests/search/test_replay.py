@@ -10,7 +10,8 @@ from evals.generation import Decoding, Response
 from evals.judging import Verdict
 from evals.scorecard import Measurement, score
 from orchestrator.errors import MachineError
-from orchestrator.search.ledger import Events, LedgerWriter, answers_of
+from orchestrator.run_files import RunFiles
+from orchestrator.search.ledger import Events, LedgerWriter
 from orchestrator.search.plan import make_plan, race_rules
 from orchestrator.search.racing import Race
 from orchestrator.search.replay import replay, scores_before
@@ -32,7 +33,7 @@ def run(tmp_path: Path) -> Path:
         found = [Verdict(f"p{number}", float(chance.random() < rate)) for number in range(rung.prompts)]
         answered = [Response(verdict.prompt_id, "text", 3) for verdict in found]
         event = {"trial": trial, "step": step, "verdicts": {verdict.prompt_id: verdict.candidate_score for verdict in found}}
-        save_answers(answers_of(tmp_path, {"event": "score", **event}), answered, found)
+        save_answers(RunFiles(tmp_path).answers({"event": "score", **event}), answered, found)
         ledger.append("trial", trial=trial, method="dpo", hyperparameters={}, training={})
         ledger.append("score", **event, scorecard=score(found, answered, HOW).as_dict())
         decision = race.add(trial, rung, list(event["verdicts"].values()))

@@ -16,9 +16,10 @@ from orchestrator.cluster.hub.journal import Bell, Journal
 from orchestrator.cluster.hub.proxies import Proxies
 from orchestrator.cluster.hub.scoring import Scored, Scorer
 from orchestrator.errors import BudgetSpentError, DaaError, DataFormatError, MachineError, ModelError
+from orchestrator.run_files import RunFiles
 from orchestrator.search.board import Board, Status
 from orchestrator.search.goal import asked
-from orchestrator.search.ledger import Event, answers_of
+from orchestrator.search.ledger import Event
 from orchestrator.search.plan import SearchPlan
 from orchestrator.search.racing import Rung
 from orchestrator.settings import Settings
@@ -114,7 +115,7 @@ class Assessor:
     async def assess(self, trial: str, step: int, checkpoint: str) -> None:
         """Score a checkpoint on all of its rungs. A failure ends the search, unless the search has dropped the trial meanwhile."""
         async with self._turns[trial]:
-            where = _Where(trial, step, checkpoint, answers_of(self._directory, {"event": "score", "trial": trial, "step": step}))
+            where = _Where(trial, step, checkpoint, RunFiles(self._directory).answers({"event": "score", "trial": trial, "step": step}))
             try:
                 number = self.checkpoint_of(trial, step)
                 await self._climb(where, [rung for rung in self._rungs if rung.checkpoint == number])

@@ -9,7 +9,8 @@ from orchestrator.cluster.hub.assessing import explained
 from orchestrator.cluster.hub.journal import Journal
 from orchestrator.cluster.hub.scoring import Scorer
 from orchestrator.errors import DaaError
-from orchestrator.search.ledger import Event, Events, answers_of
+from orchestrator.run_files import RunFiles
+from orchestrator.search.ledger import Event, Events
 
 
 class BaseScore:
@@ -31,7 +32,7 @@ class BaseScore:
             try:
                 with self._journal.set_aside(len(self._prompts.prompts)):
                     scored = await self._scorer.score(self._model, self._prompts)
-                scored.save(answers_of(self._directory, {"event": "baseline"}))
+                scored.save(RunFiles(self._directory).answers({"event": "baseline"}))
             except (DaaError, RayError, OSError) as error:
                 await self._journal.give_up(failure := explained(error, self._model, self._directory))
                 raise failure from error

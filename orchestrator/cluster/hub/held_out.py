@@ -12,7 +12,8 @@ from orchestrator.cluster.hub.scoring import Scorer
 from orchestrator.cluster.hub.spending import Purse
 from orchestrator.cluster.session import find_actor
 from orchestrator.errors import BudgetSpentError, DaaError
-from orchestrator.search.ledger import Event, answers_of, read_ledger
+from orchestrator.run_files import RunFiles
+from orchestrator.search.ledger import Event, read_ledger
 from orchestrator.settings import EvaluationSettings
 
 
@@ -31,7 +32,7 @@ class HeldOutScores:
 
         None when the budget does not last, and for a run that this judge cannot judge, which is left out.
         """
-        events = read_ledger(self._directory / "ledger.jsonl", "held_out", "unreadable")
+        events = read_ledger(RunFiles(self._directory).ledger, "held_out", "unreadable")
         known = next((event for event in events if event.get("run") == run), None)
         if known is not None or self._purse.ended(finals=True):
             return known if known is not None and known["event"] == "held_out" else None
@@ -56,6 +57,6 @@ class HeldOutScores:
         except (DaaError, RayError, OSError) as error:
             raise explained(error, model, self._directory) from error
         event = {"trial": finalist, "seed": seed, "run": run, "checkpoint": model, **scored.numbers()}
-        scored.save(answers_of(self._directory, {"event": "held_out", **event}))
+        scored.save(RunFiles(self._directory).answers({"event": "held_out", **event}))
         await self._journal.write("held_out", **event)
         return event

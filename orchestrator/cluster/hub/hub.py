@@ -23,6 +23,7 @@ from orchestrator.cluster.session import HEAD, find_actor
 from orchestrator.cluster.workers.messages import Assignment, News
 from orchestrator.errors import DaaError, MachineError, TrainingDivergedError
 from orchestrator.output import send_output_to
+from orchestrator.run_files import RunFiles
 from orchestrator.search.board import Job, Status
 from orchestrator.search.ledger import Event, read_ledger
 from orchestrator.search.plan import SearchPlan, in_order
@@ -41,7 +42,7 @@ class TrialHub:
 
     def __init__(self, directory: str, engines: Sequence[str], judge: str, ledger: str, sessions: int = 0) -> None:
         self._directory, self._sessions = Path(directory), sessions
-        send_output_to(self._directory / "logs" / "hub.log")
+        send_output_to(RunFiles(self._directory).log("hub"))
         # Names, not handles: Ray keeps handles in its object store, which a restart of this process may find empty.
         self._engines, self._judge = [find_actor(name) for name in engines], find_actor(judge)
         self._bell = Bell()
@@ -65,7 +66,7 @@ class TrialHub:
     async def _begin(self, settings: Settings, plan: SearchPlan | None) -> None:
         assert settings.model.base is not None and settings.evaluation.prompts is not None
         self._settings = settings
-        events = read_ledger(self._directory / "ledger.jsonl")
+        events = read_ledger(RunFiles(self._directory).ledger)
         self._journal.recall(events)
         is_restart = plan is None
         if plan is None:
@@ -74,7 +75,7 @@ class TrialHub:
             await self._journal.write("begin", **plan.as_dict(), versions=installed_versions())
         prompts = in_order(load_prompts(settings.evaluation.prompts), settings.search.seed)
         self._turns = Turns(settings.cluster.turns, training=is_restart)
-        self._scorer = Scorer(settings.model.base, settings.evaluation, self._directory / "responses", self._turns)
+        self._scorer = Scorer(settings.model.base, settings.evaluation, RunFiles(self._directory), self._turns)
         self._scorer.use(self._engines, self._judge)
         self._board = await taken_up(events, settings.cluster.max_attempts, self._journal, is_restart)
         self._assessor.use(settings, plan, self._board, self._scorer, prompts, Proxies(settings.ladder, events))
@@ -281,7 +282,7 @@ class TrialHub:
         """After a restart of this process, begin again by itself: who asks waits for it, and what prevents it ends the search."""
         if not self._began.is_set() and was_begun(self._directory, self._sessions, self._beginning is not None):
             try:
-                await self.begin(Settings.model_validate_json((self._directory / "settings.json").read_text()))
+                await self.begin(Settings.model_validate_json(RunFiles(self._directory).settings.read_text()))
             except (DaaError, RayError, OSError) as error:
                 await self._journal.give_up(explained(error, "the search's ledger", self._directory))
                 raise
@@ -296,4 +297,4 @@ class TrialHub:
     def _clean_up(self, trial: str) -> None:
         if self._board.records[trial].status.is_over:
             kept = self._board.steps_to_keep(trial) | self._assessor.in_hand(trial)
-            keep_only(self._directory / "checkpoints" / trial, kept)
+            keep_only(RunFiles(self._directory).trial(trial), kept)

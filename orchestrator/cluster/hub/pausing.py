@@ -7,6 +7,7 @@ from typing import Protocol
 
 from orchestrator.cluster.hub.assessing import Assessor
 from orchestrator.cluster.hub.journal import Journal
+from orchestrator.run_files import RunFiles
 from orchestrator.search.board import Board, Status
 from orchestrator.search.trial import Origin, Trial
 from orchestrator.settings import SearchSettings
@@ -28,7 +29,7 @@ class Pausing:
     """
 
     def __init__(self, directory: Path, search: SearchSettings, board: Board, assessor: Assessor, journal: Journal, ends: _Ends) -> None:
-        self._runs, self._search, self._board = directory / "checkpoints", search, board
+        self._runs, self._search, self._board = RunFiles(directory).checkpoints, search, board
         self._assessor, self._journal, self._ends = assessor, journal, ends
 
     async def goes_on(self, trial: str, step: int) -> bool:

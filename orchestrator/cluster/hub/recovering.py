@@ -5,6 +5,7 @@ from pathlib import Path
 
 from orchestrator.cluster.hub.journal import Journal
 from orchestrator.cluster.session import stands_in
+from orchestrator.run_files import RunFiles
 from orchestrator.search.board import Board
 from orchestrator.search.ledger import Event, read_ledger
 from orchestrator.training.tidying import forget_optimizer, is_whole
@@ -24,7 +25,7 @@ def was_begun(directory: Path, sessions: int, is_beginning: bool) -> bool:
 
     Before that, its driver begins it: worker groups that ask meanwhile wait.
     """
-    return stands_in() and (is_beginning or len(read_ledger(directory / "ledger.jsonl", "begin")) > sessions)
+    return stands_in() and (is_beginning or len(read_ledger(RunFiles(directory).ledger, "begin")) > sessions)
 
 
 async def _give_up_damaged(board: Board, journal: Journal) -> None:

@@ -22,7 +22,8 @@ from evals.scorecard import Measurement, Scorecard, score
 from evals.whole_files import save_json
 from orchestrator.cluster.asking import DEADLINE_S, patiently
 from orchestrator.cluster.hub.turns import Turns
-from orchestrator.search.ledger import base_answers, in_common
+from orchestrator.run_files import RunFiles
+from orchestrator.search.ledger import in_common
 from orchestrator.settings import EvaluationSettings
 
 # How long an engine that is away is waited for, before another is asked.
@@ -66,8 +67,8 @@ class Answered:
 class Scorer:
     """Shares engines among the checkpoints that wait. The base model answers once, under another seed than candidates do."""
 
-    def __init__(self, base: str, settings: EvaluationSettings, responses: Path, turns: Turns | None = None) -> None:
-        self._base, self._settings, self._kept = base, settings, responses
+    def __init__(self, base: str, settings: EvaluationSettings, files: RunFiles, turns: Turns | None = None) -> None:
+        self._base, self._settings, self._files = base, settings, files
         self._turns = turns or Turns()
         self._engines: asyncio.Queue[Any] = asyncio.Queue()
         self._judge: Any = None
@@ -136,7 +137,7 @@ class Scorer:
         return await asyncio.shield(self._baselines[prompts.sha256])
 
     async def _make_baseline(self, prompts: PromptSet) -> dict[str, str]:
-        file = base_answers(self._kept, prompts.sha256, self._how())
+        file = self._files.base_answers(prompts.sha256, self._how())
         # What cannot be read, a disk that failed has left: the base model answers as it did, under the same seed.
         with suppress(FileNotFoundError, ValueError):
             return json.loads(file.read_text(encoding="utf-8"))

@@ -43,6 +43,7 @@ from orchestrator.cluster.runs.scorecards import Asked, Evaluated, Scorecards, a
 from orchestrator.cluster.session import ray_session
 from orchestrator.errors import UserError
 from orchestrator.report.narration import Narrator
+from orchestrator.run_files import RunFiles
 from orchestrator.settings import (
     BenchmarkSettings,
     ClusterSettings,
@@ -224,7 +225,7 @@ def _people(settings: BenchmarkSettings, models: Sequence[str], directory: Path)
     """The engine that answers and the judge, where they are needed; Ray is started only when one of them lives in an actor."""
     needs_engine = any(not is_served(model) and not is_file(model) for model in models)
     judge_lives_here = not isinstance(settings.judge, VllmJudgeSettings | RewardModelSettings)
-    replies, logs = replies_directory(settings.cache), directory / "logs"
+    replies, logs = replies_directory(settings.cache), RunFiles(directory).logs
     with ExitStack() as stack:
         if not needs_engine and judge_lives_here:
             yield None, settings.judge and _judge(settings.judge, str(logs / "judge.log"), replies)

@@ -18,6 +18,7 @@ from orchestrator.cluster.judges import replies_directory
 from orchestrator.cluster.session import find_actor
 from orchestrator.errors import BudgetSpentError, UserError
 from orchestrator.report.narration import Narrator
+from orchestrator.run_files import RunFiles
 from orchestrator.search.leaderboard import BASE, Row
 from orchestrator.search.ledger import read_ledger
 from orchestrator.settings import CapabilitySettings, Settings
@@ -48,7 +49,7 @@ def measure_finalists(settings: Settings, rows: Sequence[Row], hub: Any, directo
     asked = settings.finals.capability
     suite = CapabilitySuite(asked.tasks, asked.limit, asked.task_files)
     replies = str(replies_directory(settings.cache))
-    known = {(each["trial"], each["checkpoint"]) for each in read_ledger(directory / "ledger.jsonl", "capability")}
+    known = {(each["trial"], each["checkpoint"]) for each in read_ledger(RunFiles(directory).ledger, "capability")}
     for trial, model in [(BASE, settings.model.base), *((row.trial, str(row.checkpoint)) for row in rows)]:
         if (trial, model) in known:
             continue

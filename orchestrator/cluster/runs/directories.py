@@ -9,6 +9,7 @@ from pathlib import Path
 
 from orchestrator.errors import UserError
 from orchestrator.report.narration import Narrator, narrated
+from orchestrator.run_files import RunFiles
 
 
 @contextmanager
@@ -17,7 +18,7 @@ def at_work(directory: Path, is_search: bool = False) -> Iterator[Narrator]:
 
     Raises UserError for a directory that cannot be written, or in which another command is at work.
     """
-    with alone_in(directory), narrated(directory / "logs" / "driver.log", is_search) as story:
+    with alone_in(directory), narrated(RunFiles(directory).log("driver"), is_search) as story:
         yield story
 
 
@@ -28,8 +29,8 @@ def alone_in(directory: Path) -> Iterator[None]:
     Raises UserError for a directory that cannot be written, or that another one holds.
     """
     try:
-        (directory / "logs").mkdir(parents=True, exist_ok=True)
-        held = os.open(directory / "logs" / "driver.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        RunFiles(directory).logs.mkdir(parents=True, exist_ok=True)
+        held = os.open(RunFiles(directory).logs / "driver.lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise UserError(f"the directory cannot be written: {error}", str(directory), "give another one with --dir") from error
     try:

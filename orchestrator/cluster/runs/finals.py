@@ -12,6 +12,7 @@ from orchestrator.cluster.runs.capability_runs import measure_finalists
 from orchestrator.cluster.engines.evaluation_actors import start_judge
 from orchestrator.cluster.judges import within_budget
 from orchestrator.report.narration import Narrator
+from orchestrator.run_files import RunFiles
 from orchestrator.search.board import Board, Status
 from orchestrator.search.leaderboard import Row
 from orchestrator.search.ledger import Events, read_ledger
@@ -30,13 +31,13 @@ def start_final_judge(settings: Settings, directory: Path, is_paid: bool) -> lis
     judge = settings.finals.judge
     if judge is None or isinstance(judge, OpenAISettings) != is_paid:
         return []
-    within = within_budget(judge, settings.budget, directory / "ledger.jsonl")
-    return [start_judge(FINAL_JUDGE, within, settings.cache, directory / "logs")]
+    within = within_budget(judge, settings.budget, RunFiles(directory).ledger)
+    return [start_judge(FINAL_JUDGE, within, settings.cache, RunFiles(directory).logs)]
 
 
 def play_finals(settings: Settings, hub: Any, directory: Path, story: Narrator) -> None:
     """Compare the finalists on held-out prompts, and see what they still can, where settings ask for either."""
-    events = read_ledger(directory / "ledger.jsonl")
+    events = read_ledger(RunFiles(directory).ledger)
     rows = finalists(events, settings.finals.finalists)
     ask(hub.begin_finals)
     if settings.evaluation.held_out is not None:
@@ -70,7 +71,7 @@ def _compare(settings: Settings, events: Events, rows: Sequence[Row], hub: Any, 
 
 def check_judged(directory: Path) -> None:
     """Raises UnreadableVerdictsError where the judge could judge none of the runs that it was asked about."""
-    events = read_ledger(directory / "ledger.jsonl", "held_out", "unreadable")
+    events = read_ledger(RunFiles(directory).ledger, "held_out", "unreadable")
     if events.left_out and not events.of("held_out"):
         cure = (
             "use a stronger judge; or raise evaluation.max_unreadable in settings.json, remove the lines `unreadable` of these runs from "

@@ -14,6 +14,7 @@ from orchestrator.cluster.placement import check_gpus, nodes_of_cluster, require
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.engines.workshop import MADE, RESPONSES, told
 from orchestrator.rounds.sampling import Sampling
+from orchestrator.run_files import RunFiles
 from orchestrator.settings import AnsweringSettings, ClusterSettings, EvaluationSettings, GenerationSettings
 
 
@@ -37,7 +38,7 @@ def generate(
         story.say_path(f"{settings.responses} answers to each of {len(prompts)} prompts by", model)
         cluster = on_gpus(cluster)
         check_gpus(cluster, story.say, trains=False)
-        started = start_engines(cluster, answering, directory / "logs", largest_rank([model]))
+        started = start_engines(cluster, answering, RunFiles(directory).logs, largest_rank([model]))
         local = Path(model).expanduser()
         name = str(local.resolve()) if local.exists() else model
         sampling, throughput = Generation(started, replies_directory(cache)).sample(name, prompts, settings)

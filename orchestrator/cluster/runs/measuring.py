@@ -13,6 +13,7 @@ from orchestrator.cluster.engines.generating import Generation, start_engines
 from orchestrator.cluster.workers.training_workers import Gang, engine_for, train_run, training_run, warm_up
 from orchestrator.errors import ClusterError
 from orchestrator.estimates.pace import Measured, measured_of
+from orchestrator.run_files import RunFiles
 from orchestrator.search.trial import Trial
 from orchestrator.settings import GenerationSettings, SelectionSettings, Settings
 from orchestrator.settings.search import CONTROL
@@ -32,7 +33,7 @@ def measure(settings: Settings, directory: Path) -> Measured:
     train_run(Gang("measure", "", str(directory), settings.cluster.model_copy(update={"max_attempts": 1})), _train, config)
     file = directory / _FILE
     if not file.is_file():
-        raise ClusterError("the steps to be measured were not taken", str(directory / "logs"), "read the workers' logs")
+        raise ClusterError("the steps to be measured were not taken", str(RunFiles(directory).logs), "read the workers' logs")
     found = json.loads(file.read_text(encoding="utf-8"))
     return measured_of(found["records"], found["took"], answered)
 
@@ -72,7 +73,7 @@ def _answer(settings: Settings, directory: Path) -> tuple[int, float, float]:
     one = settings.cluster.model_copy(update={"engines": 1})
     evaluation = settings.evaluation
     prompts = load_prompts(settings.evaluation.prompts).prompts[: _ANSWERS // 2]
-    engines = Generation(start_engines(one, evaluation, directory / "logs"), directory / "replies")
+    engines = Generation(start_engines(one, evaluation, RunFiles(directory).logs), directory / "replies")
     heat = evaluation.temperature or 1e-3
     wanted = GenerationSettings(responses=2, temperature=heat, top_p=evaluation.top_p, max_tokens=evaluation.max_tokens)
     model = adapter_base(Path(settings.model.base)) or settings.model.base

@@ -15,6 +15,7 @@ from orchestrator.policy.gpus import Gpu
 from orchestrator.estimates.pace import Pace, measured, stated
 from orchestrator.estimates.shape import Shape, shape_of
 from orchestrator.output import screen_kept_from
+from orchestrator.run_files import RunFiles
 from orchestrator.search.grid import planned_trials
 from orchestrator.search.plan import SearchPlan, make_plan
 from orchestrator.settings import Settings
@@ -30,7 +31,7 @@ def planned(settings: Settings, gpu: Gpu | None, measuring: Path | None = None) 
     plan = make_plan(settings, amounts.pairs, foreseen_gpus(settings, gpu), amounts.prompts, amounts.held_out)
     if measuring is None:
         return work_of(settings, shape, amounts, plan, gpu)
-    with screen_kept_from(measuring / "logs" / "driver.log"), ray_session(settings.cluster, measuring):
+    with screen_kept_from(RunFiles(measuring).log("driver")), ray_session(settings.cluster, measuring):
         gpu = gpu or seen_gpu()
         pace = measured(measure(settings, measuring))
     return work_of(settings, shape, amounts, plan, gpu, pace)

@@ -12,6 +12,7 @@ from orchestrator.cluster.runs.watching import watched
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.workers.training_workers import Gang, engine_for, last_model, train_run, trained_model, warm_up
 from orchestrator.report.narration import Narrator
+from orchestrator.run_files import RunFiles
 from orchestrator.settings.reward import RewardSettings
 from orchestrator.worlds import in_world
 
@@ -45,7 +46,7 @@ def _prepared(settings: RewardSettings, directory: Path, story: Narrator) -> tup
     """Make the world, where one is named, and load what the workers will, so that bad input is refused here and not by them."""
     from orchestrator.training.reward_run import reward_run
 
-    settings, file = in_world(settings, story.say), directory / "settings.json"
+    settings, file = in_world(settings, story.say), RunFiles(directory).settings
     run, data = reward_run(settings, directory)
     told = inputs_told(settings, run.every_pair)
     if file.is_file() and any(run.directory.glob("step-*")):

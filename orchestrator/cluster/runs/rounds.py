@@ -25,12 +25,13 @@ from orchestrator.policy.merging import merge_adapters
 from orchestrator.report.narration import Narrator
 from orchestrator.rounds.plan import MERGED, merges_adapters, required_rounds, round_settings
 from orchestrator.rounds.results import RoundResult, gains, table
+from orchestrator.run_files import RunFiles
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
 from orchestrator.versions import installed_versions
 from orchestrator.worlds import in_world
 
-RESULTS, PAGE = "rounds.json", "rounds.md"
+PAGE = "rounds.md"
 
 
 def play_rounds(settings: Settings, trial: Trial, directory: Path) -> list[RoundResult]:
@@ -69,7 +70,7 @@ class _Rounds:
     def __init__(self, settings: Settings, trial: Trial, directory: Path, story: Narrator) -> None:
         self._settings, self._trial, self._directory, self._story = settings, trial, directory, story
         self._rounds = required_rounds(settings)
-        logs, replies = directory / "logs", replies_directory(settings.cache)
+        logs, replies = RunFiles(directory).logs, replies_directory(settings.cache)
         engines = start_engines(settings.cluster, settings.evaluation, logs)
         scorers = Scoring(self._rounds, settings.cache, logs)
         self._workshop = Workshop(self._rounds, settings.data, Generation(engines, replies), scorers, story.say)
@@ -116,7 +117,7 @@ class _Rounds:
 
     async def _scored(self, model: str, place: Path) -> dict[str, Any]:
         assert self._settings.evaluation.prompts is not None
-        scorer = Scorer(str(self._settings.model.base), self._settings.evaluation, self._directory / "responses")
+        scorer = Scorer(str(self._settings.model.base), self._settings.evaluation, RunFiles(self._directory))
         scorer.use(self._engines, self._judge)
         scored = await scorer.score(model, load_prompts(self._settings.evaluation.prompts))
         scored.save(place / "answers.jsonl")
@@ -125,7 +126,7 @@ class _Rounds:
 
 def _claim(settings: Settings, trial: Trial, directory: Path) -> None:
     """Write down what is played here. Raises UserError when it is something else."""
-    file = directory / "settings.json"
+    file = RunFiles(directory).settings
     told = {**settings.json_ready(), "trial": trial.as_event()}
     versions, inputs = installed_versions(), {}
     if file.is_file():
@@ -136,12 +137,12 @@ def _claim(settings: Settings, trial: Trial, directory: Path) -> None:
 
 
 def _claim_inputs(told: Mapping[str, str], directory: Path) -> None:
-    file = directory / "settings.json"
+    file = RunFiles(directory).settings
     written = json.loads(file.read_text(encoding="utf-8"))
     check_inputs(written["inputs"], told, "rounds", directory)
     save_json(file, written | {"inputs": told})
 
 
 def _write(directory: Path, results: Sequence[RoundResult]) -> None:
-    save_json(directory / RESULTS, [result.as_dict() for result in results])
+    save_json(RunFiles(directory).rounds, [result.as_dict() for result in results])
     (directory / PAGE).write_text(table(results), encoding="utf-8")

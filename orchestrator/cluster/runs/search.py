@@ -36,6 +36,7 @@ from orchestrator.estimates.checking import EVENT as ESTIMATE
 from orchestrator.report import words
 from orchestrator.report.files import write_reports
 from orchestrator.report.narration import Narrator
+from orchestrator.run_files import RunFiles
 from orchestrator.search.allocation import uneven
 from orchestrator.search.board import Board
 from orchestrator.search.capability import capabilities
@@ -80,7 +81,7 @@ def search(settings: Settings, directory: Path) -> Outcome:
     measured before stays in the ledger.
     """
     directory = directory.expanduser().resolve()
-    if (directory / "ledger.jsonl").exists() and not _is_left_before_it_began(directory):
+    if RunFiles(directory).ledger.exists() and not _is_left_before_it_began(directory):
         raise UserError(
             "this directory already holds a search",
             str(directory),
@@ -94,7 +95,7 @@ def search(settings: Settings, directory: Path) -> Outcome:
 def resume(directory: Path) -> Outcome:
     """Go on with a search whose driver ended, from its ledger and Tune's state."""
     directory = directory.expanduser().resolve()
-    file = directory / "settings.json"
+    file = RunFiles(directory).settings
     if not file.is_file():
         raise UserError(
             "there is no search to resume: no settings.json",
@@ -111,7 +112,7 @@ def _run(settings: Settings, directory: Path) -> Outcome:
     with at_work(directory, is_search=True) as story:
         _announce(settings, story)
         story.say_path("everything goes to", directory)
-        story.say_path("the libraries' own output goes to", directory / "logs")
+        story.say_path("the libraries' own output goes to", RunFiles(directory).logs)
         # Given pairs that are only asked for their prompts are not trained on.
         if settings.world is None and not settings.data.streaming and (settings.rounds is None or settings.rounds.first == "data"):
             checked_inputs(settings, directory)
@@ -143,7 +144,7 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     # Streamed while the whole cluster is free for it, and before a GPU waits for data that are refused.
     ready = prepared(settings, story, directory) if settings.data.streaming else None
     wait_for_gpus(settings, settings.cluster.first_gangs)
-    begun = read_ledger(directory / "ledger.jsonl", "begin")
+    begun = read_ledger(RunFiles(directory).ledger, "begin")
     actors = _start_actors(settings, directory, len(begun))
     settings = in_world(settings, story.say)
     if settings.rounds is not None:
@@ -156,7 +157,7 @@ def _search(settings: Settings, directory: Path, story: Narrator) -> None:
     told = inputs_told(settings, inputs.pairs, inputs.validation)
     if begun:
         check_inputs(begun[-1].get("inputs", {}), told, "a search", directory)
-    save_json(directory / "settings.json", settings.json_ready())
+    save_json(RunFiles(directory).settings, settings.json_ready())
     tell_pairs(settings, inputs, count, story)
     plan = replace(_plan(settings, count), inputs=told)
     with story.waiting("warming up engines and judge; trials begin meanwhile"):
@@ -186,7 +187,7 @@ def _check_scored(hub: Any, directory: Path, story: Narrator) -> None:
     if winner(write_reports(directory)) is None:
         raise ClusterError(
             "no trial was scored",
-            str(directory / "logs"),
+            str(RunFiles(directory).logs),
             "read the reasons in leaderboard.json and the logs, then resume",
             code="DAA-0610",
         )
@@ -234,16 +235,16 @@ def _plan(settings: Settings, pairs: int) -> SearchPlan:
 
 def _tidy(directory: Path, max_attempts: int) -> None:
     """Delete what workers wrote for trials that were dropped meanwhile."""
-    board = Board.rebuilt(read_ledger(directory / "ledger.jsonl"), max_attempts)
+    board = Board.rebuilt(read_ledger(RunFiles(directory).ledger), max_attempts)
     for trial, record in board.records.items():
         if record.status.is_over:
-            keep_only(directory / "checkpoints" / trial, board.steps_to_keep(trial))
+            keep_only(RunFiles(directory).trial(trial), board.steps_to_keep(trial))
 
 
 def _reports(directory: Path, story: Narrator) -> list[Row]:
     """Write the reports, also when something else went wrong: a disk that has no room for them must not hide what that was."""
     try:
-        return write_reports(directory) if (directory / "ledger.jsonl").exists() else []
+        return write_reports(directory) if RunFiles(directory).ledger.exists() else []
     except OSError as error:
         story.say_path(f"the reports could not be written ({error.strerror}):", directory)
         return []
@@ -252,24 +253,24 @@ def _reports(directory: Path, story: Narrator) -> list[Row]:
 def _unclaim(directory: Path) -> None:
     """Let the next search use a directory in which this one was left before it began: there is nothing to resume."""
     if _is_left_before_it_began(directory):
-        (directory / "ledger.jsonl").unlink()
+        RunFiles(directory).ledger.unlink()
 
 
 def _is_left_before_it_began(directory: Path) -> bool:
     """Whether a search was left in a directory, by being killed too, before it wrote anything down."""
-    ledger = directory / "ledger.jsonl"
-    return ledger.exists() and not ledger.stat().st_size and not (directory / "settings.json").exists()
+    files = RunFiles(directory)
+    return files.ledger.exists() and not files.ledger.stat().st_size and not files.settings.exists()
 
 
 def _start_actors(settings: Settings, directory: Path, sessions: int) -> _Actors:
     """Start everything at once, after so many sessions: imports overlap with each other and with the making of the world."""
-    cluster, logs = settings.cluster, directory / "logs"
+    cluster, files, logs = settings.cluster, RunFiles(directory), RunFiles(directory).logs
     rank = settings.training.lora.rank if settings.training.lora else 0
     engines = start_engines(cluster, settings.evaluation, logs, rank)
-    within = within_budget(settings.judge, settings.budget, directory / "ledger.jsonl")
+    within = within_budget(settings.judge, settings.budget, files.ledger)
     judges = [start_judge("judge", within, settings.cache, logs), *start_final_judge(settings, directory, is_paid=False)]
     judges += [start_judge(actor_name(name), model, settings.cache, logs) for name, model in settings.ladder.models.items()]
-    ledger = LedgerActor.options(name="ledger").remote(str(directory / "ledger.jsonl"))
+    ledger = LedgerActor.options(name="ledger").remote(str(files.ledger))
     hub = TrialHub.options(name=HUB).remote(str(directory), engine_names(cluster), "judge", "ledger", sessions)
     gangs: Any = GangsActor.options(max_concurrency=cluster.gangs).remote(str(directory))
     for number in range(cluster.gangs):
@@ -278,7 +279,7 @@ def _start_actors(settings: Settings, directory: Path, sessions: int) -> _Actors
 
 
 def _conclude(rows: list[Row], directory: Path, story: Narrator) -> Outcome:
-    events = read_ledger(directory / "ledger.jsonl")
+    events = read_ledger(RunFiles(directory).ledger)
     found = answer(events)
     story.table(rows, "Leaderboard: win rate against the base model's answers, at each trial's best checkpoint")
     if found is not None:

@@ -22,6 +22,7 @@ from orchestrator.cluster.workers.training_workers import Gang, last_model, trai
 from orchestrator.errors import SettingsError
 from orchestrator.nearest import nearest
 from orchestrator.objectives import make_objective, method_named
+from orchestrator.run_files import RunFiles
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings, TrainingSettings
 from orchestrator.settings_file import validated
@@ -99,7 +100,7 @@ def write_down(settings: Settings, trial: Trial, directory: Path, inputs: Mappin
     Raises UserError where they are of other settings, or of inputs that have changed.
     """
     told = {"settings": settings.json_ready(), "trial": {"trial": trial.id, **trial.as_event()}}
-    file = directory / "checkpoints" / trial.id / TRAINED
+    file = RunFiles(directory).trial(trial.id) / TRAINED
     if file.is_file() and any(file.parent.glob("step-*")):
         written = json.loads(file.read_text(encoding="utf-8"))
         before, now = ({**each["settings"], "trial": each["trial"]} for each in (written, told))
@@ -136,7 +137,7 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
         settings, _ = prepared(settings, story, directory)
         asked = asked_of_search(settings, model)
         check_scorecard(asked, directory)
-        logs = directory / "logs"
+        logs = RunFiles(directory).logs
         alone = settings.cluster.model_copy(update={"engines": 1, "turns": False})
         judge = JudgeActor.options(num_cpus=0, num_gpus=judge_gpus(settings.judge)).remote(
             settings.judge, str(logs / "judge.log"), str(replies_directory(settings.cache))
@@ -154,11 +155,11 @@ async def _score(settings: Settings, model: str, asked: Asked, directory: Path, 
     from orchestrator.cluster.hub.scoring import Scorer
 
     assert settings.model.base is not None and settings.evaluation.prompts is not None
-    scorer = Scorer(settings.model.base, settings.evaluation, directory / "responses")
+    scorer = Scorer(settings.model.base, settings.evaluation, RunFiles(directory))
     scorer.use(engines, judge)
     local = Path(model).expanduser()
     scored = await scorer.score(str(local.resolve()) if local.exists() else model, load_prompts(settings.evaluation.prompts))
-    scored.save(directory / "responses" / "candidate.jsonl")
+    scored.save(RunFiles(directory).responses / "candidate.jsonl")
     compared = {"model": model, "base": settings.model.base}
     save_json(directory / CARD, compared | scored.card.as_dict() | {"asked": asked})
     return scored.card

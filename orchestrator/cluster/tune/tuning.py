@@ -22,6 +22,7 @@ from orchestrator.cluster.tune.tune_state import can_restore, name_in_order
 from orchestrator.cluster.tune.whole_storage import whole_storage
 from orchestrator.errors import DaaError, MachineError
 from orchestrator.report.narration import narrator
+from orchestrator.run_files import RunFiles
 from orchestrator.search.board import Board, Status
 from orchestrator.search.goal import METRIC, MODE
 from orchestrator.search.ledger import read_ledger
@@ -212,7 +213,7 @@ def _new_tuner(trainable: Any, settings: Settings, plan: SearchPlan, hub: str, d
         tune_config=tune.TuneConfig(
             num_samples=settings.search.trials,
             search_alg=make_searcher(settings),
-            scheduler=make_scheduler(settings, plan, hub, directory / "ledger.jsonl"),
+            scheduler=make_scheduler(settings, plan, hub, RunFiles(directory).ledger),
             max_concurrent_trials=None if settings.search.pauses else _followed_at_once(settings),
             reuse_actors=True,
             trial_name_creator=label,
@@ -258,7 +259,7 @@ def _followed_at_once(settings: Settings) -> int:
 
 def _end_unfollowed(hub: str, directory: Path, max_attempts: int) -> None:
     """End runs that Tune does not know of: it saves its trials a moment after one took over another's training."""
-    for trial, record in Board.rebuilt(read_ledger(directory / "ledger.jsonl"), max_attempts).records.items():
+    for trial, record in Board.rebuilt(read_ledger(RunFiles(directory).ledger), max_attempts).records.items():
         if not record.status.is_over and record.start:
             ask(find_actor(hub).stop, trial, Status.STOPPED, "nobody follows it")
 

@@ -21,6 +21,7 @@ from orchestrator.cluster.workers.messages import Assignment
 from orchestrator.cluster.workers.streaming import streamed_inputs
 from orchestrator.errors import ClusterError, DaaError, SettingsError
 from orchestrator.output import send_output_to
+from orchestrator.run_files import RunFiles
 from orchestrator.search.board import Status
 from orchestrator.search.trial import Trial
 from orchestrator.settings import ClusterSettings, Settings
@@ -51,7 +52,7 @@ class GangsActor:
     """Owns the gangs' Ray Train runs, each in a thread: outside any trial's process, so that stopping a trial leaves no workers behind."""
 
     def __init__(self, directory: str) -> None:
-        send_output_to(Path(directory) / "logs" / "gangs.log")
+        send_output_to(RunFiles(Path(directory)).log("gangs"))
 
     def run(self, gang: Gang) -> None:
         """Returns when the hub sends the gang's workers home. With isolation "run", every trial gets a new Train run."""
@@ -167,7 +168,7 @@ def warm_up(directory: str, name: str) -> int:
     from ray.train import get_context
 
     rank = get_context().get_world_rank()
-    send_output_to(Path(directory) / "logs" / f"{name}-worker-{rank}.log")
+    send_output_to(RunFiles(Path(directory)).log(f"{name}-worker-{rank}"))
     import torch
 
     from orchestrator.training import deepspeed_engine
@@ -197,7 +198,7 @@ def training_run(settings: Settings, trial: Trial, directory: Path) -> Any:
         pairs=inputs.pairs,
         model=settings.model.base,
         tokenizer=inputs.tokenizer,
-        directory=directory / "checkpoints" / trial.id,
+        directory=RunFiles(directory).trial(trial.id),
         reference_cache=settings.reference_cache or str(settings.cache.expanduser() / "reference"),
         selection=trial.selection_settings(settings.selection),
         reference=settings.model.reference,
@@ -215,7 +216,7 @@ def trained_model(run: Any, directory: Path) -> Path:
     """The same, once training is over. Raises ClusterError when it is not there."""
     model = last_model(run)
     if not model.is_dir():
-        raise ClusterError("training ended without its last checkpoint", str(directory / "logs"), "read the workers' logs")
+        raise ClusterError("training ended without its last checkpoint", str(RunFiles(directory).logs), "read the workers' logs")
     return model
 
 

@@ -18,6 +18,7 @@ from orchestrator.errors import DaaError, SettingsError
 from orchestrator.output import send_output_to
 from orchestrator.rounds.plan import boundaries, most_rounds, of_file, required_rounds, round_settings
 from orchestrator.rounds.sampling import prompts_of
+from orchestrator.run_files import RunFiles
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
 from orchestrator.training.inputs import read_sources
@@ -33,7 +34,7 @@ class RoundsActor:
 
     def __init__(self, settings: Settings, directory: str, engines: Sequence[str], hub: str) -> None:
         self._directory, self._hub = Path(directory), hub
-        logs = self._directory / "logs"
+        logs = RunFiles(self._directory).logs
         send_output_to(logs / "rounds.log")
         rounds = required_rounds(settings)
         generation = Generation([find_actor(name) for name in engines], replies_directory(settings.cache))

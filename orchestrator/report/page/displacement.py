@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from orchestrator.report.page.run import Run
+from orchestrator.run_files import RunFiles
 from orchestrator.training.records import read_records
 
 # Each trial's own file is read, so only those of the first.
@@ -21,7 +22,7 @@ def displacement(run: Run) -> list[dict[str, Any]] | None:
         return None
     found = []
     for row in run.shown(MOST_TRIALS):
-        steps = _steps(run.directory / "checkpoints" / row.trial)
+        steps = _steps(RunFiles(run.directory).trial(row.trial))
         if steps:
             found.append({"trial": row.trial, "method": row.method, **_changes(steps), "series": _series(steps)})
     return found or None

@@ -8,11 +8,10 @@ from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.report.telling import answer_ready
+from orchestrator.run_files import RunFiles
 from orchestrator.search.kept import kept_settings, setting
 from orchestrator.search.leaderboard import BASE, Row, leaderboard
 from orchestrator.search.ledger import Event, Events, read_ledger
-
-LEDGER = "ledger.jsonl"
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,9 @@ class Run:
     @staticmethod
     def read(directory: Path) -> "Run":
         """What a search has written so far. Raises UserError where there is none."""
-        if not (directory / LEDGER).is_file():
-            raise UserError(f"there is no search to report on: no {LEDGER}", str(directory), "give the directory of a search")
-        events = read_ledger(directory / LEDGER)
+        if not RunFiles(directory).ledger.is_file():
+            raise UserError("there is no search to report on: no ledger.jsonl", str(directory), "give the directory of a search")
+        events = read_ledger(RunFiles(directory).ledger)
         rows = leaderboard(events)
         return Run(directory.resolve().name, events, rows, answer_ready(events, rows), kept_settings(directory), directory)
 

@@ -8,7 +8,8 @@ from evals.errors import DataFormatError
 from evals.prompts import load_prompts
 from orchestrator.report.page.kept import kept_answers
 from orchestrator.report.page.run import Run
-from orchestrator.search.ledger import Event, latest_base_answers
+from orchestrator.run_files import RunFiles
+from orchestrator.search.ledger import Event
 
 MOST_SAMPLES, MOST_LETTERS = 200, 4_000
 _MOST_MODELS = 3
@@ -55,7 +56,7 @@ def _answers(run: Run, event: Event) -> dict[str, dict[str, Any]]:
 
 def _base(run: Run, event: Event) -> Mapping[str, str]:
     sha256 = event["scorecard"].get("prompts_sha256", "")
-    file = latest_base_answers(run.directory / "responses", sha256) if run.directory is not None else None
+    file = RunFiles(run.directory).latest_base_answers(sha256) if run.directory is not None else None
     return json.loads(file.read_text(encoding="utf-8")) if file is not None else {}
 
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from orchestrator.errors import DaaError, UserError
 from orchestrator.report.page.html import content, page
-from orchestrator.report.page.run import LEDGER, Run
+from orchestrator.report.page.run import Run
 from orchestrator.report.terminal import show
+from orchestrator.run_files import RunFiles
 from orchestrator.search.ledger import Events
 
 HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -65,7 +66,7 @@ class Pages:
         return Made(size, page(run, is_live=True), content(run))
 
     def _size(self) -> int:
-        file = self._directory / LEDGER
+        file = RunFiles(self._directory).ledger
         return file.stat().st_size if file.is_file() else 0
 
 
