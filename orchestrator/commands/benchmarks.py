@@ -13,6 +13,8 @@ from orchestrator.settings_file import check_settings, line_of, load_settings, r
 
 # The sections that the command line adds to.
 _TABLES = ("answering", "capability", "judge")
+# How models answer, as the command line has it.
+_ANSWERING = ("temperature", "top_p", "max_tokens", "max_model_len")
 _KINDS = ("openai", "vllm", "reward_model", "replay")
 
 
@@ -28,10 +30,10 @@ def benchmark_settings(file: Path | None, given: Mapping[str, Any]) -> Benchmark
     """
     _check_asked(file, given)
     values, text = _of_file(file) if file is not None else ({}, "")
-    answering = {key: given.get(key) for key in ("temperature", "max_tokens", "max_model_len")}
-    told = {key: value for key, value in given.items() if value not in (None, [], ()) and key not in (*answering, "capability")}
+    answering = _answering(given)
+    told = {key: value for key, value in given.items() if value not in (None, [], ()) and key not in (*_ANSWERING, "capability")}
     merged: dict[str, Any] = {**values, **told}
-    merged["answering"] = {**values.get("answering", {}), **{key: value for key, value in answering.items() if value is not None}}
+    merged["answering"] = {**values.get("answering", {}), **answering}
     if given.get("capability"):
         merged["capability"] = {**values.get("capability", {}), "tasks": given["capability"]}
     if "capability" in merged and "limit" in told:
@@ -42,6 +44,10 @@ def benchmark_settings(file: Path | None, given: Mapping[str, Any]) -> Benchmark
     if isinstance(merged.get("judge"), str):
         merged["judge"] = judge_named(merged["judge"], values.get("judge", {}))
     return validated(BenchmarkSettings, merged, str(file or "the command line"), text)
+
+
+def _answering(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: given[key] for key in _ANSWERING if given.get(key) is not None}
 
 
 def _check_asked(file: Path | None, given: Mapping[str, Any]) -> None:
@@ -58,8 +64,12 @@ def _check_asked(file: Path | None, given: Mapping[str, Any]) -> None:
 
 
 def _of_file(file: Path) -> tuple[dict[str, Any], str]:
-    """The values of a file and its text, without what is null in the JSON of a run. Raises SettingsError for a section that is no table."""
+    """The values of a file and its text, without what is null in the JSON of a run, and of a search's file what benchmarks know too.
+
+    Raises SettingsError for a section that is no table.
+    """
     values, text = read_toml(file)
+    values = {key: value for key, value in values.items() if key in BenchmarkSettings.model_fields or key not in Settings.model_fields}
     for name in _TABLES:
         if values.get(name) is None:
             values.pop(name, None)
@@ -72,18 +82,17 @@ def _of_file(file: Path) -> tuple[dict[str, Any], str]:
 
 def settings_of_search(file: Path, given: Mapping[str, Any]) -> Settings:
     """The settings of a search's file, overruled by what the command line gives. Raises SettingsError, UserError for what it cannot."""
-    settings, judge, max_tokens = load_settings(file), given.get("judge"), given.get("max_tokens")
+    settings, judge, answering = load_settings(file), given.get("judge"), _answering(given)
     if given.get("limit") is not None:
         cure = "leave it out, or name a shorter file as evaluation.prompts"
         raise UserError("a search's own prompts are all answered: a limit is of benchmarks and tasks", "--limit", cure)
-    if judge is None and max_tokens is None:
+    if judge is None and not answering:
         return settings
     # Nothing is spent of a search's budget.
     told = {key: value for key, value in settings.json_ready().items() if key != "budget"}
     if judge is not None:
         told["judge"] = judge_named(judge, told["judge"])
-    if max_tokens is not None:
-        told["evaluation"]["max_tokens"] = max_tokens
+    told["evaluation"] |= answering
     return check_settings(told, "the command line")
 
 

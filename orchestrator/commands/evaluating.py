@@ -12,26 +12,33 @@ from orchestrator.commands.places import Directory, fresh_directory
 if TYPE_CHECKING:
     from orchestrator.settings import JudgeSettings, Settings
 
+Models = Annotated[
+    list[str],
+    typer.Argument(help="Hugging Face directories, LoRA adapters, files of outputs, http://host:port/v1#model; or `fetch`, for the data."),
+]
+OfModels = Annotated[
+    Path | None,
+    typer.Option("--settings", help="A TOML file: of a benchmark run, or of a search, whose judge and cache count for benchmarks."),
+]
+
 
 def evaluate(  # noqa: PLR0913 (the options of the command)
-    models: Annotated[
-        list[str],
-        typer.Argument(
-            help="Hugging Face directories, LoRA adapters, files of outputs, http://host:port/v1#model; or `fetch`, for the data."
-        ),
-    ],
+    models: Models,
     benchmark: Annotated[
         list[str] | None, typer.Option(help="alpaca_eval2, arena_hard_v0.1, arena_hard_v2.0 or mt_bench; repeatable.")
     ] = None,
     judge: Annotated[
         str | None, typer.Option(help="vllm:DIR, openai:MODEL, http://host:port/v1#model, reward_model:DIR or replay:FILE.")
     ] = None,
-    settings_file: Annotated[Path | None, typer.Option("--settings", help="A TOML file: of a benchmark run, or of a search.")] = None,
+    settings_file: OfModels = None,
     capability: Annotated[
         list[str] | None, typer.Option(help="A task of lm-evaluation-harness that shows what a model knows, such as gsm8k; repeatable.")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Only so many prompts of each benchmark or task, always the same ones.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="The longest answer, in tokens.")] = None,
+    max_model_len: Annotated[int | None, typer.Option(help="Prompt and answer, in tokens. Default: the model's own.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Default: 0. MT-Bench's categories have their own.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Default: 1.")] = None,
     directory: Directory = None,
 ) -> None:
     """Score models on AlpacaEval 2, Arena-Hard and MT-Bench, or on a search's own prompts; writes official files and scorecards.
@@ -46,6 +53,7 @@ def evaluate(  # noqa: PLR0913 (the options of the command)
         fetch_data(directory, benchmark)
         return
     given = {"benchmarks": benchmark, "judge": judge, "capability": capability, "limit": limit, "max_tokens": max_tokens}
+    given |= {"max_model_len": max_model_len, "temperature": temperature, "top_p": top_p}
     if settings_file is not None and not benchmark and not capability and is_of_a_search(settings_file):
         _evaluate_on_own_prompts(settings_of_search(settings_file, given), models, directory)
         return

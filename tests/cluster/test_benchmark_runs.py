@@ -24,7 +24,7 @@ from orchestrator.commands.benchmarks import benchmark_settings, judge_named, ju
 from orchestrator.commands.evaluating import evaluate
 from orchestrator.errors import DaaError, SettingsError, UserError
 from orchestrator.report.narration import Narrator
-from orchestrator.settings import BenchmarkSettings, CapabilitySettings, OpenAISettings, Settings, VllmJudgeSettings
+from orchestrator.settings import AnsweringSettings, BenchmarkSettings, CapabilitySettings, OpenAISettings, Settings, VllmJudgeSettings
 from orchestrator.settings_file import load_settings
 from tests.evals.fake_server import FakeServer, completion
 from tests.evals.test_capability import TASK
@@ -98,8 +98,23 @@ def test_a_searchs_file_is_overruled_by_the_command_lines_judge_and_length(tmp_p
     judged = settings_of_search(file, {"judge": "openai:b", "max_tokens": 7})
     assert (judged.judge, judged.evaluation.max_tokens) == (OpenAISettings(kind="openai", model="b", swap_sample=4), 7)
     assert isinstance(settings_of_search(file, {"judge": "vllm:c"}).judge, VllmJudgeSettings)
+    warm = settings_of_search(file, {"temperature": 0.7, "top_p": 0.9, "max_model_len": 64}).evaluation
+    assert (warm.temperature, warm.top_p, warm.max_model_len, warm.max_tokens) == (0.7, 0.9, 64, 9)
     with pytest.raises(SettingsError, match=r"evaluation.max_tokens: Input should be greater than 0"):
         settings_of_search(file, {"max_tokens": 0})
+
+
+def test_of_a_searchs_file_benchmarks_take_the_judge_and_the_cache_and_a_wrong_key_is_still_refused(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    given = 'name = "x"\ncache = "c"\nmodel.base = "m"\nsearch.trials = 3\njudge = { kind = "openai", model = "a" }\n'
+    file.write_text(given)
+    found = benchmark_settings(file, {"benchmarks": ["mt_bench"], "top_p": 0.9})
+    answering = AnsweringSettings(top_p=0.9)
+    judge = OpenAISettings(kind="openai", model="a")
+    assert found == BenchmarkSettings(benchmarks=("mt_bench",), judge=judge, cache=Path("c"), answering=answering)
+    file.write_text(given + "limits = 3\n")
+    with pytest.raises(SettingsError, match=r"limits .*unknown key; did you mean 'limit'"):
+        benchmark_settings(file, {"benchmarks": ["mt_bench"]})
 
 
 @pytest.mark.parametrize(("table", "value"), [("answering", "5"), ("judge", '"openai:x"'), ("capability", '["gsm8k"]')])
