@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.errors import SettingsError
 from orchestrator.objectives import METHODS, make_objective, method_named
+from orchestrator.objectives.elsewhere import ELSEWHERE
 from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.settings_file import check_settings, load_settings
 from tests.training.runs import metrics, tiny_run, train_locally
@@ -76,6 +77,14 @@ def test_every_method_has_a_row_in_the_table_of_names() -> None:
     table = [line.split("|")[2] for line in (DOCS / "methods.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     named = set(re.findall(r"[a-z]\w+", " ".join(table)))
     assert set(METHODS) <= named
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_name_of_another_tool_has_its_row_in_the_table_of_names(name: str) -> None:
+    tool, ours = ELSEWHERE[name]
+    rows = [line.split("|") for line in (DOCS / "methods.md").read_text(encoding="utf-8").splitlines() if f"`{name}`" in line]
+    assert any(tool in theirs and ours in here for _, theirs, here, _ in rows)
+    assert name not in METHODS and ours in METHODS
 
 
 def test_the_sample_of_an_error_is_what_that_mistake_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -342,6 +342,7 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
     [
         ('[search]\nmethods = ["dpo", "simop"]\n', "there is no method 'simop'", 10, "did you mean 'simpo'?"),
         ("[search.space.simop]\nbeta = { low = 1, high = 2 }\n", "there is no method 'simop'", 9, "did you mean 'simpo'?"),
+        ('[search]\nmethods = ["sigmoid"]\n', "there is no method 'sigmoid'", 10, "TRL's sigmoid is dpo"),
         ("[search.space.dpo]\nbeat = { low = 1, high = 2 }\n", "dpo has no 'beat'", 10, "did you mean 'beta'?"),
         ("[search.space.dpo]\nlerning_rate = { low = 1, high = 2 }\n", "dpo has no", 10, "did you mean 'learning_rate'?"),
         ("[search.space.training]\nlerning_rate = { low = 1, high = 2 }\n", "training has no", 10, "did you mean 'learning_rate'?"),

@@ -22,6 +22,7 @@ from orchestrator.objectives.contract import Objective, PairLoss, State
 from orchestrator.objectives.cpo import CPO
 from orchestrator.objectives.discopop import DiscoPOP
 from orchestrator.objectives.dpo import CDPO, DPO, RobustDPO
+from orchestrator.objectives.elsewhere import known_elsewhere
 from orchestrator.objectives.epsilon_dpo import EpsilonDPO
 from orchestrator.objectives.exo import EXOPref, EXOReward
 from orchestrator.objectives.f_dpo import FDPO
@@ -65,7 +66,7 @@ def method_named(name: str, where: str = "method") -> type[Objective]:
         raise SettingsError(
             f"there is no method {name!r}",
             where,
-            f"{nearest(name, METHODS)}; a method is {_FORMS}. Names: {', '.join(METHODS)}",
+            f"{known_elsewhere(name) or nearest(name, METHODS)}; a method is {_FORMS}. Names: {', '.join(METHODS)}",
             code="DAA-0110",
         )
     return METHODS[name]
