@@ -19,7 +19,16 @@ from orchestrator.errors import DataFormatError, SettingsError, UserError
 from orchestrator.objectives import METHODS
 from orchestrator.policy.scores import Needs
 from orchestrator.search.allocation import shares
-from orchestrator.settings import EvaluationSettings, RangeSettings, SearchSettings, Settings, TrainingSettings, VllmJudgeSettings
+from orchestrator.search.trial import Trial
+from orchestrator.settings import (
+    EvaluationSettings,
+    LoraSettings,
+    RangeSettings,
+    SearchSettings,
+    Settings,
+    TrainingSettings,
+    VllmJudgeSettings,
+)
 from orchestrator.settings.reward import RewardSettings
 from orchestrator.settings_file import (
     check_files,
@@ -242,6 +251,23 @@ def test_plain_dpo_has_a_trial_also_where_there_are_fewer_than_methods(methods: 
 def test_a_range_for_plain_dpo_is_possible_when_it_competes_as_the_control_only(file: Path) -> None:
     file.write_text(PLAIN + '[search]\nmethods = ["ipo"]\n[search.space.dpo]\nbeta = { low = 0.05, high = 1 }\n')
     assert set(load_settings(file).search.space) == {"dpo"}
+
+
+def test_adapters_and_reward_models_have_a_learning_rate_of_their_own_unless_one_is_given() -> None:
+    adapters = {"lora": {"rank": 8}}
+    assert TrainingSettings().learning_rate == TrainingSettings(lora=None).learning_rate == 5e-7
+    assert TrainingSettings.model_validate(adapters).learning_rate == TrainingSettings(lora=LoraSettings()).learning_rate == 5e-6
+    assert TrainingSettings.model_validate({**adapters, "learning_rate": 1e-6}).learning_rate == 1e-6
+    given = {"model": {"base": "model"}, "data": {"train": "pairs.jsonl"}}
+    for training in ({}, {"training": {"batch_size": 8}}, {"training": TrainingSettings(batch_size=8)}):
+        assert RewardSettings.model_validate({**given, **training}).training.learning_rate == 5e-6
+    assert RewardSettings.model_validate({**given, "training": {"learning_rate": 1e-6}}).training.learning_rate == 1e-6
+
+
+@pytest.mark.parametrize("adapters", [None, {"rank": 8}])
+def test_a_run_that_goes_on_by_its_own_settings_keeps_their_learning_rate(adapters: dict[str, int] | None) -> None:
+    before = TrainingSettings(learning_rate=5e-7).model_dump() | {"lora": adapters}
+    assert Trial("1", "dpo", {}, {"warmup": 0.2}).training_settings(TrainingSettings.model_validate(before)).learning_rate == 5e-7
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])

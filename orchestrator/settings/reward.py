@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,12 +12,16 @@ from orchestrator.settings import ClusterSettings, DataSettings, ModelSettings, 
 from orchestrator.settings.section import Section
 from orchestrator.worlds.recipes import TasksRecipe, TextRecipe, World
 
+# Between the 2e-6 of RLHFlow's and the 9e-6 of OpenRLHF's reward models of eight billion parameters, whose head begins at random too.
+_RATE = 5e-6
+
 
 class RewardSettings(Section):
     """A reward model of preference pairs. `world` makes a model and its data; without it, `model.base` and `data.train` are given.
 
     `data.validation_pairs` are held out, at most a `held_out_share` of all: of a reward model, their accuracy is the result.
-    `margin` and `centring` are those of the loss (see BradleyTerry); the margin needs rewards in the data.
+    `training.learning_rate` is 5e-6 by default. `margin` and `centring` are those of the loss (see BradleyTerry); the margin needs rewards
+    in the data.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")] = "reward"
@@ -24,11 +29,18 @@ class RewardSettings(Section):
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     held_out_share: Annotated[float, Field(gt=0, le=0.5)] = 0.05
-    training: TrainingSettings = TrainingSettings()
+    training: TrainingSettings = TrainingSettings(learning_rate=_RATE)
     margin: NonNegativeFloat = 0.0
     centring: NonNegativeFloat = 0.01
     cluster: ClusterSettings = ClusterSettings()
     cache: Path = Path("~/.cache/daa-orchestrator")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_of_reward_models(cls, values: Any) -> Any:
+        given = values.get("training") if isinstance(values, Mapping) else None
+        given = given.model_dump(exclude_unset=True) if isinstance(given, TrainingSettings) else given
+        return {**values, "training": {"learning_rate": _RATE, **given}} if isinstance(given, Mapping) else values
 
     @model_validator(mode="after")
     def _possible(self) -> RewardSettings:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     import torch
 
 
+# That of a model of some billion parameters, all of them trained by preferences; adapters learn at ten times as much.
+_RATE, _RATE_OF_ADAPTERS = 5e-7, 5e-6
 # The share that a running mean keeps at each step.
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -37,10 +40,11 @@ class TrainingSettings(Section):
     result no more than rounding.
     `compile` has torch.compile fuse feed-forward layers and norms, which takes a minute at the first step and less memory at the others.
     `sequence_parallel` workers share each sequence, for contexts that one has no memory for.
-    With `lora` adapters are trained, and checkpoints hold adapters. The schedule "wsd" is constant and falls to zero in the last fifth.
+    With `lora` adapters are trained, by default with a `learning_rate` of 5e-6, and checkpoints hold adapters. The schedule "wsd" is
+    constant and falls to zero in the last fifth.
     """
 
-    learning_rate: PositiveFloat = 5e-7
+    learning_rate: PositiveFloat = _RATE
     schedule: Literal["constant", "wsd", "linear", "cosine"] = "constant"
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     batch_size: PositiveInt = 128
@@ -58,6 +62,12 @@ class TrainingSettings(Section):
     weight_decay: NonNegativeFloat = 0.0
     adam_betas: tuple[Decay, Decay] = (0.9, 0.95)
     seed: NonNegativeInt = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_by_what_is_trained(cls, values: Any) -> Any:
+        is_of_adapters = isinstance(values, Mapping) and values.get("lora") is not None
+        return {"learning_rate": _RATE_OF_ADAPTERS, **values} if is_of_adapters else values
 
     @model_validator(mode="after")
     def _possible(self) -> TrainingSettings:
