@@ -1,4 +1,4 @@
-"""Means of per-prompt scores, and of their differences, with their doubt."""
+"""Means of per-prompt scores with their doubt, and Student's distribution."""
 
 import math
 from collections import defaultdict
@@ -40,14 +40,6 @@ def mean_interval(scores: Sequence[float], confidence: float = 0.95) -> Interval
         return wilson_interval(mean, count, confidence)
     half = student_quantile(count - 1, confidence) * spread / math.sqrt(count)
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
-
-
-def paired_difference(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Estimate the mean of `a - b`, in [-1, 1]: two sets of scores in [0, 1] of the same prompts in the same order."""
-    if len(a) != len(b):
-        raise UserError(f"{len(a)} scores cannot be paired with {len(b)}", cure="score both on the same prompts, in the same order")
-    halved = mean_interval([(1 + left - right) / 2 for left, right in zip(a, b, strict=True)], confidence)
-    return Interval(2 * halved.mean - 1, 2 * halved.low - 1, 2 * halved.high - 1)
 
 
 def clustered_interval(scores: Sequence[float], clusters: Sequence[Hashable], confidence: float = 0.95) -> Interval:

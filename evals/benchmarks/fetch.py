@@ -21,6 +21,7 @@ from evals.whole_files import written_beside
 
 ALL: tuple[str, ...] = tuple(LICENCES)
 _TOO_MANY_OR_TOO_LATE = (408, 429)
+_ATTEMPTS = 3
 
 
 class DownloadError(MachineError):
@@ -36,9 +37,9 @@ class Fetched:
     sha256: str
 
 
-def download(url: str, timeout_s: float = 20.0, attempts: int = 3, pause_s: float = 1.0) -> bytes:
+def download(url: str, timeout_s: float = 20.0, pause_s: float = 1.0) -> bytes:
     """The bytes at a URL, through the environment's proxies; what may pass is tried again. Raises OSError or HTTPException."""
-    stop, pause = stop_after_attempt(attempts), wait_exponential(pause_s)
+    stop, pause = stop_after_attempt(_ATTEMPTS), wait_exponential(pause_s)
     return Retrying(retry=retry_if_exception(_may_pass), stop=stop, wait=pause, reraise=True)(_read, url, timeout_s)
 
 

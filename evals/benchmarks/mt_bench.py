@@ -67,17 +67,14 @@ def _score(model: str, judge: str, rows: Sequence[Mapping[str, Any]]) -> Benchma
     readable = [row for row in rows if row["score"] is not None and row["score"] != _FAILED]
     if not readable:
         raise UnreadableVerdictsError(f"none of {len(rows)} judgments of {model} can be read", "judgments", "judge the answers again")
-    mean = fmean(row["score"] for row in readable)
-    influence = _influence([(row["question_id"], row["score"]) for row in readable], mean)
-    count, error = len(influence), math.sqrt(sum(value**2 for value in influence.values()))
-    low, high = interval(mean, error, count, (_LOWEST, _HIGHEST))
     details = {
         "turn1": _mean(row["score"] for row in readable if row["turn"] == 1),
         "turn2": _mean(row["score"] for row in readable if row["turn"] == 2),
-        "n_questions": count,
+        "n_questions": len({row["question_id"] for row in readable}),
         **{category: _mean(row["score"] for row in readable if _category(row["question_id"]) == category) for category in CATEGORIES},
     }
-    return BenchmarkScore("mt_bench", model, judge, mean, error, low, high, len(readable), len(rows) - len(readable), details, influence)
+    values = [(row["question_id"], row["score"]) for row in readable]
+    return _averaged(("mt_bench", model, judge), values, (_LOWEST, _HIGHEST), len(rows) - len(readable), details)
 
 
 def score_pairs(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkScore]:
@@ -98,21 +95,28 @@ def _pair_score(model: str, baseline: str, judge: str, rows: Sequence[Mapping[st
     if not readable:
         raise UnreadableVerdictsError(f"none of {len(rows)} comparisons of {model} can be read", "judgments", "judge the answers again")
     won = [100 * _won(row) for row in readable]
-    mean = fmean(won)
-    influence = _influence([(row["question_id"], value) for row, value in zip(readable, won, strict=True)], mean)
-    count, error = len(influence), math.sqrt(sum(value**2 for value in influence.values()))
-    low, high = interval(mean, error, count, (0, 100))
     same = [row["g1_winner"] == row["g2_winner"] for row in readable]
     details = {
         "baseline": baseline,
         "win_rate": 100 * fmean(value == 100 for value in won),
         "loss_rate": 100 * fmean(value == 0 for value in won),
-        "win_rate_adjusted": mean,
+        "win_rate_adjusted": fmean(won),
         "swap_consistency": fmean(same),
         "first_seat": 50 * fmean(_first_seat(row) for row in readable),
     }
-    unreadable = len(rows) - len(readable)
-    return BenchmarkScore("mt_bench_pair", model, judge, mean, error, low, high, len(readable), unreadable, details, influence)
+    values = [(row["question_id"], value) for row, value in zip(readable, won, strict=True)]
+    return _averaged(("mt_bench_pair", model, judge), values, (0, 100), len(rows) - len(readable), details)
+
+
+def _averaged(
+    of: tuple[str, str, str], values: Sequence[tuple[Any, float]], bounds: tuple[float, float], unreadable: int, details: Mapping[str, Any]
+) -> BenchmarkScore:
+    """The mean of values by question, `of` a benchmark, model and judge, with its error."""
+    mean = fmean(value for _, value in values)
+    influence = _influence(values, mean)
+    error = math.sqrt(sum(share**2 for share in influence.values()))
+    low, high = interval(mean, error, len(influence), bounds)
+    return BenchmarkScore(*of, mean, error, low, high, len(values), unreadable, details, influence)
 
 
 def _won(row: Mapping[str, Any]) -> float:

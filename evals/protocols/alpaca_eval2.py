@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 from evals.asking import Question, Reply
 from evals.benchmarks import alpaca_eval2 as scoring
@@ -18,6 +19,8 @@ from evals.judges.pairwise_prompt import FIRST, SECOND, label_logprobs
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt, Message
 from evals.protocols.contract import BenchmarkPrompt, Judged, PositionBias, Row, position_bias
+from evals.protocols.official_files import save_alpaca_eval
+from evals.protocols.running import Evaluation
 
 TEMPLATE = "alpaca_eval2/judge/alpaca_eval_clf.txt"
 _SWAPPED = " swapped"
@@ -106,6 +109,9 @@ class AlpacaEval2:
     def scores(self, judged: Judged) -> list[BenchmarkScore]:
         bias = {} if judged.bias is None else {"swap_consistency": judged.bias.swap_consistency, "first_seat": judged.bias.first_seat}
         return [replace(score, details={**score.details, **bias}) for score in scoring.score_annotations(judged.rows)]
+
+    def save(self, evaluation: Evaluation, folder: Path) -> list[Path]:
+        return save_alpaca_eval(evaluation, folder, is_whole=self.limit is None)
 
     def _question(self, row: Mapping[str, str], outputs: Outputs, switched: bool, suffix: str = "") -> Question:
         messages = question_messages(row["instruction"], row["output"], outputs.answers[row["id"]][0], switched)

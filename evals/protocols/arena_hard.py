@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -20,6 +21,8 @@ from evals.judges.pairwise import sampled
 from evals.judging import Match, Verdict
 from evals.prompts import EvaluationPrompt, Message
 from evals.protocols.contract import BenchmarkPrompt, Judged, Row, aligned
+from evals.protocols.official_files import save_arena_hard
+from evals.protocols.running import Evaluation
 
 VERSIONS = ("v0.1", "v2.0")
 _GAMES = ("game 1", "game 2")
@@ -108,6 +111,9 @@ class ArenaHard:
 
     def scores(self, judged: Judged) -> list[BenchmarkScore]:
         return scoring.score_judgments(judged.rows, self._styles(judged))
+
+    def save(self, evaluation: Evaluation, folder: Path) -> list[Path]:
+        return save_arena_hard(evaluation, folder, self.prompts())
 
     def _styles(self, judged: Judged) -> dict[str, dict[str, Style]]:
         """The style of the answers that the rows compare, which controls the score for it."""

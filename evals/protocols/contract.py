@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from evals.asking import Question, Reply
 from evals.benchmarks.formats import Outputs
 from evals.benchmarks.score import BenchmarkScore
 from evals.errors import DataFormatError
 from evals.judging import Match, Verdict, swap_consistency
+
+if TYPE_CHECKING:
+    from evals.protocols.running import Evaluation
 
 Row = dict[str, Any]
 
@@ -29,7 +33,6 @@ class PositionBias:
 
     swap_consistency: float
     first_seat: float
-    pairs: int
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Judged:
 
 
 class Benchmark(Protocol):
-    """One benchmark and the settings it is run with. `sha256` identifies its prompts; `max_tokens` bounds an answer."""
+    """One benchmark and the settings it is run with. `max_tokens` bounds an answer."""
 
     @property
     def name(self) -> str: ...
@@ -85,6 +88,10 @@ class Benchmark(Protocol):
         """The scores of the rows."""
         ...
 
+    def save(self, evaluation: "Evaluation", folder: Path) -> list[Path]:
+        """Write the official files of an evaluation into the benchmark's folder; returns them."""
+        ...
+
 
 def aligned(prompts: Sequence[BenchmarkPrompt], outputs: Outputs, where: str = "the outputs") -> Outputs:
     """The outputs keyed by the prompts' ids, whether they name ids or repeat the prompts' texts.
@@ -106,4 +113,4 @@ def aligned(prompts: Sequence[BenchmarkPrompt], outputs: Outputs, where: str = "
 def position_bias(pairs: Sequence[tuple[float, float]], first_seats: Sequence[float]) -> PositionBias | None:
     """From the candidate's scores in both orders, and the scores of whoever sat first, all in [0, 1]."""
     consistency = swap_consistency(pairs)
-    return None if consistency is None else PositionBias(consistency, 100 * sum(first_seats) / len(first_seats), len(pairs))
+    return None if consistency is None else PositionBias(consistency, 100 * sum(first_seats) / len(first_seats))

@@ -18,6 +18,8 @@ from evals.judges.pairwise import sampled
 from evals.judging import Match, Verdict
 from evals.prompts import Message
 from evals.protocols.contract import BenchmarkPrompt, Judged, aligned
+from evals.protocols.official_files import save_mt_bench
+from evals.protocols.running import Evaluation
 
 TEMPERATURES = {
     "writing": 0.7,
@@ -130,6 +132,9 @@ class MTBench:
 
     def scores(self, judged: Judged) -> list[BenchmarkScore]:
         return scoring.score_judgments(judged.rows) if self._baseline is None else scoring.score_pairs(judged.rows)
+
+    def save(self, evaluation: Evaluation, folder: Path) -> list[Path]:
+        return save_mt_bench(evaluation, folder)
 
     def _template_name(self, prompt: BenchmarkPrompt, turn: int) -> str:
         with_reference = prompt.category in WITH_REFERENCE

@@ -8,13 +8,16 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from evals.benchmarks.pins import PROMPT_SETS
 from evals.benchmarks.score import BenchmarkScore
+from evals.benchmarks.sources import LICENCES
 from evals.capability import CapabilityEvaluation
 from evals.guards import Finding
+from evals.protocols import make_benchmark
 from orchestrator.cluster.runs import capability_runs
 from orchestrator.cluster.runs.benchmark_runs import _Run, evaluate_models
 from orchestrator.cluster.runs.candidates import names_of, served_model
@@ -25,6 +28,7 @@ from orchestrator.commands.evaluating import evaluate
 from orchestrator.errors import DaaError, SettingsError, UserError
 from orchestrator.report.narration import Narrator
 from orchestrator.settings import AnsweringSettings, BenchmarkSettings, CapabilitySettings, OpenAISettings, Settings, VllmJudgeSettings
+from orchestrator.settings.benchmarks import BenchmarkName
 from orchestrator.settings_file import load_settings
 from tests.evals.fake_server import FakeServer, completion
 from tests.evals.test_capability import TASK
@@ -368,3 +372,8 @@ def test_a_models_words_end_no_run(tmp_path: Path) -> None:
     screen = io.StringIO()
     run._take(found, {"gsm8k": {"benchmark": "gsm8k"}}, Narrator(screen))
     assert "gsm8k m[/x]: 50.00" in screen.getvalue() and "guard template: [/INST]" in screen.getvalue()
+
+
+def test_every_table_of_benchmarks_has_the_same_names() -> None:
+    names = get_args(BenchmarkName)
+    assert [make_benchmark(name).name for name in names] == list(names) == list(LICENCES) == list(PROMPT_SETS)

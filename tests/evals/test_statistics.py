@@ -16,7 +16,6 @@ from evals.statistics import (
     clustered_interval,
     holm,
     mean_interval,
-    paired_difference,
     probability,
     student_p,
     student_quantile,
@@ -38,24 +37,6 @@ def test_the_interval_holds_the_true_win_rate_of_a_noisy_judge_as_often_as_it_sa
     assert 0.935 <= held <= 0.965
 
 
-def test_the_paired_interval_holds_the_true_difference_as_often_as_it_says() -> None:
-    noise = random.Random(1)
-    held = 0
-    for _ in range(1500):
-        ease = [noise.uniform(0.2, 0.7) for _ in range(30)]
-        a, b = ([level + gain + noise.uniform(-0.1, 0.1) for level in ease] for gain in (0.1, 0.0))
-        interval = paired_difference(a, b)
-        held += interval.low <= 0.1 <= interval.high
-    assert 0.935 <= held / 1500 <= 0.965
-
-
-def test_pairing_removes_the_doubt_that_hard_prompts_bring() -> None:
-    a, b = [0.1, 0.5, 0.9, 0.4], [0.0, 0.4, 0.79, 0.31]
-    paired, alone = paired_difference(a, b), mean_interval(a)
-    assert paired.mean == pytest.approx(0.1)
-    assert paired.high - paired.low < (alone.high - alone.low) / 10
-
-
 @pytest.mark.parametrize("score", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("count", [1, 2, 30])
 def test_equal_scores_still_leave_a_doubt(score: float, count: int) -> None:
@@ -71,15 +52,8 @@ def test_thirty_wins_of_thirty_get_wilsons_interval() -> None:
     assert interval.low == pytest.approx(0.88649, abs=1e-5)
 
 
-def test_equal_checkpoints_differ_by_zero_with_a_doubt_on_both_sides() -> None:
-    interval = paired_difference([0.3, 0.9, 0.5], [0.3, 0.9, 0.5])
-    assert interval.mean == 0
-    assert interval.low < 0 < interval.high
-
-
 def test_the_interval_stays_inside_the_range_of_the_scores() -> None:
     assert mean_interval([1.0, 1.0, 0.0]).high == 1.0
-    assert paired_difference([1.0, 1.0, 0.4], [0.0, 0.0, 0.0]).high == 1.0
 
 
 @pytest.mark.parametrize("scores", [[], [0.5, 1.2], [float("nan")]])
@@ -91,11 +65,6 @@ def test_scores_that_are_none_or_outside_the_range_are_refused(scores: list[floa
 def test_a_confidence_in_percent_is_refused() -> None:
     with pytest.raises(UserError, match=r"not between 0 and 1"):
         mean_interval([0.1, 0.2], confidence=95)
-
-
-def test_scores_of_other_prompts_cannot_be_paired() -> None:
-    with pytest.raises(UserError, match="2 scores cannot be paired with 1"):
-        paired_difference([0.1, 0.2], [0.1])
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 5, 29, 400, 1500])
@@ -187,14 +156,6 @@ def test_two_scores_and_two_clusters_are_enough_for_a_spread() -> None:
     assert bounds(clustered_interval([0.5, 0.5, 0.6, 0.5], ["a", "a", "b", "b"], 0.8)) == pytest.approx((0.525, 0.525 - half, 0.525 + half))
 
 
-def test_a_paired_difference_is_students_of_the_differences() -> None:
-    chance = np.random.default_rng(2)
-    a, b = chance.uniform(0.4, 0.6, (2, 15))
-    low, high = stats.t.interval(0.9, 14, (a - b).mean(), stats.sem(a - b))
-    assert bounds(paired_difference(list(a), list(b), 0.9)) == pytest.approx(((a - b).mean(), low, high))
-    assert paired_difference(list(a), list(b)) == paired_difference(list(a), list(b), 0.95)
-
-
 @pytest.mark.parametrize("confidence", [0.0, 1.0, 95.0, -0.5])
 def test_a_confidence_that_is_none_is_named_with_the_cure(confidence: float) -> None:
     with pytest.raises(UserError) as refused:
@@ -217,10 +178,6 @@ def test_what_cannot_be_averaged_is_refused_with_the_cure(scores: list[float]) -
     assert clustered.value.cure == "drop what is unreadable"
     with pytest.raises(UserError, match="in a cluster"):
         clustered_interval([0.5, 0.5], ["one"])
-    with pytest.raises(UserError) as unequal:
-        paired_difference([0.5, 0.5], [0.5])
-    assert unequal.value.what == "2 scores cannot be paired with 1"
-    assert unequal.value.cure == "score both on the same prompts, in the same order"
 
 
 def test_scores_at_both_ends_of_the_scale_are_scores() -> None:

@@ -20,7 +20,6 @@ from evals.judging import Judge, Match, Verdict
 from evals.protocols import Benchmark, make_benchmark
 from evals.protocols.answering import Candidate, answer, decoding_for
 from evals.protocols.contract import aligned
-from evals.protocols.official_files import save_official
 from evals.protocols.running import check_readable, evaluate
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.runs.candidates import (
@@ -144,7 +143,7 @@ class _Run:
         for outputs, made in _answers(benchmark, self._models, engine, self._replies, decoding, story):
             with story.waiting(f"{benchmark.name}: judging {outputs.model}"):
                 evaluation = evaluate(benchmark, outputs, judge, decoding if made else None)
-            save_official(benchmark, evaluation, self._directory)
+            benchmark.save(evaluation, self._directory / benchmark.name)
             try:
                 check_readable(evaluation, self._settings.max_unreadable)
             except UnreadableVerdictsError as error:

@@ -24,7 +24,6 @@ from evals.protocols.answering import Candidate, answer, decoding_for
 from evals.protocols.arena_hard import ArenaHard
 from evals.protocols.contract import aligned
 from evals.protocols.mt_bench import MTBench
-from evals.protocols.official_files import save_official
 from evals.protocols.running import check_readable, evaluate
 from tests.evals.benchmarks.official import DATA, needs_data
 from tests.evals.fake_server import Answer, FakeServer, completion, failure
@@ -197,7 +196,7 @@ def test_the_files_that_are_left_behind_give_the_style_controlled_score_again(tm
     benchmark = ArenaHard("v0.1", limit=30)
     outputs = Outputs("m", {name: (text[: len(text) // 2] + ".",) for name, (text,) in benchmark.baseline().items()})
     evaluation = evaluate(benchmark, outputs, Longer())
-    _, judgments = save_official(benchmark, evaluation, tmp_path)
+    _, judgments = benchmark.save(evaluation, tmp_path)
     assert scores_of("arena_hard", judgments) == list(evaluation.scores)
     assert "style_controlled" in evaluation.scores[0].details
 
