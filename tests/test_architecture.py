@@ -27,7 +27,7 @@ ROOMS = (
         "orchestrator.versions",
         "orchestrator.worlds.recipes",
     ),
-    ("orchestrator.front_door",),
+    ("orchestrator.front_door", "orchestrator.own_classes"),
     ("orchestrator.settings",),
     ("orchestrator.preferences",),
     ("orchestrator.policy",),

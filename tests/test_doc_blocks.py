@@ -66,7 +66,7 @@ def test_settings_are_accepted(text: str) -> None:
         return
     if "rounds" in values.get("search", {}).get("space", {}):
         values.setdefault("rounds", {"scorers": [{"kind": "verifier"}]})
-    if not any("my_po" in name for name in re.findall(r'"([^"]*)"', text)):
+    if not any("my_po" in name or "my_judge" in name for name in re.findall(r'"([^"]*)"', text)):
         check_settings({**BASE, **{key: merged(BASE.get(key), value) for key, value in values.items()}}, "the page")
 
 

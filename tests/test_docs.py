@@ -1,5 +1,6 @@
 """What the documents show works."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from evals.judging import Match
+from evals.prompts import load_prompts
+from orchestrator.cluster.engines.judge_check import check_judge
+from orchestrator.cluster.judges import make_judge
 from orchestrator.errors import SettingsError
 from orchestrator.objectives import METHODS, make_objective, method_named
 from orchestrator.objectives.elsewhere import ELSEWHERE
@@ -20,9 +25,9 @@ DOCS = Path(__file__).parents[1] / "docs"
 ADD_A_METHOD = (DOCS / "add-a-method.md").read_text(encoding="utf-8")
 
 
-def block(language: str) -> str:
-    """The first fenced block of a language in the page on adding a method."""
-    found = re.search(rf"```{language}\n(.*?)```", ADD_A_METHOD, re.DOTALL)
+def block(language: str, page: str = ADD_A_METHOD) -> str:
+    """The first fenced block of a language in a page, in that on adding a method unless another is given."""
+    found = re.search(rf"```{language}\n(.*?)```", page, re.DOTALL)
     assert found is not None
     return found.group(1)
 
@@ -59,6 +64,23 @@ def test_the_settings_of_the_page_are_accepted(my_po: Path) -> None:
     assert make_objective(settings.method, settings.hyperparameters).hyperparameters() == {"beta": 0.1, "gamma": 1.0}
     assert method_named(settings.search.methods[-1]).name == "my_po+sft"
     assert check_settings(settings.model_dump(), "again").search.methods == settings.search.methods
+
+
+def test_the_judge_of_the_page_judges_by_its_settings_and_is_asked_by_the_doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (DOCS / "extending.md").read_text(encoding="utf-8")
+    (tmp_path / "my_judge.py").write_text(block("python", page))
+    (tmp_path / "prompts.jsonl").write_text(json.dumps({"prompt": 'Write "Paris" and "France".', "answer": "paris in france"}) + "\n")
+    (tmp_path / "run.toml").write_text('[model]\nbase = "x"\n[data]\ntrain = "x"\n[evaluation]\nprompts = "x"\n' + block("toml", page))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    settings = load_settings("run.toml").judge
+    judge = make_judge(settings, tmp_path)
+    (prompt,) = load_prompts(tmp_path / "prompts.jsonl").prompts
+    verdicts = judge.judge([Match(prompt, "PARIS", "none"), Match(prompt, "Rome", "paris, france"), Match(prompt, "paris", "France")])
+    assert [verdict.candidate_score for verdict in verdicts] == [1.0, 0.0, 0.5]
+    assert judge.name == "keywords, in any case"
+    (found,) = check_judge(settings, [tmp_path / "prompts.jsonl"])
+    assert found.found.startswith("keywords, in any case gives a right answer 1.00 beside a wrong one")
 
 
 def test_the_card_of_the_page_is_printed(my_po: Path) -> None:

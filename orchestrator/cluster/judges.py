@@ -12,6 +12,7 @@ from orchestrator.search.budget import Meter
 from orchestrator.search.ledger import read_ledger
 from orchestrator.settings import (
     BudgetSettings,
+    CustomJudgeSettings,
     JudgeSettings,
     OpenAISettings,
     ReferenceSettings,
@@ -40,6 +41,8 @@ def make_judge(settings: JudgeSettings, replies: Path) -> Judge:
         from evals.judges.reference import ReferenceJudge
 
         return ReferenceJudge(settings.tie_margin)
+    if isinstance(settings, CustomJudgeSettings):
+        return settings.make()
     from evals.judges.verifier import VerifierJudge
 
     return VerifierJudge()

@@ -1,12 +1,9 @@
 """Log-probabilities to a loss: one file per method or family, all of them named in METHODS."""
 
-import importlib
 import inspect
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import SettingsError
@@ -42,6 +39,7 @@ from orchestrator.objectives.slic import Hinge, SLiCHF
 from orchestrator.objectives.tdpo import TDPO1, TDPO2
 from orchestrator.objectives.unpaired import NCA, APODown, APOZero, SPPOHard
 from orchestrator.objectives.wpo import WPO
+from orchestrator.own_classes import own_class
 
 _ALL: tuple[type[Objective], ...] = (
     *(DPO, CDPO, RobustDPO, IPO, Hinge, SLiCHF, SimPO, AlphaPO, AlphaDPO, EpsilonDPO, BetaDPO, MinorDPO),
@@ -91,20 +89,8 @@ def make_objective(name: str, hyperparameters: Mapping[str, Any]) -> Objective:
 
 
 def _own_method(name: str, where: str) -> type[Objective]:
-    """A class outside this package; modules in the working directory are found too."""
-    module_name, _, class_name = name.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
-    try:
-        module = importlib.import_module(module_name)
-    except (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError) as error:
-        raise SettingsError(
-            f"{module_name!r} cannot be imported: {error}", where, "correct or install it, or start from the directory that holds it"
-        ) from error
-    method = getattr(module, class_name, None)
-    if method is None:
-        raise SettingsError(f"{module_name} has no {class_name!r}", where, nearest(class_name, vars(module)))
+    """A class outside this package."""
+    method = own_class(name, where)
     problem = _problem(method)
     if problem:
         raise SettingsError(f"{name} is no method: {problem}", where, "docs/add-a-method.md shows a whole one")

@@ -13,6 +13,7 @@ from orchestrator.errors import SettingsError
 from orchestrator.settings.benchmarks import AnsweringSettings, BenchmarkSettings, CapabilitySettings
 from orchestrator.settings.data import DataSettings, MixtureSettings
 from orchestrator.settings.evaluation import (
+    CustomJudgeSettings,
     EvaluationSettings,
     JudgeSettings,
     OpenAISettings,
@@ -266,6 +267,7 @@ __all__ = [
     "BudgetSettings",
     "CapabilitySettings",
     "ClusterSettings",
+    "CustomJudgeSettings",
     "DataSettings",
     "EvaluationSettings",
     "EvolutionSettings",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from evals.secrets import keep_secret
+from orchestrator.errors import SettingsError
+from orchestrator.own_classes import make_own
 from orchestrator.settings.section import ModelName, Section
 
 GuardName = Literal["empty", "constant", "repetition", "length", "template", "addresses_judge", "unfinished"]
@@ -169,6 +171,29 @@ class RewardModelSettings(Section):
     trust_remote_code: bool = False
 
 
+class CustomJudgeSettings(Section):
+    """A judge of one's own, "your_module:YourClass": see docs/extending.md. It is made with the `options`, and holds no GPU."""
+
+    kind: Literal["custom"]
+    name: Annotated[str, Field(pattern=r"^[^:]+:[^:]+$")]
+    options: dict[str, Any] = {}
+
+    # What it must be able to do.
+    does: ClassVar[str] = "judge"
+
+    @model_validator(mode="after")
+    def _possible(self) -> CustomJudgeSettings:
+        try:
+            self.make()
+        except SettingsError as error:
+            raise ValueError(f"{error.what}; {error.cure}") from error
+        return self
+
+    def make(self) -> Any:
+        """The judge. Raises SettingsError."""
+        return make_own(self.name, self.options, self.does, "the settings")
+
+
 class ReplaySettings(AskedJudge):
     """The replies that a judge gave before, from a file of the cache's `replies`; the rest as it was then."""
 
@@ -177,6 +202,6 @@ class ReplaySettings(AskedJudge):
 
 
 JudgeSettings = Annotated[
-    VerifierSettings | ReferenceSettings | OpenAISettings | VllmJudgeSettings | RewardModelSettings | ReplaySettings,
+    VerifierSettings | ReferenceSettings | OpenAISettings | VllmJudgeSettings | RewardModelSettings | ReplaySettings | CustomJudgeSettings,
     Field(discriminator="kind"),
 ]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from orchestrator.settings.evaluation import OpenAISettings, RewardModelSettings, VerifierSettings, VllmJudgeSettings
+from orchestrator.settings.evaluation import (
+    CustomJudgeSettings,
+    OpenAISettings,
+    RewardModelSettings,
+    VerifierSettings,
+    VllmJudgeSettings,
+)
 from orchestrator.settings.section import ModelName, Section
 
 
@@ -46,7 +52,19 @@ class LengthSettings(Section):
     prefer: Literal["longer", "shorter"] = "longer"
 
 
+class CustomScorerSettings(CustomJudgeSettings):
+    """A scorer of one's own, "your_module:YourClass": see docs/extending.md. It is made with the `options`, and holds no GPU."""
+
+    does: ClassVar[str] = "score"
+
+
 ScorerSettings = Annotated[
-    RewardModelSettings | PairRankerSettings | RatingSettings | VerifierSettings | ClosenessSettings | LengthSettings,
+    RewardModelSettings
+    | PairRankerSettings
+    | RatingSettings
+    | VerifierSettings
+    | ClosenessSettings
+    | LengthSettings
+    | CustomScorerSettings,
     Field(discriminator="kind"),
 ]

@@ -11,6 +11,7 @@ from orchestrator.cluster.judges import make_judge
 from orchestrator.doctor.findings import Finding, ok, warn
 from orchestrator.doctor.hub import kept_model
 from orchestrator.settings import (
+    CustomJudgeSettings,
     JudgeSettings,
     OpenAISettings,
     ReferenceSettings,
@@ -41,6 +42,7 @@ def check_judge(settings: JudgeSettings, prompts: Sequence[Path]) -> list[Findin
     seconds = f"after {time.monotonic() - started:.1f} s"
     if verdict.candidate_score is None:
         fix = 'try protocol = "text" in [judge], or a model that follows instructions'
+        fix = "see that it can judge the first prompt" if isinstance(settings, CustomJudgeSettings) else fix
         return [warn("judge", f"{name} answers {seconds}, and its verdict cannot be read: {verdict.reason or 'no label'}"[:400], fix)]
     cost = f", for {verdict.cost:.6f}" if verdict.cost else ""
     return [ok("judge", f"{name} gives a right answer {verdict.candidate_score:.2f} beside a wrong one, {seconds}{cost}")]
@@ -57,7 +59,7 @@ def _once(settings: JudgeSettings) -> JudgeSettings:
 def _match(settings: JudgeSettings, prompts: Sequence[Path]) -> Match:
     """A pair with a right answer; judges that need to know it are shown the run's own first prompt."""
     prompt = _PROMPT
-    if isinstance(settings, VerifierSettings | ReferenceSettings) and prompts:
+    if isinstance(settings, VerifierSettings | ReferenceSettings | CustomJudgeSettings) and prompts:
         prompt = load_prompts(prompts[0]).prompts[0]
     known = prompt.reference if isinstance(settings, ReferenceSettings) else prompt.answer
     return Match(prompt, known or _RIGHT, _WRONG)

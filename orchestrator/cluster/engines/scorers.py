@@ -16,7 +16,7 @@ from orchestrator.cluster.judges import judge_model, replies_directory, reward_m
 from orchestrator.cluster.session import keep_to_own_gpus
 from orchestrator.output import send_output_to
 from orchestrator.settings.evaluation import OpenAISettings, RewardModelSettings, VerifierSettings
-from orchestrator.settings.scoring import ClosenessSettings, PairRankerSettings, RatingSettings, ScorerSettings
+from orchestrator.settings.scoring import ClosenessSettings, CustomScorerSettings, PairRankerSettings, RatingSettings, ScorerSettings
 
 
 def make_scorer(settings: ScorerSettings, replies: Path) -> Scorer:
@@ -37,9 +37,9 @@ def make_scorer(settings: ScorerSettings, replies: Path) -> Scorer:
 
     if isinstance(settings, VerifierSettings):
         return VerifierScorer()
-    if isinstance(settings, ClosenessSettings):
-        return ReferenceScorer()
-    return LengthScorer(settings.prefer == "longer")
+    if isinstance(settings, CustomScorerSettings):
+        return settings.make()
+    return ReferenceScorer() if isinstance(settings, ClosenessSettings) else LengthScorer(settings.prefer == "longer")
 
 
 @ray.remote(max_restarts=-1)
