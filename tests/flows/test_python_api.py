@@ -45,6 +45,14 @@ def test_the_block_on_training_leaves_a_model(tiny_model: Path, tmp_path: Path, 
     found: dict[str, Any] = {}
     exec(blocks("LocalEngine"), found)
     assert (found["checkpoint"].model / "model.safetensors").is_file()
+    exec(blocks("Trained("), found)
+    assert "simpo" in (tmp_path / "models" / "mine" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_block_on_pairs_of_ones_own_gives_what_a_training_takes(tiny_model: Path) -> None:
+    found: dict[str, Any] = {}
+    exec(blocks("PreferencePair(").replace("path/or/hub-id", str(tiny_model)), found)
+    assert (len(found["made"].pairs), len(found["made"].validation)) == (190, 10)
 
 
 def test_the_settings_of_the_notebook_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
