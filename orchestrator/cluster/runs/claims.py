@@ -1,6 +1,7 @@
 """A directory is one run's: called again with settings or inputs that would have made another model, a command refuses it."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,23 @@ def hash_of(files: Sequence[Path]) -> str:
     for file in files:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def check_claim(
+    file: Path, told: Mapping[str, Any], inputs: Mapping[str, str], what: str, directory: Path, sections: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What `file` says that a directory's `what` was made with; empty where there is no such file.
+
+    Raises UserError as `check_same` and `check_inputs`, where that is not what is `told` of settings, and of `inputs`.
+    """
+    if not file.is_file():
+        return {}
+    written = json.loads(file.read_text(encoding="utf-8"))
+    # That of a training has a section for its settings.
+    rest = {key: value for key, value in written.items() if key not in {"settings", "inputs", "versions"}}
+    check_same(written.get("settings", {}) | rest, told, what, directory, sections)
+    check_inputs(written.get("inputs", {}), inputs, what, directory)
+    return written
 
 
 def check_inputs(before: Mapping[str, str], now: Mapping[str, str], what: str, directory: Path) -> None:

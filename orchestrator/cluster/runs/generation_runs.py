@@ -6,7 +6,7 @@ from pathlib import Path
 from evals.model_files import check_model
 from evals.prompts import EvaluationPrompt
 from evals.whole_files import save_json, save_rows
-from orchestrator.cluster.runs.candidates import largest_rank
+from orchestrator.cluster.runs.candidates import absolute, largest_rank
 from orchestrator.cluster.runs.directories import at_work
 from orchestrator.cluster.engines.generating import Generation, start_engines
 from orchestrator.cluster.judges import gpus_or_default, replies_directory
@@ -39,8 +39,7 @@ def generate(
         cluster = on_gpus(cluster)
         check_gpus(cluster, story.say, trains=False)
         started = start_engines(cluster, answering, RunFiles(directory).logs, largest_rank([model]))
-        local = Path(model).expanduser()
-        name = str(local.resolve()) if local.exists() else model
+        name = absolute(model)
         sampling, throughput = Generation(started, replies_directory(cache)).sample(name, prompts, settings)
         save_rows(directory / RESPONSES, (each.as_dict() for each in sampling.sampled))
         save_json(directory / MADE, {"model": name, **sampling.as_dict(), **throughput.as_dict()})

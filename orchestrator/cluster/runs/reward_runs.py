@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.whole_files import save_json
-from orchestrator.cluster.runs.claims import check_inputs, check_same, inputs_told
+from orchestrator.cluster.runs.claims import check_claim, inputs_told
 from orchestrator.cluster.runs.directories import at_work
 from orchestrator.cluster.placement import check_gpus
 from orchestrator.cluster.runs.watching import watched
@@ -49,11 +49,8 @@ def _prepared(settings: RewardSettings, directory: Path, story: Narrator) -> tup
     settings, file = in_world(settings, story.say), RunFiles(directory).settings
     run, data = reward_run(settings, directory)
     told = inputs_told(settings, run.every_pair)
-    if file.is_file() and any(run.directory.glob("step-*")):
-        written = json.loads(file.read_text(encoding="utf-8"))
-        before = written.pop("inputs", {})
-        check_same(written, settings.json_ready(), "a reward model", directory)
-        check_inputs(before, told, "a reward model", directory)
+    if any(run.directory.glob("step-*")):
+        check_claim(file, settings.json_ready(), told, "a reward model", directory)
     save_json(file, {**settings.json_ready(), "inputs": told})
     story.data_read(data.kinds, data.unused, directory)
     steps = run.steps

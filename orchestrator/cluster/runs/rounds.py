@@ -1,6 +1,5 @@
 """Rounds, one after another: a round's data from the engines, its training by the workers, its score from engines and judge."""
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,18 +7,16 @@ from typing import Any
 
 import ray
 
-from evals.prompts import load_prompts
 from evals.whole_files import save_json
 from orchestrator.cluster.asking import ask
-from orchestrator.cluster.runs.claims import check_inputs, check_same, inputs_told
+from orchestrator.cluster.runs.claims import check_claim, inputs_told
 from orchestrator.cluster.runs.directories import at_work
 from orchestrator.cluster.engines.evaluation_actors import start_judge
 from orchestrator.cluster.engines.generating import Generation, start_engines
 from orchestrator.cluster.judges import replies_directory
 from orchestrator.cluster.placement import check_gpus, started_for_rounds, wait_for_gpus
-from orchestrator.cluster.hub.scoring import Scorer
 from orchestrator.cluster.session import ray_session
-from orchestrator.cluster.runs.single_runs import replace_methods, train_model
+from orchestrator.cluster.runs.single_runs import replace_methods, score_model, train_model
 from orchestrator.cluster.engines.workshop import Made, Scoring, Workshop
 from orchestrator.policy.merging import merge_adapters
 from orchestrator.report.narration import Narrator
@@ -47,14 +44,14 @@ def play_rounds(settings: Settings, trial: Trial, directory: Path) -> list[Round
 
         check_gpus(settings.cluster, story.say)
         wait_for_gpus(started_for_rounds(settings), gangs=1)
-        _claim(settings, trial, directory)
+        _claim(settings, trial, directory, {})
         story.say_path(f"{rounds.count} rounds of {trial.method}; everything goes to", directory)
-        settings = in_world(replace_methods(settings, trial), story.say)
+        given, settings = settings, in_world(replace_methods(settings, trial), story.say)
         pairs: list[Any] = []
         if rounds.first == "data":
             settings, inputs = prepared(settings, story, directory)
             pairs = [inputs.pairs, inputs.validation]
-        _claim_inputs(inputs_told(settings, *pairs), directory)
+        _claim(given, trial, directory, inputs_told(settings, *pairs))
         played = _Rounds(settings, trial, directory, story)
         results: list[RoundResult] = []
         for number in range(1, rounds.count + 1):
@@ -111,36 +108,18 @@ class _Rounds:
         """The scorecard and the verdicts by prompt."""
         file = place / "score.json"
         if not file.is_file():
-            save_json(file, asyncio.run(self._scored(model, place)))
+            scored = score_model(self._settings, model, self._directory, place / "answers.jsonl", self._engines, self._judge)
+            save_json(file, scored.numbers())
         found = json.loads(file.read_text(encoding="utf-8"))
         return found["scorecard"], found["verdicts"]
 
-    async def _scored(self, model: str, place: Path) -> dict[str, Any]:
-        assert self._settings.evaluation.prompts is not None
-        scorer = Scorer(str(self._settings.model.base), self._settings.evaluation, RunFiles(self._directory))
-        scorer.use(self._engines, self._judge)
-        scored = await scorer.score(model, load_prompts(self._settings.evaluation.prompts))
-        scored.save(place / "answers.jsonl")
-        return scored.numbers()
 
-
-def _claim(settings: Settings, trial: Trial, directory: Path) -> None:
-    """Write down what is played here. Raises UserError when it is something else."""
-    file = RunFiles(directory).settings
-    told = {**settings.json_ready(), "trial": trial.as_event()}
-    versions, inputs = installed_versions(), {}
-    if file.is_file():
-        written = json.loads(file.read_text(encoding="utf-8"))
-        versions, inputs = written.pop("versions", versions), written.pop("inputs", inputs)
-        check_same(written, told, "rounds", directory)
-    save_json(file, told | {"versions": versions, "inputs": inputs})
-
-
-def _claim_inputs(told: Mapping[str, str], directory: Path) -> None:
-    file = RunFiles(directory).settings
-    written = json.loads(file.read_text(encoding="utf-8"))
-    check_inputs(written["inputs"], told, "rounds", directory)
-    save_json(file, written | {"inputs": told})
+def _claim(settings: Settings, trial: Trial, directory: Path, inputs: Mapping[str, str]) -> None:
+    """Write down what is played here, and of which `inputs` as soon as they are known. Raises UserError when it is something else."""
+    file, told = RunFiles(directory).settings, {**settings.json_ready(), "trial": trial.as_event()}
+    written = check_claim(file, told, inputs, "rounds", directory)
+    versions = written.get("versions") or installed_versions()
+    save_json(file, told | {"versions": versions, "inputs": inputs or written.get("inputs", {})})
 
 
 def _write(directory: Path, results: Sequence[RoundResult]) -> None:

@@ -1,21 +1,19 @@
 """One trial without a search, and one evaluation without training."""
 
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evals.scorecard import Scorecard
 from evals.whole_files import save_json
-from orchestrator.cluster.runs.candidates import largest_rank
-from orchestrator.cluster.runs.claims import check_inputs, check_same, inputs_told
+from orchestrator.cluster.runs.candidates import absolute, largest_rank
+from orchestrator.cluster.runs.claims import check_claim, inputs_told
 from orchestrator.cluster.runs.directories import at_work
-from orchestrator.cluster.engines.evaluation_actors import JudgeActor
+from orchestrator.cluster.engines.evaluation_actors import start_judge
 from orchestrator.cluster.engines.generating import start_engines
-from orchestrator.cluster.judges import judge_gpus, replies_directory
 from orchestrator.cluster.placement import check_gpus
-from orchestrator.cluster.runs.scorecards import CARD, Asked, asked_of_search, check_scorecard
+from orchestrator.cluster.runs.scorecards import CARD, asked_of_search, check_scorecard
 from orchestrator.cluster.runs.watching import watched
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.workers.training_workers import Gang, last_model, train_run, trained_model, training_run
@@ -28,6 +26,9 @@ from orchestrator.settings import Settings, TrainingSettings
 from orchestrator.settings_file import validated
 from orchestrator.training.records import TRAINED
 from orchestrator.versions import installed_versions
+
+if TYPE_CHECKING:
+    from orchestrator.cluster.hub.scoring import Scored
 
 
 def chosen_trial(settings: Settings, words: Sequence[str]) -> Trial:
@@ -99,15 +100,11 @@ def write_down(settings: Settings, trial: Trial, directory: Path, inputs: Mappin
 
     Raises UserError where they are of other settings, or of inputs that have changed.
     """
-    told = {"settings": settings.json_ready(), "trial": {"trial": trial.id, **trial.as_event()}}
-    file = RunFiles(directory).trial(trial.id) / TRAINED
-    if file.is_file() and any(file.parent.glob("step-*")):
-        written = json.loads(file.read_text(encoding="utf-8"))
-        before, now = ({**each["settings"], "trial": each["trial"]} for each in (written, told))
-        check_same(before, now, "a model", directory, ("model", "data", "training", "selection", "trial"))
-        check_inputs(written.get("inputs", {}), inputs, "a model", directory)
-    else:
-        save_json(file, {**told, "inputs": inputs, "versions": installed_versions()})
+    file, given, told = RunFiles(directory).trial(trial.id) / TRAINED, settings.json_ready(), {"trial": trial.id, **trial.as_event()}
+    sections = ("model", "data", "training", "selection", "trial")
+    is_begun = any(file.parent.glob("step-*"))
+    if not (is_begun and check_claim(file, {**given, "trial": told}, inputs, "a model", directory, sections)):
+        save_json(file, {"settings": given, "trial": told, "inputs": inputs, "versions": installed_versions()})
 
 
 def train_model(settings: Settings, trial: Trial, directory: Path) -> Path:
@@ -125,8 +122,6 @@ def train_model(settings: Settings, trial: Trial, directory: Path) -> Path:
 
 def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
     """Score a model against the settings' base model with one engine; returns the scorecard on the settings' prompts."""
-    import asyncio
-
     directory = directory.expanduser().resolve()
     settings.cluster.check_engines()
     with at_work(directory) as story, ray_session(settings.cluster, directory):
@@ -139,30 +134,32 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
         check_scorecard(asked, directory)
         logs = RunFiles(directory).logs
         alone = settings.cluster.model_copy(update={"engines": 1, "turns": False})
-        judge = JudgeActor.options(num_cpus=0, num_gpus=judge_gpus(settings.judge)).remote(
-            settings.judge, str(logs / "judge.log"), str(replies_directory(settings.cache))
-        )
+        judge = start_judge("judge", settings.judge, settings.cache, logs)
         engines = start_engines(alone, settings.evaluation, logs, largest_rank([model]))
-        card = asyncio.run(_score(settings, model, asked, directory, engines, judge))
+        card = score_model(settings, absolute(model), directory, RunFiles(directory).responses / "candidate.jsonl", engines, judge).card
+        save_json(directory / CARD, {"model": model, "base": settings.model.base, **card.as_dict(), "asked": asked})
         story.say(f"win rate {card.win_rate:.1f} (95 % {card.low:.1f}–{card.high:.1f}), {card.judged} judged, {card.unreadable} unreadable")
         for finding in card.findings:
             story.say_path(f"[bold]guard {finding.guard}[/bold]:", finding.detail)
         return card
 
 
-async def _score(settings: Settings, model: str, asked: Asked, directory: Path, engines: list[Any], judge: Any) -> Scorecard:
+def score_model(settings: Settings, model: str, directory: Path, answers: Path, engines: list[Any], judge: Any) -> "Scored":
+    """Score a model against the base model, whose own answers are kept in `directory`; the model's are written to `answers`."""
+    import asyncio
+
     from evals.prompts import load_prompts
     from orchestrator.cluster.hub.scoring import Scorer
 
-    assert settings.model.base is not None and settings.evaluation.prompts is not None
-    scorer = Scorer(settings.model.base, settings.evaluation, RunFiles(directory))
-    scorer.use(engines, judge)
-    local = Path(model).expanduser()
-    scored = await scorer.score(str(local.resolve()) if local.exists() else model, load_prompts(settings.evaluation.prompts))
-    scored.save(RunFiles(directory).responses / "candidate.jsonl")
-    compared = {"model": model, "base": settings.model.base}
-    save_json(directory / CARD, compared | scored.card.as_dict() | {"asked": asked})
-    return scored.card
+    async def scored() -> "Scored":
+        assert settings.model.base is not None and settings.evaluation.prompts is not None
+        scorer = Scorer(settings.model.base, settings.evaluation, RunFiles(directory))
+        scorer.use(engines, judge)
+        return await scorer.score(model, load_prompts(settings.evaluation.prompts))
+
+    found = asyncio.run(scored())
+    found.save(answers)
+    return found
 
 
 def replace_methods(settings: Settings, trial: Trial) -> Settings:
