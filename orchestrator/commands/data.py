@@ -174,7 +174,7 @@ def _checked(asked: _Asked) -> tuple["DataReport", list[Any], list[Any]]:
     tokenizer = load_tokenizer(asked.model, alone=True)
     sets = [load_prompts(file) for file in asked.prompts]
     texts = evaluation_texts(turn.content for one in sets for prompt in one.prompts for turn in prompt.messages if turn.role == "user")
-    readings = [read_pairs(part.source, part.limit, part.split) for part in asked.sources]
+    readings = [read_pairs(part.source, part.limit, part.split, config=part.config, columns=part.columns) for part in asked.sources]
     pairs = [pair for reading in readings for pair in reading.pairs]
     seen = list(observe(tokenizer, pairs, Lengths(asked.context), texts))
     unused = [row for reading in readings for row in (*reading.bad, *reading.set_aside)]

@@ -33,7 +33,7 @@ def select_file(
     if model is None:
         raise SettingsError("no model is given", "daa data select", "name the one that training will start from: --model DIR")
     page, quarantine = _beside(out, file.source)
-    reading = read_pairs(file.source, file.limit, file.split)
+    reading = read_pairs(file.source, file.limit, file.split, config=file.config, columns=file.columns)
     print(*map(visible, reading.kinds), sep="\n")
     pairs = reading.pairs
     if settings.metric == "rejection_sampling":

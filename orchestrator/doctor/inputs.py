@@ -16,12 +16,13 @@ _EXTRAS = {"lm-eval": "capability", "bitsandbytes": "qlora"}
 
 def check_data(source: MixtureSettings) -> list[Finding]:
     """Read the first pairs of a source; a hub data set is not downloaded. Raises what reading raises."""
-    from orchestrator.preferences.reading import load_pairs
+    from orchestrator.preferences.reading import read_pairs
 
     check_source(source.source, "the settings' data")
     if is_hub_name(source.source):
         return []
-    pairs = load_pairs(source.source, min(source.limit or _READ, _READ), source.split)
+    limit = min(source.limit or _READ, _READ)
+    pairs = read_pairs(source.source, limit, source.split, True, source.config, source.columns).pairs
     return [ok("data", f"the first {len(pairs)} pairs of {source.source} can be read")]
 
 

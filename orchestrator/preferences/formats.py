@@ -56,9 +56,8 @@ def format_of(values: Values) -> Format:
     return next((known for known in FORMATS if known.recognises(values)), PAIRS)
 
 
-def kind_of(values: Values) -> str:
+def kind_of(known: Format, values: Values) -> str:
     """The format of a row in words, such as "prompt/chosen/rejected, conversational"."""
-    known = format_of(values)
     if known is not PAIRS:
         return known.name
     prompt = prompt_column(values)
@@ -67,9 +66,8 @@ def kind_of(values: Values) -> str:
     return f"{'/'.join(columns)}{'' if prompt else ' with an implicit prompt'}, {style}"
 
 
-def read_row(row: Row) -> Outcome:
+def read_row(known: Format, row: Row) -> Outcome:
     """The pair of a row of a format whose rows are pairs."""
-    known = format_of(row.values)
     assert known.read is not None
     read = known.read
     return attempt(row, known.help, lambda: read(row.values, row.origin))

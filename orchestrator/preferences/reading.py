@@ -20,8 +20,9 @@ class Told:
 
     def format_of(self, row: Row) -> Format:
         """The format of a row, which is counted."""
-        self.kinds.setdefault(row.file, Counter())[kind_of(row.values)] += 1
-        return format_of(row.values)
+        known = format_of(row.values)
+        self.kinds.setdefault(row.file, Counter())[kind_of(known, row.values)] += 1
+        return known
 
     def add(self, kinds: Mapping[str, Mapping[str, int]]) -> None:
         """Count what was told elsewhere too."""
@@ -51,7 +52,14 @@ def load_pairs(source: str | Path, limit: int | None = None, split: str = "train
     return list(read_pairs(source, limit, split, refuse=True).pairs)
 
 
-def read_pairs(source: str | Path, limit: int | None = None, split: str = "train", refuse: bool = False) -> Reading:
+def read_pairs(
+    source: str | Path,
+    limit: int | None = None,
+    split: str = "train",
+    refuse: bool = False,
+    config: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Reading:
     """Read a source as far as `limit` pairs; with `refuse` the first bad row is an error, and else it is kept for the report.
 
     Raises DataFormatError for a missing or damaged file, and for a source without pairs.
@@ -60,7 +68,7 @@ def read_pairs(source: str | Path, limit: int | None = None, split: str = "train
     pairs: list[PreferencePair] = []
     bad: list[BadRow] = []
     aside: list[SetAside] = []
-    for found in outcomes(source, split, told):
+    for found in outcomes(rows(source, split, config, columns), told):
         if isinstance(found, PreferencePair):
             pairs.append(found)
         elif isinstance(found, SetAside):
@@ -76,16 +84,16 @@ def read_pairs(source: str | Path, limit: int | None = None, split: str = "train
     return Reading(tuple(pairs), tuple(told.lines()), tuple(bad), tuple(aside))
 
 
-def outcomes(source: str | Path, split: str, told: Told) -> Iterator[Outcome]:
-    """What each row of a source gives, in order; rows that make pairs together come at the end. `told` learns the formats."""
+def outcomes(found: Iterable[Row | BadRow], told: Told) -> Iterator[Outcome]:
+    """What each row gives, in order; rows that make pairs together come at the end. `told` learns the formats."""
     waiting: dict[Format, list[Row]] = {}
-    for row in rows(source, split):
+    for row in found:
         if isinstance(row, BadRow):
             yield row
             continue
         known = told.format_of(row)
         if known.together is None:
-            yield read_row(row)
+            yield read_row(known, row)
         else:
             waiting.setdefault(known, []).append(row)
     for known, held in waiting.items():
@@ -103,7 +111,7 @@ def outcomes_by_row(found: Iterable[Row | BadRow], told: Told) -> Iterator[Outco
             what = f"rows of the format {known.name} make pairs together, from everywhere in the data, and cannot be streamed"
             cure = "leave out `data.streaming`, or write the pairs to a file, one in each row"
             raise DataFormatError(what, row.origin, cure, code="DAA-0213")
-        yield read_row(row)
+        yield read_row(known, row)
 
 
 def _counted(kinds: Mapping[str, int]) -> str:

@@ -6,8 +6,9 @@ import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from orchestrator.preferences.rows import BadRow, Row
 
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+# So many rows are looked at to know the columns that there are.
+_LOOKED_AT = 1000
 _CURE = "give the path of a JSONL, JSON, Parquet or CSV file, of a directory of them, an address such as s3://..., or a hub data set"
 
 
@@ -47,22 +50,25 @@ def is_hub_name(source: str) -> bool:
     return named and not os.path.exists(source)
 
 
-def rows(source: str | Path, split: str = "train") -> Iterator[Row | BadRow]:
-    """The rows of a source, one after another; `split` counts for hub data sets only.
+def rows(
+    source: str | Path, split: str = "train", config: str | None = None, columns: Mapping[str, str] | None = None
+) -> Iterator[Row | BadRow]:
+    """The rows of a source, one after another; `split` and `config` count for hub data sets only, `columns` as in the settings.
 
     Raises DataFormatError for what is not there or is damaged; a line that is no JSON object is a BadRow.
     """
-    for part in parts_of(source, split):
+    for part in parts_of(source, split, config, columns):
         yield from part.rows()
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of a source: what people call it, and where it lies."""
+    """One file of a source: what people call it, where it lies, and its names for the columns of a format."""
 
     name: str
     system: Any
     path: str
+    columns: Mapping[str, str]
 
     def rows(self) -> Iterator[Row | BadRow]:
         """Its rows, one after another. Raises DataFormatError when it is damaged, SettingsError when no package unpacks it."""
@@ -70,7 +76,7 @@ class DataFile:
         codec = _codec(self.name)
         try:
             with self.system.open(self.path, "rb", compression=codec) as content:
-                yield from reader(content, self.name)
+                yield from _renamed(reader(content, self.name), self.columns, self.name)
         except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
             raise DataFormatError(f"the file is damaged: {error}", self.name, DAMAGED) from error
 
@@ -85,41 +91,65 @@ class DataFile:
 
 @dataclass(frozen=True)
 class HubSplit:
-    """One split of a data set of the Hugging Face hub."""
+    """One split of a data set of the Hugging Face hub, and its names for the columns of a format."""
 
     name: str
     split: str
+    config: str | None
+    columns: Mapping[str, str]
 
     def rows(self) -> Iterator[Row | BadRow]:
         """Its rows, one after another. Raises DataFormatError for what is not there."""
-        return hub_rows(self.name, self.split)
+        return _renamed(hub_rows(self.name, self.split, self.config), self.columns, self.name)
 
     def version(self) -> str:
         """Another one when the data set has changed: `datasets` keeps each revision's files in a directory of that revision's name."""
-        kept = getattr(_hub_split(self.name, self.split), "cache_files", ())
-        return " ".join([self.name, self.split, *("/".join(Path(file["filename"]).parts[-2:]) for file in kept)])
+        kept = getattr(_hub_split(self.name, self.split, self.config), "cache_files", ())
+        return " ".join([self.name, self.split, self.config or "", *("/".join(Path(file["filename"]).parts[-2:]) for file in kept)])
 
 
-def parts_of(source: str | Path, split: str = "train") -> Sequence[DataFile | HubSplit]:
+def parts_of(
+    source: str | Path, split: str = "train", config: str | None = None, columns: Mapping[str, str] | None = None
+) -> Sequence[DataFile | HubSplit]:
     """What a source is made of, in the order of the rows. Raises DataFormatError for what is not there."""
     if is_hub_name(str(source)):
-        return [HubSplit(str(source), split)]
-    return [DataFile(*file) for file in _files(str(source))]
+        return [HubSplit(str(source), split, config, columns or {})]
+    return [DataFile(*file, columns or {}) for file in _files(str(source))]
 
 
-def hub_rows(name: str, split: str) -> Iterator[Row | BadRow]:
+def hub_rows(name: str, split: str, config: str | None = None) -> Iterator[Row | BadRow]:
     """The rows of a data set of the Hugging Face hub, or of a directory that `datasets` loads. Raises DataFormatError."""
-    yield from numbered(_hub_split(name, split), f"{name} ({split})")
+    yield from numbered(_hub_split(name, split, config), f"{name} ({split})")
 
 
-def _hub_split(name: str, split: str) -> Any:
+def _renamed(found: Iterator[Row | BadRow], columns: Mapping[str, str], name: str) -> Iterator[Row | BadRow]:
+    """The rows with the columns of a format under its names. Raises DataFormatError for a column that none of the first rows has."""
+    first = list(islice(found, _LOOKED_AT if columns else 0))
+    there = {column for row in first if isinstance(row, Row) for column in row.values}
+    absent = [column for column in columns.values() if column not in there]
+    if absent and there:
+        what = f"data.columns names `{absent[0]}`, which none of the first {len(first)} rows has"
+        raise DataFormatError(what, name, f"name one of the columns that are there: {', '.join(sorted(there))}")
+    for row in chain(first, found):
+        yield replace(row, values=_under(row.values, columns)) if columns and isinstance(row, Row) else row
+
+
+def _under(values: Mapping[str, Any], columns: Mapping[str, str]) -> Mapping[str, Any]:
+    kept = {column: value for column, value in values.items() if column not in columns.values() and column not in columns}
+    return kept | {column: values[theirs] for column, theirs in columns.items() if theirs in values}
+
+
+def _hub_split(name: str, split: str, config: str | None) -> Any:
     check_source(name, "data.train")
     from datasets import load_dataset
 
     try:
-        found = load_dataset(name, split=split)
+        found = load_dataset(name, config, split=split)
     except (OSError, ValueError) as error:
-        cure = f"is there such a data set, with a split {split!r}, and does this machine reach it (a gated one needs HF_TOKEN)? {_CURE}"
+        asked = f"with a split {split!r} " + (
+            f"in a configuration {config!r}" if config else "(data.config names one of several configurations)"
+        )
+        cure = f"is there such a data set, {asked}, and does this machine reach it (a gated one needs HF_TOKEN)? {_CURE}"
         raise DataFormatError(f"the data set cannot be loaded: {first_line(error)}", name, cure, code="DAA-0202") from error
     # Reading a picture or a sound opens the address or the path that the row gives for it. No format asks for one.
     return found.remove_columns([column for column, feature in found.features.items() if _is_opened(feature)])

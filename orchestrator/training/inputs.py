@@ -79,7 +79,8 @@ def check_vocabulary(tokenizer: Any, model: str, pairs: Sequence[TokenizedPair])
 
 def read_sources(data: DataSettings) -> Reading:
     """The pairs of all sources, as often as their weights say. Raises as `load_inputs` does."""
-    readings = [read_pairs(part.source, part.limit, part.split, data.bad_rows == "refuse") for part in data.sources]
+    refuse = data.bad_rows == "refuse"
+    readings = [read_pairs(part.source, part.limit, part.split, refuse, part.config, part.columns) for part in data.sources]
     pairs = mixed([(reading.pairs, part.weight) for reading, part in zip(readings, data.sources, strict=True)], data.mixture_seed)
     if not pairs and any(reading.pairs for reading in readings):
         cure = "give at least one source a larger weight"

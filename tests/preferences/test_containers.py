@@ -95,6 +95,27 @@ def test_an_answer_in_json_stays_a_text_in_csv(text: str, tmp_path: Path) -> Non
     assert (pair.prompt[0].content, pair.chosen) == (text, text)
 
 
+OTHERS = [{"query": "say fox", "winner": "fox", "loser": "dog", "chosen": "unused"}]
+NAMES = {"prompt": "query", "chosen": "winner", "rejected": "loser"}
+
+
+@pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.parquet", "pairs.csv"])
+def test_columns_under_other_names_are_read_by_the_names_that_the_settings_give(name: str, tmp_path: Path) -> None:
+    CONTAINERS[name](tmp_path / name, OTHERS)
+    (pair,) = read_pairs(tmp_path / name, refuse=True, columns=NAMES).pairs
+    assert (pair.prompt[0].content, pair.chosen, pair.rejected) == ("say fox", "fox", "dog")
+    turned = {**NAMES, "chosen": "loser", "rejected": "winner"}
+    assert [pair.chosen for pair in read_pairs(tmp_path / name, columns=turned).pairs] == ["dog"]
+
+
+def test_a_column_that_no_row_has_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    write_lines(tmp_path / "pairs.jsonl", OTHERS * 2)
+    with pytest.raises(DataFormatError, match=r"data\.columns names `question`") as refused:
+        read_pairs(tmp_path / "pairs.jsonl", columns={**NAMES, "prompt": "question"})
+    assert refused.value.where == str(tmp_path / "pairs.jsonl")
+    assert "chosen, loser, query, winner" in refused.value.cure
+
+
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_every_format_is_read_from_csv_as_from_other_files(name: str, tmp_path: Path) -> None:
     for container in ("rows.jsonl", "rows.csv"):
@@ -142,6 +163,20 @@ def test_a_set_that_the_hubs_library_loads_gives_its_rows_by_split(tmp_path: Pat
         list(hub_rows(str(tmp_path / "set"), "validation"))
     assert refused.value.code == "DAA-0202"
     assert "'validation'" in refused.value.cure
+
+
+def test_a_configuration_of_a_hub_set_is_read_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "set").mkdir()
+    for name, rows in (("one", ROWS[:1]), ("both", ROWS)):
+        write_lines(tmp_path / "set" / f"{name}.jsonl", rows)
+    files = "".join(f"- config_name: {name}\n  data_files: {name}.jsonl\n" for name in ("one", "both"))
+    (tmp_path / "set" / "README.md").write_text(f"---\nconfigs:\n{files}---\n")
+    assert [len(list(hub_rows(str(tmp_path / "set"), "train", name))) for name in ("one", "both")] == [1, 2]
+    with pytest.raises(DataFormatError, match="the data set cannot be loaded") as refused:
+        list(hub_rows(str(tmp_path / "set"), "train"))
+    assert "data.config" in refused.value.cure
 
 
 def test_pictures_and_sounds_of_a_hub_row_are_not_opened_and_its_tools_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

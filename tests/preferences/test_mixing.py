@@ -74,3 +74,14 @@ def test_bad_rows_are_left_out_of_training_and_named_when_they_are_quarantined(t
     unused = list(inputs.unused)
     assert [row.origin for row in unused] == [f"{tmp_path / 'a.jsonl'}:{line}" for line in (2, 3)]
     assert "leaves no room" in unused[1].reason
+
+
+def test_sources_name_their_columns_alone_and_in_a_mixture(tiny_model: Path, tmp_path: Path) -> None:
+    write_lines(tmp_path / "a.jsonl", [{"query": "say fox", "chosen": "fox", "rejected": "dog"}])
+    given = {"columns": {"prompt": "query"}, "limit": 1}
+    alone = DataSettings.model_validate({"train": str(tmp_path / "a.jsonl"), "context": 64, **given})
+    mixture = DataSettings.model_validate({"mixture": [{"source": str(tmp_path / "a.jsonl"), **given}], "context": 64})
+    first, second = (load_inputs(str(tiny_model), data) for data in (alone, mixture))
+    assert len(first.pairs) == 1 and first.pairs == second.pairs
+    with pytest.raises(ValueError, match=r"takes the place of data.train, data.split, data.config, data.columns, data.limit"):
+        DataSettings.model_validate({"mixture": [{"source": "a.jsonl"}], "columns": {"prompt": "query"}})

@@ -59,7 +59,7 @@ def stream_inputs(settings: Settings, directory: Path, say: Callable[[str], None
 
     assert settings.model.base is not None
     place, data = place_of(settings), settings.data
-    parts = [parts_of(source.source, source.split) for source in data.sources]
+    parts = [parts_of(source.source, source.split, source.config, source.columns) for source in data.sources]
     tokenizer = fingerprint(load_tokenizer(settings.model.base))
     versions = [[part.version() for part in of_source] for of_source in parts]
     key = hashlib.sha256(json.dumps([tokenizer, data.model_dump(mode="json"), versions]).encode()).hexdigest()[:32]
