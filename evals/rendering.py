@@ -17,6 +17,7 @@ _MARKS, _SPACES = ("\n", "|", "~"), "▁Ġ"
 # The day that a template writes which asks for today's: the one that Llama's own names where there is no clock.
 _TODAY = date(2024, 7, 26)
 _NAMES: WeakKeyDictionary[Any, re.Pattern[str]] = WeakKeyDictionary()
+_NORMALIZED: WeakKeyDictionary[Any, tuple[str, ...]] = WeakKeyDictionary()
 
 
 class TooLongError(UserError):
@@ -130,7 +131,7 @@ def as_text(tokenizer: Any, value: Any) -> Any:
     Who writes `<|im_end|>` in a question, an answer or a tool's name ends no turn with it and begins none in another's name.
     """
     if isinstance(value, str):
-        return _names(tokenizer).sub(lambda found: found.group() + _BREAK, value)
+        return _broken(tokenizer, value)
     if isinstance(value, Mapping):
         return {as_text(tokenizer, key): as_text(tokenizer, inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -196,6 +197,30 @@ def applied(tokenizer: Any, turns: Any, tools: Tools = (), opens: bool = True) -
         return tokenizer.apply_chat_template(turns, **how)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise TemplateError(f"{type(error).__name__}: {error}") from error
+
+
+def _broken(tokenizer: Any, text: str) -> str:
+    """The text with a break in every name of a special token."""
+    broken = _names(tokenizer).sub(lambda found: found.group() + _BREAK, text)
+    if names := _normalized_names(tokenizer):
+        parts = map(tokenizer.backend_tokenizer.normalizer.normalize_str, broken.split(_BREAK))
+        if any(name in part for part in parts for name in names):
+            # Written in other letters, which the tokenizer takes for the name's: it is given them one by one.
+            return _BREAK.join(text)
+    return broken
+
+
+def _normalized_names(tokenizer: Any) -> tuple[str, ...]:
+    """Names of special tokens that the tokenizer looks for in a text that it has normalised, as they are there."""
+    known = _NORMALIZED.get(tokenizer)
+    if known is None:
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        names: set[str] = set()
+        if backend is not None and backend.normalizer is not None:
+            tokens = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special and token.normalized]
+            names = set(map(backend.normalizer.normalize_str, tokens))
+        known = _NORMALIZED[tokenizer] = tuple(sorted(name for name in names if len(name) > 1))
+    return known
 
 
 def _names(tokenizer: Any) -> re.Pattern[str]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from evals.judging import Match
+from evals.marks import without_marks
 from evals.prompts import EvaluationPrompt, Message
 from evals.statistics import probability
 
@@ -88,4 +89,4 @@ def _question(match: Match, candidate_first: bool, labels: tuple[str, str], ask:
 
 def _inside(text: str) -> str:
     """A text that cannot close the tags around it, nor open another's: in such tags alone, < is written as HTML writes it."""
-    return _TAGS.sub("&lt;", text)
+    return without_marks(text, _TAGS, "&lt;")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from evals.asking import ChatModel, Question, Reply
 from evals.generation import Decoding
+from evals.marks import without_marks
 from evals.prompts import Message
 from evals.scoring import ScoredItem
 
@@ -65,4 +66,4 @@ def rating_of(reply: Reply) -> float | None:
 
 def _inside(text: str) -> str:
     """A text that cannot end the part of the question that it stands in: of such marks alone, the bracket is a round one."""
-    return _MARKS.sub("(", text)
+    return without_marks(text, _MARKS, "(")
