@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, TypeVar
 
+from orchestrator.errors import UserError
 from orchestrator.search.trial import searched_selections
 from orchestrator.settings import EvaluationSettings, Settings
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     # Who only reckons needs no torch.
-    from orchestrator.preferences.pairs import TokenizedPair
+    from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
 
 Item = TypeVar("Item")
 
@@ -46,19 +47,28 @@ def amounts_of(settings: Settings) -> Amounts:
     """Counted in the settings' files, lengths by a sample. Raises DataFormatError and ModelError as training does."""
     from orchestrator.policy.loading import load_tokenizer
     from orchestrator.preferences.holding_out import USUAL_SHARE
-    from orchestrator.preferences.tokenization import Lengths, tokenize
+    from orchestrator.preferences.tokenization import Lengths, fitted, tokenize
     from orchestrator.selection.choosing import explicit_margins
     from orchestrator.training.inputs import read_sources
 
     assert settings.model.base is not None
     pairs = read_sources(settings.data).pairs
     some = sampled(pairs)
-    tokenizer = load_tokenizer(settings.model.base, alone=True)
-    tokens = tokenize(tokenizer, some, Lengths(settings.data.context), 0, leave_out=True).pairs
+    tokenizer, lengths = load_tokenizer(settings.model.base, alone=True), Lengths(settings.data.context)
+    refuses = settings.data.bad_rows == "refuse"
+    for made in fitted(tokenizer, _perhaps_too_long(pairs, lengths.context), lengths) if refuses else ():
+        if isinstance(made, UserError):
+            raise made
+    tokens = tokenize(tokenizer, some, lengths, 0, leave_out=not refuses).pairs
     # Pairs that are alike after truncation are left out of training.
     different = round(len(pairs) * len(tokens) / len(some))
     kept = different - min(settings.data.validation_pairs, int(USUAL_SHARE * different))
     return measured_amounts(settings.evaluation, tokens, trained_on(settings, explicit_margins(pairs[:kept])))
+
+
+def _perhaps_too_long(pairs: Sequence[PreferencePair], context: int) -> list[PreferencePair]:
+    """The pairs whose prompt may fill the context: a token has at least one byte, and tools are written in a way of the template's own."""
+    return [pair for pair in pairs if pair.tools or sum(len(str(message.as_dict()).encode()) for message in pair.prompt) >= context]
 
 
 def trained_on(settings: Settings, margins: np.ndarray) -> int:

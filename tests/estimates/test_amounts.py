@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,27 @@ def test_a_selection_that_keeps_no_whole_batch_is_refused_as_the_search_refuses_
     few = settings_of(tmp_path, tiny_model, 100, selection={"metric": "random", "fraction": 0.1})
     with pytest.raises(DataFormatError, match="4 pairs are fewer than one batch of 16"):
         amounts_of(few)
+
+
+@pytest.mark.parametrize("bad_rows", ["refuse", "quarantine"])
+def test_a_prompt_that_leaves_no_room_is_refused_as_the_search_refuses_it(bad_rows: str, tmp_path: Path, tiny_model: Path) -> None:
+    given = settings_of(tmp_path, tiny_model, 3000, data={"context": 256, "bad_rows": bad_rows, "train": str(tmp_path / "pairs.jsonl")})
+    assert given.model.base is not None
+    file = tmp_path / "pairs.jsonl"
+    lines = file.read_text().splitlines()
+    for number in (1500, 2500):
+        lines[number] = json.dumps({"prompt": "say it " * 300, "chosen": "yes", "rejected": "no"})
+    file.write_text("\n".join(lines))
+    if bad_rows == "quarantine":
+        assert amounts_of(given).pairs == pytest.approx(3000 - 64, abs=3)
+        return
+    refusals = []
+    for read in (partial(amounts_of, given), partial(load_inputs, given.model.base, given.data)):
+        with pytest.raises(DataFormatError, match="leaves no room for an answer") as refusal:
+            read()
+        refusals.append((refusal.value.what, refusal.value.where, refusal.value.cure))
+    assert refusals[0] == refusals[1]
+    assert refusals[0][1].endswith("pairs.jsonl:1501")
 
 
 def test_steps_are_measured_on_whole_batches_however_little_is_selected(tokenized_pairs: Sequence[TokenizedPair], tmp_path: Path) -> None:
