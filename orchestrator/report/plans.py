@@ -15,7 +15,8 @@ from orchestrator.report.cards import range_in_words
 from orchestrator.report.words import amount, hyperparameters
 from orchestrator.search.grid import listed_samples, shares_of
 from orchestrator.search.trial import joint_space, published_samples, ranges_of, shared_settings
-from orchestrator.settings import RewardModelSettings, Settings, VllmJudgeSettings
+from orchestrator.settings import OpenAISettings, RewardModelSettings, Settings, VllmJudgeSettings
+from orchestrator.settings.scoring import RatingSettings
 
 _SHOWN = 12  # Settings of a grid; the rest are counted.
 
@@ -90,19 +91,34 @@ def _figures(work: Work, found: Estimate) -> list[tuple[str, Range | None, str, 
     called = f"; {amount(found.calls.expected, 'calls')} of the judge's model" if found.calls.high else ""
     speed = f"by {work.pace.source}" if work.pace else "the speed of no GPU is known: name one with --gpu, or measure with --measure"
     parts = ", ".join(f"{name} {amount(part.expected, 'hours')}" for name, part in found.parts.items() if part.high)
-    judges = {where: judge for where, judge in (("judge", work.settings.judge), ("finals.judge", work.settings.finals.judge)) if judge}
-    local = [where for where, judge in judges.items() if isinstance(judge, VllmJudgeSettings | RewardModelSettings)]
-    without = f"the time of {' and '.join(local)}, a model of the cluster's own, is not in it" if local and work.pace else ""
     rows = [
         ("steps of a whole trial", Range.exactly(found.steps), "", f"{amounts.pairs:,} pairs of {amounts.pair_tokens:.0f} tokens"),
         ("checkpoints trained", found.checkpoints, "", f"{whole} without early stops; {finals} more for the finals"),
         ("judgments", found.judgments, "", f"{amounts.prompts} prompts, {amounts.held_out} held out{called}"),
-        ("wall time", found.hours, "hours", "; ".join(filter(None, (speed, parts, without)))),
+        ("wall time", found.hours, "hours", "; ".join(filter(None, (speed, parts, *(_untimed(work.settings) if work.pace else ()))))),
     ]
     rows += [("GPU time", found.gpu_hours, "GPU-hours", f"all {work.plan.gpus:g} GPUs that the search holds")] if work.plan.gpus else []
-    rows += [("money for the judge", found.cost, "", _paid(found))] if found.cost else []
+    if found.cost or _pays_scorers(work.settings):
+        unpaid = "what rounds.scorers are paid is not in it" if _pays_scorers(work.settings) else ""
+        rows += [("money for the judge", found.cost, "", "; ".join(filter(None, (_paid(found), unpaid))))]
     rows += [("disk at the most", found.disk, "GiB", "models that ended trials keep, and whole checkpoints of those that train")]
     return rows + _memory(work, found)
+
+
+def _untimed(settings: Settings) -> list[str]:
+    """Whose time an estimate leaves out."""
+    models = {"judge": settings.judge, "finals.judge": settings.finals.judge}
+    models |= {f"ladder.{name}": model for name, model in settings.ladder.models.items()}
+    local = [where for where, model in models.items() if isinstance(model, VllmJudgeSettings | RewardModelSettings)]
+    left = [f"the time of {' and '.join(local)}, a model of the cluster's own, is not in it"] if local else []
+    return [*left, "the time in which rounds sample and score responses is not in it"] if settings.rounds is not None else left
+
+
+def _pays_scorers(settings: Settings) -> bool:
+    """Whether rounds ask a model that has a price."""
+    scorers = settings.rounds.scorers if settings.rounds is not None else ()
+    models = [scorer.model for scorer in scorers if isinstance(scorer, RatingSettings)]
+    return any(isinstance(model, OpenAISettings) and (model.input_price or model.output_price) for model in models)
 
 
 def _paid(found: Estimate) -> str:

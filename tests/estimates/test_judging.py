@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from orchestrator.estimates.estimate import Estimate, estimated
+from orchestrator.estimates.estimate import Estimate, Work, estimated
 from orchestrator.estimates.obstacles import obstacles
 from orchestrator.estimates.pace import Measured, measured
 from orchestrator.report.plans import plan_shown
@@ -77,7 +77,23 @@ def test_worker_groups_without_a_trial_save_no_time() -> None:
 def test_a_judge_whose_time_is_not_known_is_told_to_be_left_out(judge: dict[str, Any], is_told: bool) -> None:
     pace = measured(Measured((9.0, 2.0, 2.0), 1.0, 5.0, 64, 6.4, 30.0))
     given = work(type(settings()).model_validate(settings().json_ready() | {"judge": judge}), pace=pace)
+    assert ("the time of judge, a model of the cluster's own, is not in it" in on_screen(given)) == is_told
+
+
+def test_what_the_ladder_and_rounds_take_beside_the_judge_is_told_to_be_left_out() -> None:
+    pace = measured(Measured((9.0, 2.0, 2.0), 1.0, 5.0, 64, 6.4, 30.0))
+    scorers = [{"kind": "judge", "model": PAID}]
+    ladder = {"rungs": ["local_judge"], "local_judge": {"kind": "vllm", "model": "j"}}
+    given = settings(ladder=ladder, rounds={"prompts": "p.jsonl", "scorers": scorers}).json_ready() | {"judge": FREE}
+    told = on_screen(work(type(settings()).model_validate(given), pace=pace))
+    assert "the time of ladder.local_judge, a model of the cluster's own, is not in it" in told
+    assert "the time in which rounds sample and score responses is not in it" in told
+    assert "what rounds.scorers are paid is not in it" in told
+
+
+def on_screen(given: Work) -> str:
+    """The plan as it is shown."""
     screen = Console(width=400)
     with screen.capture() as shown:
         screen.print(plan_shown(given, estimated(given), []))
-    assert ("the time of judge, a model of the cluster's own, is not in it" in shown.get()) == is_told
+    return shown.get()
