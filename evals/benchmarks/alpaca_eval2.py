@@ -50,9 +50,9 @@ def score_annotations(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkScore]
     return [_score(model, judge, list(annotations.values())) for (model, judge), annotations in by_model.items()]
 
 
-def is_switched(instruction: str, seed: int = 0) -> bool:
-    """Whether the judge is shown the candidate's output first: drawn from the instruction, as the official annotator does."""
-    return random.Random(f"is_switched_outputs{instruction}{seed}").choices([False, True], k=1)[0]
+def is_switched(instruction: str) -> bool:
+    """Whether the judge is shown the candidate's output first: drawn from the instruction and 0, as by the official annotator."""
+    return random.Random(f"is_switched_outputs{instruction}0").choices([False, True], k=1)[0]
 
 
 def preference(logp_first: float | None, logp_second: float | None, switched: bool) -> float | None:

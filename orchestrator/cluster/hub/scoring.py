@@ -80,13 +80,13 @@ class Scorer:
         for engine in engines:
             self._engines.put_nowait(engine)
 
-    async def check_judge(self, prompts: PromptSet, judge: Any = None) -> None:
+    async def check_judge(self, prompts: PromptSet) -> None:
         """Ask the judge for one verdict, so that a judge that is out of reach is known before anything is trained."""
-        await patiently((judge or self._judge).judge, [Match(prompts.prompts[0], "one answer", "another answer")])
+        await patiently(self._judge.judge, [Match(prompts.prompts[0], "one answer", "another answer")])
 
-    async def score(self, model: str, prompts: PromptSet, judge: Any = None) -> Scored:
-        """Answer and judge all prompts; a `judge` actor stands in for the usual one."""
-        return await self.judge(await self.answer(model, prompts), judge=judge)
+    async def score(self, model: str, prompts: PromptSet) -> Scored:
+        """Answer and judge all prompts."""
+        return await self.judge(await self.answer(model, prompts))
 
     async def answer(self, model: str, prompts: PromptSet, known: Scored | None = None, count: int | None = None) -> Answered:
         """Answer the first `count` prompts, all by default, beyond those that are `known`."""
@@ -97,7 +97,10 @@ class Scorer:
         return Answered(prompts.sha256, matches, responses, seconds)
 
     async def judge(self, answered: Answered, known: Scored | None = None, judge: Any = None) -> Scored:
-        """Have the answers compared with the base model's; summarise them together with what is `known`."""
+        """Have the answers compared with the base model's; summarise them together with what is `known`.
+
+        A `judge` actor stands in for the usual one.
+        """
         judge = judge or self._judge
         verdicts, judging = await patiently(judge.judge, answered.matches)
         name = await patiently(judge.name)
