@@ -159,7 +159,7 @@ def special_names(tokenizer: Any) -> dict[int, str]:
 def check_template(tokenizer: Any) -> None:
     """Refuse a tokenizer without a chat template. Raises ModelError."""
     if not getattr(tokenizer, "chat_template", None):
-        cure = "add `chat_template` to its tokenizer_config.json"
+        cure = "put a `chat_template.jinja` beside the tokenizer: in a copy of a model of the hub, `hf download NAME --local-dir DIR`"
         raise ModelError("the tokenizer has no chat template", str(tokenizer.name_or_path), cure, code="DAA-0303")
 
 

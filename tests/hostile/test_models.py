@@ -71,11 +71,14 @@ def test_a_damaged_tokenizer_or_template_is_refused_with_place_and_cure(name: st
     assert str(model) in refused.value.where and refused.value.cure
 
 
-def test_a_tokenizer_without_a_template_is_refused_under_its_code(model: Path) -> None:
+def test_a_tokenizer_without_a_template_is_refused_under_its_code_until_it_has_one(model: Path) -> None:
+    template = (model / "chat_template.jinja").read_text()
     (model / "chat_template.jinja").unlink()
     with pytest.raises(ModelError) as refused:
         encode_conversation(load_tokenizer(str(model)), [Message("user", "hi")], 64, "prompt 1")
-    assert refused.value.code == "DAA-0303"
+    assert refused.value.code == "DAA-0303" and "put a `chat_template.jinja` beside the tokenizer" in refused.value.cure
+    (model / "chat_template.jinja").write_text(template)
+    assert encode_conversation(load_tokenizer(str(model)), [Message("user", "hi")], 64, "prompt 1")
 
 
 def test_a_tokenizer_with_more_tokens_than_the_model_is_refused_where_data_use_them_and_only_there(model: Path) -> None:
