@@ -31,6 +31,12 @@ def test_code_is_sent_and_what_tools_runs_and_secrets_leave_is_not(tmp_path: Pat
     assert names(tmp_path) == {"a.toml", "my_po.py", "pkg/models/net.py", "pkg/data/rows.py"}
 
 
+def test_a_checkout_is_sent_with_every_module() -> None:
+    root = Path(__file__).parents[2]
+    ours = {file.relative_to(root) for package in ("orchestrator", "evals", "jobs") for file in (root / package).rglob("*.py")}
+    assert ours - to_send(root, {}).sizes.keys() == set()
+
+
 def test_gitignore_and_rayignore_count_in_every_directory(tmp_path: Path) -> None:
     filled(tmp_path, "a.py", "big.bin", "sub/b.py", "sub/log.txt", "sub/old/c.py", "secret/key")
     (tmp_path / ".gitignore").write_text("*.bin\nsecret/\n")

@@ -22,6 +22,9 @@ from evals.protocols.answering import Candidate, answer, decoding_for
 from evals.protocols.contract import aligned
 from evals.protocols.running import check_readable, evaluate
 from orchestrator.cluster.asking import ask
+from orchestrator.cluster.engines.evaluation_actors import EngineActor, JudgeActor, ServedByActor
+from orchestrator.cluster.judges import gpus_or_default, judge_gpus, judge_model, make_judge, replies_directory
+from orchestrator.cluster.placement import require_gpus
 from orchestrator.cluster.runs.candidates import (
     CANDIDATES_KEY,
     absolute,
@@ -35,9 +38,6 @@ from orchestrator.cluster.runs.candidates import (
 )
 from orchestrator.cluster.runs.capability_runs import scores_of, suite_of
 from orchestrator.cluster.runs.directories import at_work
-from orchestrator.cluster.engines.evaluation_actors import EngineActor, JudgeActor, ServedByActor
-from orchestrator.cluster.judges import gpus_or_default, judge_gpus, judge_model, make_judge, replies_directory
-from orchestrator.cluster.placement import require_gpus
 from orchestrator.cluster.runs.scorecards import Asked, Evaluated, Scorecards, asked_of_benchmark, asked_of_task
 from orchestrator.cluster.session import ray_session
 from orchestrator.errors import UserError

@@ -12,9 +12,9 @@ from evals.benchmarks.score import BenchmarkScore
 from evals.capability import CapabilitySuite
 from evals.protocols.answering import Candidate
 from orchestrator.cluster.asking import ask
-from orchestrator.cluster.runs.candidates import base_of_adapter
 from orchestrator.cluster.engines.evaluation_actors import ServedByActor
 from orchestrator.cluster.judges import replies_directory
+from orchestrator.cluster.runs.candidates import base_of_adapter
 from orchestrator.cluster.session import find_actor
 from orchestrator.errors import BudgetSpentError, UserError
 from orchestrator.report.narration import Narrator

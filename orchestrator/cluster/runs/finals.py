@@ -8,9 +8,9 @@ from typing import Any
 
 from evals.errors import UnreadableVerdictsError
 from orchestrator.cluster.asking import ask
-from orchestrator.cluster.runs.capability_runs import measure_finalists
 from orchestrator.cluster.engines.evaluation_actors import start_judge
 from orchestrator.cluster.judges import within_budget
+from orchestrator.cluster.runs.capability_runs import measure_finalists
 from orchestrator.report.narration import Narrator
 from orchestrator.run_files import RunFiles
 from orchestrator.search.board import Board, Status

@@ -6,13 +6,13 @@ from pathlib import Path
 from evals.model_files import check_model
 from evals.prompts import EvaluationPrompt
 from evals.whole_files import save_json, save_rows
-from orchestrator.cluster.runs.candidates import absolute, largest_rank
-from orchestrator.cluster.runs.directories import at_work
 from orchestrator.cluster.engines.generating import Generation, start_engines
+from orchestrator.cluster.engines.workshop import MADE, RESPONSES, told
 from orchestrator.cluster.judges import gpus_or_default, replies_directory
 from orchestrator.cluster.placement import check_gpus, nodes_of_cluster, require
+from orchestrator.cluster.runs.candidates import absolute, largest_rank
+from orchestrator.cluster.runs.directories import at_work
 from orchestrator.cluster.session import ray_session
-from orchestrator.cluster.engines.workshop import MADE, RESPONSES, told
 from orchestrator.rounds.sampling import Sampling
 from orchestrator.run_files import RunFiles
 from orchestrator.settings import AnsweringSettings, ClusterSettings, EvaluationSettings, GenerationSettings

@@ -4,17 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cluster.runs.measuring import measure
 from orchestrator.cluster.placement import held_gpus
+from orchestrator.cluster.runs.measuring import measure
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.surveying import seen_gpu
 from orchestrator.errors import ModelError
 from orchestrator.estimates.amounts import Amounts, amounts_of, measured_amounts, sampled
 from orchestrator.estimates.estimate import Estimate, Work, engine_of, estimated
-from orchestrator.policy.gpus import Gpu
 from orchestrator.estimates.pace import Pace, measured, stated
 from orchestrator.estimates.shape import Shape, shape_of
 from orchestrator.output import screen_kept_from
+from orchestrator.policy.gpus import Gpu
 from orchestrator.run_files import RunFiles
 from orchestrator.search.grid import planned_trials
 from orchestrator.search.plan import SearchPlan, make_plan
@@ -38,7 +38,7 @@ def planned(settings: Settings, gpu: Gpu | None, measuring: Path | None = None) 
 
 
 def foreseen_gpus(settings: Settings, gpu: Gpu | None) -> float:
-    """GPUs that a search will hold: a model that leaves their number open gets one where there are some by the settings, or their kind is known."""
+    """GPUs that a search will hold: a model that leaves their number open gets one where the settings give some, or their kind is known."""
     cluster = settings.cluster
     return held_gpus(settings, default=float(gpu is not None or cluster.gpus_per_worker > 0 or cluster.gpus_per_engine > 0))
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from evals.whole_files import save_json
+from orchestrator.cluster.placement import check_gpus
 from orchestrator.cluster.runs.claims import check_claim, inputs_told
 from orchestrator.cluster.runs.directories import at_work
-from orchestrator.cluster.placement import check_gpus
 from orchestrator.cluster.runs.watching import watched
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.workers.training_workers import Gang, engine_for, last_model, train_run, trained_model, warm_up

@@ -9,15 +9,15 @@ import ray
 
 from evals.whole_files import save_json
 from orchestrator.cluster.asking import ask
-from orchestrator.cluster.runs.claims import check_claim, inputs_told
-from orchestrator.cluster.runs.directories import at_work
 from orchestrator.cluster.engines.evaluation_actors import start_judge
 from orchestrator.cluster.engines.generating import Generation, start_engines
+from orchestrator.cluster.engines.workshop import Made, Scoring, Workshop
 from orchestrator.cluster.judges import replies_directory
 from orchestrator.cluster.placement import check_gpus, started_for_rounds, wait_for_gpus
-from orchestrator.cluster.session import ray_session
+from orchestrator.cluster.runs.claims import check_claim, inputs_told
+from orchestrator.cluster.runs.directories import at_work
 from orchestrator.cluster.runs.single_runs import replace_methods, score_model, train_model
-from orchestrator.cluster.engines.workshop import Made, Scoring, Workshop
+from orchestrator.cluster.session import ray_session
 from orchestrator.policy.merging import merge_adapters
 from orchestrator.report.narration import Narrator
 from orchestrator.rounds.plan import MERGED, merges_adapters, required_rounds, round_settings

@@ -13,24 +13,24 @@ from rich.markup import escape
 
 from evals.whole_files import save_json
 from orchestrator.cluster.asking import ask
+from orchestrator.cluster.engines.evaluation_actors import LedgerActor, start_judge
+from orchestrator.cluster.engines.generating import engine_names, start_engines
+from orchestrator.cluster.hub.hub import TrialHub
+from orchestrator.cluster.hub.proxies import actor_name
+from orchestrator.cluster.judges import within_budget
+from orchestrator.cluster.placement import check_gpus, held_gpus, wait_for_gpus
 from orchestrator.cluster.runs.capability_runs import suite_of
 from orchestrator.cluster.runs.claims import check_inputs, inputs_told
 from orchestrator.cluster.runs.directories import at_work
-from orchestrator.cluster.engines.evaluation_actors import LedgerActor, start_judge
 from orchestrator.cluster.runs.finals import play_finals, start_final_judge
-from orchestrator.cluster.engines.generating import engine_names, start_engines
-from orchestrator.cluster.hub.hub import TrialHub
-from orchestrator.cluster.judges import within_budget
-from orchestrator.cluster.placement import check_gpus, held_gpus, wait_for_gpus
 from orchestrator.cluster.runs.planning import expected
-from orchestrator.cluster.workers.preparing import checked_inputs, prepared, selected, tell_pairs
-from orchestrator.cluster.hub.proxies import actor_name
-from orchestrator.cluster.tune.searchers import check_installed
 from orchestrator.cluster.session import ray_session
+from orchestrator.cluster.tune.searchers import check_installed
 from orchestrator.cluster.tune.tracking import check_trackers
+from orchestrator.cluster.tune.tuning import tune_trials
+from orchestrator.cluster.workers.preparing import checked_inputs, prepared, selected, tell_pairs
 from orchestrator.cluster.workers.training_workers import Gang, GangsActor
 from orchestrator.cluster.workers.trial_rounds import begin_rounds
-from orchestrator.cluster.tune.tuning import tune_trials
 from orchestrator.errors import ClusterError, UserError
 from orchestrator.estimates.checking import EVENT as ESTIMATE
 from orchestrator.report import words

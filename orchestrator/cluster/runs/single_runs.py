@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from evals.scorecard import Scorecard
 from evals.whole_files import save_json
-from orchestrator.cluster.runs.candidates import absolute, largest_rank
-from orchestrator.cluster.runs.claims import check_claim, inputs_told
-from orchestrator.cluster.runs.directories import at_work
 from orchestrator.cluster.engines.evaluation_actors import start_judge
 from orchestrator.cluster.engines.generating import start_engines
 from orchestrator.cluster.placement import check_gpus
+from orchestrator.cluster.runs.candidates import absolute, largest_rank
+from orchestrator.cluster.runs.claims import check_claim, inputs_told
+from orchestrator.cluster.runs.directories import at_work
 from orchestrator.cluster.runs.scorecards import CARD, asked_of_search, check_scorecard
 from orchestrator.cluster.runs.watching import watched
 from orchestrator.cluster.session import ray_session
