@@ -22,6 +22,7 @@ ROOMS = (
         "orchestrator.errors",
         "orchestrator.nearest",
         "orchestrator.distributions",
+        "orchestrator.figures",
         "orchestrator.output",
         "orchestrator.run_files",
         "orchestrator.versions",

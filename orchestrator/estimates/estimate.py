@@ -15,10 +15,9 @@ from orchestrator.estimates.ranges import Range
 from orchestrator.estimates.shape import Shape
 from orchestrator.objectives import method_named
 from orchestrator.policy.gpus import Gpu
+from orchestrator.search.clock import HOUR
 from orchestrator.search.plan import SearchPlan
 from orchestrator.settings import Settings
-
-_HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -136,10 +135,10 @@ def _hours(work: Work, toil: Effort, judgments: Range, judging: Range) -> dict[s
         training += (checkpoints * checkpoint + pace.trial * runs) * (1 / max(1, min(settings.cluster.gangs, runs)))
     answering = pace.answer * judgments
     return {
-        "training": training * (1 / _HOUR),
-        "answering": answering * (1 / (settings.cluster.engines * _HOUR)),
-        "judging": judging * (1 / _HOUR),
-        "starting": pace.starting * (1 / _HOUR),
+        "training": training * (1 / HOUR),
+        "answering": answering * (1 / (settings.cluster.engines * HOUR)),
+        "judging": judging * (1 / HOUR),
+        "starting": pace.starting * (1 / HOUR),
     }
 
 

@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.figures import signed, span
 from orchestrator.nearest import nearest
 from orchestrator.report import words
 from orchestrator.report.model_cards import Score, Trained
@@ -128,7 +129,7 @@ def _of_rounds(directory: Path, name: str) -> Trained:
     result, gain = named[chosen], dict(zip(named, gains(results), strict=True))[chosen]
     sentences = [f"This is round {result.number} of {len(results)}, of which {best} has the highest win rate on {SAME}."]
     if gain is not None:
-        figures = f"{gain.difference:+.1f} points (95 % {gain.low:+.1f} to {gain.high:+.1f}; {words.p_value(gain.p)})"
+        figures = f"{signed(gain.difference)} points (95 % {span(gain.low, gain.high)}; {words.p_value(gain.p)})"
         sentences.append(f"Over the round before it: {figures}.")
     if name == BEST and len(results) > 1:
         sentences.append("The round was chosen on these same prompts, so expect less of its win rate on others.")

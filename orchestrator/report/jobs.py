@@ -8,13 +8,14 @@ from typing import Any
 
 from rich.table import Table
 
+from orchestrator.figures import HOURS
 from orchestrator.report import words
+from orchestrator.search.clock import HOUR
 from orchestrator.search.progress import Progress
 
 # What Ray calls the states in which a job will not run on.
 _OVER = {"STOPPED", "SUCCEEDED", "FAILED"}
 _MINUTE = 60.0
-_HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -83,4 +84,4 @@ def duration(seconds: float) -> str:
     """Seconds in words of one size."""
     if seconds < 2 * _MINUTE:
         return f"{seconds:.0f} s"
-    return f"{seconds / _MINUTE:.0f} minutes" if seconds < 2 * _HOUR else f"{seconds / _HOUR:.1f} hours"
+    return f"{seconds / _MINUTE:.0f} minutes" if seconds < HOURS * HOUR else f"{seconds / HOUR:.1f} hours"

@@ -7,6 +7,7 @@ from typing import Any
 
 from evals.vllm_engine import allowed_rank
 from orchestrator.errors import SettingsError
+from orchestrator.figures import with_interval
 from orchestrator.objectives import Objective, method_named
 from orchestrator.preferences.sources import is_hub_name
 from orchestrator.report import words
@@ -62,7 +63,7 @@ class Score:
     @property
     def rate(self) -> str:
         """The number with its interval."""
-        return f"{self.win_rate:.1f} ({self.low:.1f}–{self.high:.1f})"
+        return with_interval(vars(self))
 
 
 @dataclass(frozen=True)

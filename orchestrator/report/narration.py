@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from orchestrator.figures import with_interval
 from orchestrator.output import screen_kept_from
 from orchestrator.preferences.rows import BadRow, SetAside, write_quarantine
 from orchestrator.report import words
@@ -66,7 +67,7 @@ class Narrator:
         rank = (result["prompts"], result["win_rate"])
         best = "  [green]best[/green]" if rank > self._best else ""
         self._best = max(self._best, rank)
-        number = f"{words.with_interval(result)} on {result['prompts']} prompts"
+        number = f"{with_interval(result)} on {result['prompts']} prompts"
         where = f"checkpoint {result['checkpoint']}/{result['checkpoints']}, step {result['step']}"
         self.say(f"[cyan]{trial.id}[/cyan] {where}: win rate {number}{best}")
         trouble = (trial.id, result.get("health", ""))
@@ -81,7 +82,7 @@ class Narrator:
     def finalist_scored(self, event: Mapping[str, Any]) -> None:
         """A finalist, trained under one seed, was scored on held-out prompts."""
         card = event["scorecard"]
-        number = f"{words.with_interval(card)} on {card['judged']} held-out prompts"
+        number = f"{with_interval(card)} on {card['judged']} held-out prompts"
         self.say(f"[cyan]{event['trial']}[/cyan] seed {event['seed']}: win rate {number}")
 
     def table(self, rows: Sequence[Row], title: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evals.comparison import Comparison
+from orchestrator.figures import HOURS, duration, signed, span, with_interval
 from orchestrator.search.budget import Saved, Spent
 from orchestrator.search.capability import Capability
 from orchestrator.search.leaderboard import BASE, Row
@@ -14,8 +15,6 @@ from orchestrator.settings.search import CONTROL
 
 SMALLEST_P = 0.001
 ROUNDED_P = 0.1
-# From here on wall time is told in hours.
-HOURS = 2.0
 
 
 def win_rate(row: Row) -> str:
@@ -23,11 +22,6 @@ def win_rate(row: Row) -> str:
     if row.win_rate is None or row.low is None or row.high is None:
         return "not scored"
     return with_interval(vars(row))
-
-
-def with_interval(found: Mapping[str, Any]) -> str:
-    """The `win_rate` of a scorecard or the like, with its interval."""
-    return f"{found['win_rate']:.1f} ({found['low']:.1f}–{found['high']:.1f})"
 
 
 def length(mean: float | None, unfinished: float | None) -> str:
@@ -103,7 +97,7 @@ def spending(found: Projection) -> str:
 
 
 def _amounts(spent: Spent) -> str:
-    parts = [f"{spent.judgments:,} judgments", f"{60 * spent.hours:.1f} minutes" if spent.hours < HOURS else f"{spent.hours:.1f} hours"]
+    parts = [f"{spent.judgments:,} judgments", duration(spent.hours)]
     parts += [f"{spent.gpu_hours:.1f} GPU-hours"] if spent.gpu_hours else []
     parts += [f"{spent.cost:.2f} paid to the judge"] if spent.cost else []
     return ", ".join(parts)
@@ -117,7 +111,7 @@ def _seed_spread(deviation: float, runs: int) -> str:
 
 
 def _compared(found: Answer, each: Difference) -> str:
-    figures = f"{each.difference:+z.1f} points (95 % {each.low:+z.1f} to {each.high:+z.1f}; {p_value(each.p)}, corrected)"
+    figures = f"{signed(each.difference)} points (95 % {span(each.low, each.high)}; {p_value(each.p)}, corrected)"
     other = _other(found, each.second)
     if not each.is_real:
         told = f"a true difference of {each.detectable:.1f} points would have shown four times out of five"

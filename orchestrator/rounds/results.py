@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evals.comparison import Comparison, compare_verdicts
+from orchestrator.figures import signed, span, with_interval
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,8 @@ def table(results: Sequence[RoundResult]) -> str:
     """The rounds as a Markdown table."""
     lines = ["| round | pairs | win rate % (95 %) | over the round before (95 %) | tokens/s |", "|---|---|---|---|---|"]
     for result, gain in zip(results, gains(results), strict=True):
-        card = result.scorecard
-        ahead = f"{gain.difference:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})" if gain else ""
+        ahead = f"{signed(gain.difference)} ({span(gain.low, gain.high)})" if gain else ""
         speed = f"{result.made['tokens_per_second']:.0f}" if "tokens_per_second" in result.made else ""
         pairs = result.made.get("pairs", "as given")
-        lines.append(f"| {result.number} | {pairs} | {card['win_rate']:.1f} ({card['low']:.1f}–{card['high']:.1f}) | {ahead} | {speed} |")
+        lines.append(f"| {result.number} | {pairs} | {with_interval(result.scorecard)} | {ahead} | {speed} |")
     return "\n".join(lines) + "\n"

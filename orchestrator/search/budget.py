@@ -5,11 +5,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from orchestrator.search.clock import HOUR
 from orchestrator.search.goal import asked
 from orchestrator.search.ledger import JUDGED, Event, Events
 from orchestrator.settings import BudgetSettings
-
-_HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Meter:
     @property
     def training_hours(self) -> float:
         """The longest time that worker groups were busy with a trial, each from being handed it to giving it back."""
-        return max(self._took.values(), default=0.0) / _HOUR
+        return max(self._took.values(), default=0.0) / HOUR
 
     @property
     def cost_of_judgment(self) -> float:
@@ -100,7 +99,7 @@ class Meter:
 
     def spent(self, now: float) -> Spent:
         """All that was spent until the time `now`."""
-        hours = max(0.0, now - self._began) / _HOUR if self._began else 0.0
+        hours = max(0.0, now - self._began) / HOUR if self._began else 0.0
         return replace(self._past, hours=self._past.hours + hours, gpu_hours=self._past.gpu_hours + hours * self.gpus)
 
     @property

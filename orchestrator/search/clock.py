@@ -2,6 +2,7 @@
 
 import time
 
+HOUR = 3600.0  # In seconds.
 _EPOCH = time.time() - time.monotonic()
 
 

@@ -18,6 +18,7 @@ from orchestrator.cluster.runs.claims import check_claim, inputs_told
 from orchestrator.cluster.runs.directories import at_work
 from orchestrator.cluster.runs.single_runs import replace_methods, score_model, train_model
 from orchestrator.cluster.session import ray_session
+from orchestrator.figures import signed, span, with_interval
 from orchestrator.policy.merging import merge_adapters
 from orchestrator.report.narration import Narrator
 from orchestrator.rounds.plan import MERGED, merges_adapters, required_rounds, round_settings
@@ -84,9 +85,9 @@ class _Rounds:
         model = str(self._whole(train_model(own, self._trial, place), place))
         result = RoundResult(number, model, *self._score(model, place), made.told if made else {})
         card = result.scorecard
-        self._story.say(f"round {number}: win rate {card['win_rate']:.1f} ({card['low']:.1f}–{card['high']:.1f}), {card['judged']} judged")
+        self._story.say(f"round {number}: win rate {with_interval(card)}, {card['judged']} judged")
         if (gain := gains([*before[-1:], result])[-1]) is not None:
-            self._story.say(f"round {number}: {gain.difference:+.1f} points over the round before ({gain.low:+.1f} to {gain.high:+.1f})")
+            self._story.say(f"round {number}: {signed(gain.difference)} points over the round before ({span(gain.low, gain.high)})")
         return result
 
     def _whole(self, model: Path, place: Path) -> Path:

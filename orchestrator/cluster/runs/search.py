@@ -33,6 +33,7 @@ from orchestrator.cluster.workers.training_workers import Gang, GangsActor
 from orchestrator.cluster.workers.trial_rounds import begin_rounds
 from orchestrator.errors import ClusterError, UserError
 from orchestrator.estimates.checking import EVENT as ESTIMATE
+from orchestrator.figures import with_interval
 from orchestrator.report import words
 from orchestrator.report.files import write_reports
 from orchestrator.report.narration import Narrator
@@ -221,7 +222,7 @@ def _measure_base(hub: Any, story: Narrator, is_left: Event) -> None:
         if is_left.is_set():
             return
     card = ask(hub.baseline)["scorecard"]
-    story.say(f"base model against itself: {card['win_rate']:.1f} ({card['low']:.1f}–{card['high']:.1f}) on {card['judged']} prompts")
+    story.say(f"base model against itself: {with_interval(card)} on {card['judged']} prompts")
 
 
 def _plan(settings: Settings, pairs: int) -> SearchPlan:

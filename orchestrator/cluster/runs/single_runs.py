@@ -18,6 +18,7 @@ from orchestrator.cluster.runs.watching import watched
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.workers.training_workers import Gang, last_model, train_run, trained_model, training_run
 from orchestrator.errors import SettingsError
+from orchestrator.figures import with_interval
 from orchestrator.nearest import nearest
 from orchestrator.objectives import make_objective, method_named
 from orchestrator.run_files import RunFiles
@@ -138,7 +139,7 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
         engines = start_engines(alone, settings.evaluation, logs, largest_rank([model]))
         card = score_model(settings, absolute(model), directory, RunFiles(directory).responses / "candidate.jsonl", engines, judge).card
         save_json(directory / CARD, {"model": model, "base": settings.model.base, **card.as_dict(), "asked": asked})
-        story.say(f"win rate {card.win_rate:.1f} (95 % {card.low:.1f}–{card.high:.1f}), {card.judged} judged, {card.unreadable} unreadable")
+        story.say(f"win rate {with_interval(card.as_dict(), '95 % ')}, {card.judged} judged, {card.unreadable} unreadable")
         for finding in card.findings:
             story.say_path(f"[bold]guard {finding.guard}[/bold]:", finding.detail)
         return card

@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from orchestrator.report.page.run import Run
+from orchestrator.search.clock import HOUR
 from orchestrator.search.goal import asked
 
 _MOST_POINTS = 400
@@ -42,5 +43,5 @@ def _so_far(run: Run) -> list[list[float]]:
         rank = (asked(event), event["scorecard"]["win_rate"])
         if rank > lead:
             lead = rank
-            found.append([(event["time"] - began) / 3600, rank[1]])
+            found.append([(event["time"] - began) / HOUR, rank[1]])
     return found[-_MOST_POINTS:]

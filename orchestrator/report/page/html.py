@@ -13,6 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from orchestrator import figures
 from orchestrator.report import words
 from orchestrator.report.page.run import Run
 from orchestrator.report.page.sections import SECTIONS, told
@@ -108,39 +109,34 @@ def _environment() -> Environment:
         "duration": duration,
         "amount": words.amount,
         "moment": moment,
-        "outcome": outcome,
+        "outcome": figures.outcome,
     }
     return environment
 
 
 def interval(of: Mapping[str, Any]) -> str:
     """A win rate with its 95 % interval."""
-    return "not scored" if of["win_rate"] is None else f"{of['win_rate']:.1f} ({of['low']:.1f}–{of['high']:.1f})"
+    return "not scored" if of["win_rate"] is None else figures.with_interval(of)
 
 
 def signed(value: float | None) -> str:
     """A difference in points."""
-    return "" if value is None else f"{value:+.1f}"
+    return "" if value is None else figures.signed(value)
 
 
 def number(value: float | None, digits: int = 0) -> str:
     """A number; nothing where it is not known."""
-    return "" if value is None else f"{value:,.{digits}f}"
+    return "" if value is None else f"{value:z,.{digits}f}"
 
 
 def duration(hours: float) -> str:
     """A time in the unit that fits it."""
-    return f"{hours:.1f} h" if hours >= words.HOURS else f"{60 * hours:.1f} min"
+    return figures.duration(hours, "min", "h")
 
 
 def moment(time: float | None) -> str:
     """A moment in UTC."""
     return "" if time is None else f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def outcome(score: float | None) -> str:
-    """What a verdict says of the candidate."""
-    return "unreadable" if score is None else "win" if score > 0.5 else "loss" if score < 0.5 else "tie"
 
 
 def _hash(text: str) -> str:

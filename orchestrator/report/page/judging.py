@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from evals.judging import Verdict
+from orchestrator.figures import outcome
 from orchestrator.report.page.kept import kept_answers
 from orchestrator.report.page.run import Run
 from orchestrator.search.leaderboard import BASE
@@ -34,7 +35,7 @@ def _of_interest(run: Run) -> Iterator[Event]:
 
 def _told(run: Run, event: Event) -> dict[str, Any]:
     card = event["scorecard"]
-    scores = Counter(_outcome(score) for score in event.get("verdicts", {}).values())
+    scores = Counter(outcome(score) for score in event.get("verdicts", {}).values())
     return {
         "name": event.get("run") or event.get("trial") or BASE,
         "is_fresh": event["event"] == "held_out",
@@ -43,10 +44,6 @@ def _told(run: Run, event: Event) -> dict[str, Any]:
         "outcomes": {name: scores[name] for name in ("win", "tie", "loss")},
         **_places([verdict for _, verdict in kept_answers(run, event)]),
     }
-
-
-def _outcome(score: float | None) -> str:
-    return "unreadable" if score is None else "win" if score > 0.5 else "loss" if score < 0.5 else "tie"
 
 
 def _places(verdicts: Sequence[Verdict]) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from evals.errors import DataFormatError
 from evals.prompts import load_prompts
+from orchestrator.figures import outcome
 from orchestrator.report.page.kept import kept_answers
 from orchestrator.report.page.run import Run
 from orchestrator.run_files import RunFiles
@@ -76,7 +77,7 @@ def _in_turn(scores: Mapping[str, float | None]) -> Sequence[str]:
     """All prompts: a loss, a win, a tie and an unreadable verdict, and so on, so that the first ones show every side."""
     sides: dict[str, list[str]] = {"loss": [], "win": [], "tie": [], "unreadable": []}
     for prompt, score in scores.items():
-        sides["unreadable" if score is None else "win" if score > 0.5 else "loss" if score < 0.5 else "tie"].append(prompt)
+        sides[outcome(score)].append(prompt)
     found, longest = [], max(map(len, sides.values()), default=0)
     for place in range(longest):
         found += [side[place] for side in sides.values() if place < len(side)]
