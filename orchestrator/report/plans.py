@@ -89,7 +89,7 @@ def _figures(work: Work, found: Estimate) -> list[tuple[str, Range | None, str, 
     amounts, last = work.amounts, work.plan.rungs[-1]
     whole, finals = (count * last.checkpoint for count in (work.trials, work.plan.final_runs))
     called = f"; {amount(found.calls.expected, 'calls')} of the judge's model" if found.calls.high else ""
-    speed = f"by {work.pace.source}" if work.pace else "the speed of no GPU is known: name one with --gpu, or measure with --measure"
+    speed = f"by {work.pace.source}" if work.pace else "no speed is known: name a GPU with --gpu, or measure with --measure"
     parts = ", ".join(f"{name} {amount(part.expected, 'hours')}" for name, part in found.parts.items() if part.high)
     rows = [
         ("steps of a whole trial", Range.exactly(found.steps), "", f"{amounts.pairs:,} pairs of {amounts.pair_tokens:.0f} tokens"),
