@@ -1,5 +1,6 @@
 """What a search will hold is known before there is a cluster to ask."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cluster.runs.planning import foreseen_gpus, planned
-from orchestrator.cluster.surveying import gpu_of_cluster
+from orchestrator.cluster.surveying import gpu_of_cluster, seen_gpu
 from orchestrator.policy.gpus import GPUS
 from orchestrator.settings import Settings
 from orchestrator.settings_file import check_settings, load_settings
@@ -67,3 +68,11 @@ def test_a_machine_s_gpu_has_the_memory_that_it_has_whether_its_speed_is_known_o
     found = gpu_of_cluster()
     assert found is not None and found.memory == gib
     assert (found.flops is not None) == is_known
+
+
+def test_of_a_cluster_s_gpus_those_with_the_least_memory_count_and_ray_does_not_say_how_much_an_a100_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kinds = ("H20", "H100", "A100")
+    monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": {f"accelerator_type:{kind}": 1.0}} for kind in kinds])
+    assert seen_gpu() == replace(GPUS["A100-40G"], larger="A100-80G")
