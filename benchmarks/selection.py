@@ -26,7 +26,7 @@ from orchestrator.objectives import METHODS
 from orchestrator.policy.loading import load_tokenizer
 from orchestrator.preferences.pairs import PreferencePair
 from orchestrator.preferences.reading import load_pairs
-from orchestrator.preferences.tokenization import Lengths, tokenize
+from orchestrator.preferences.tokenization import tokenize
 from orchestrator.settings import SelectionSettings, TrainingSettings
 from orchestrator.training.local_engine import LocalEngine
 from orchestrator.training.loop import train
@@ -51,7 +51,7 @@ def main() -> None:
         learning_rate=options.learning_rate, batch_size=32, micro_batch_tokens=1024, steps=options.steps, checkpoints=1, precision="fp32"
     )
     tokenizer = load_tokenizer(str(world.model))
-    data = tokenize(tokenizer, graded(load_pairs(world.train)), Lengths(64), 0)
+    data = tokenize(tokenizer, graded(load_pairs(world.train)), 64, 0)
     with tempfile.TemporaryDirectory() as place:
         cache = str(Path(place) / "reference")
         run = TrainingRun(METHODS[options.method](), training, data.pairs, str(world.model), tokenizer, Path(place), cache)

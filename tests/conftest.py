@@ -66,6 +66,6 @@ def tokenizer(tiny_model: Path) -> Any:
 @pytest.fixture(scope="session")
 def tokenized_pairs(tokenizer: Any) -> Sequence[TokenizedPair]:
     """64 tokenised pairs with rewards."""
-    from orchestrator.preferences.tokenization import Lengths, tokenize
+    from orchestrator.preferences.tokenization import tokenize
 
-    return tokenize(tokenizer, make_pairs(64), Lengths(context=64)).pairs
+    return tokenize(tokenizer, make_pairs(64), 64).pairs

@@ -169,14 +169,13 @@ def _checked(asked: _Asked) -> tuple["DataReport", list[Any], list[Any]]:
     from orchestrator.preferences.reading import read_pairs
     from orchestrator.preferences.rows import BadRow
     from orchestrator.preferences.templates import answer_template
-    from orchestrator.preferences.tokenization import Lengths
 
     tokenizer = load_tokenizer(asked.model, alone=True)
     sets = [load_prompts(file) for file in asked.prompts]
     texts = evaluation_texts(turn.content for one in sets for prompt in one.prompts for turn in prompt.messages if turn.role == "user")
     readings = [read_pairs(part.source, part.limit, part.split, config=part.config, columns=part.columns) for part in asked.sources]
     pairs = [pair for reading in readings for pair in reading.pairs]
-    seen = list(observe(tokenizer, pairs, Lengths(asked.context), texts))
+    seen = list(observe(tokenizer, pairs, asked.context, texts))
     unused = [row for reading in readings for row in (*reading.bad, *reading.set_aside)]
     kinds = tuple(line for reading in readings for line in reading.kinds)
     unasked = () if asked.prompts else ("evaluation prompts were not looked for: name their files with --prompts FILE",)
@@ -186,10 +185,10 @@ def _checked(asked: _Asked) -> tuple["DataReport", list[Any], list[Any]]:
 
 def _samples(tokenizer: Any, pairs: Sequence["PreferencePair"], context: int) -> list[Any]:
     from orchestrator.preferences.pairs import TokenizedPair
-    from orchestrator.preferences.tokenization import Lengths, encoded, fitting
+    from orchestrator.preferences.tokenization import encoded, fitting
     from orchestrator.report.data_checks import shown_pair
 
     first = pairs[:_SHOWN_PAIRS]
     whole = zip(first, encoded(tokenizer, first), strict=True)
-    made = [(fitting(one, Lengths(context), pair.origin), pair.origin) for pair, one in whole if isinstance(one, TokenizedPair)]
+    made = [(fitting(one, context, pair.origin), pair.origin) for pair, one in whole if isinstance(one, TokenizedPair)]
     return [shown_pair(tokenizer, one, origin) for one, origin in made if isinstance(one, TokenizedPair)]

@@ -8,7 +8,6 @@ from orchestrator.errors import DataFormatError, SettingsError, UserError
 from orchestrator.preferences.reading import read_pairs
 from orchestrator.preferences.rows import is_quarantine, write_quarantine
 from orchestrator.preferences.sources import check_output
-from orchestrator.preferences.tokenization import Lengths
 from orchestrator.preferences.writing import row_of
 from orchestrator.report.data_checks import shown_rows
 from orchestrator.report.plain_text import visible
@@ -41,7 +40,7 @@ def select_file(
     if not pairs:
         what = f"none of {len(reading.pairs)} pairs has two responses whose rewards are far enough apart"
         raise DataFormatError(what, file.named, "lower --eta or --tau, or choose another metric")
-    chosen = choose(model, pairs, Lengths(context), settings, training, str(cache.expanduser() / "reference"))
+    chosen = choose(model, pairs, context, settings, training, str(cache.expanduser() / "reference"))
     save_rows(out, (row_of(chosen.texts[place]) for place in chosen.kept))
     margins = {"reward margin": chosen.margins.apart, "implicit margin, nats a token": chosen.margins.known_implicit()}
     page.write_text(selection_page(settings, chosen.texts, chosen.pairs, margins, chosen.kept), encoding="utf-8")

@@ -47,19 +47,19 @@ def amounts_of(settings: Settings) -> Amounts:
     """Counted in the settings' files, lengths by a sample. Raises DataFormatError and ModelError as training does."""
     from orchestrator.policy.loading import load_tokenizer
     from orchestrator.preferences.holding_out import USUAL_SHARE
-    from orchestrator.preferences.tokenization import Lengths, fitted, tokenize
+    from orchestrator.preferences.tokenization import fitted, tokenize
     from orchestrator.selection.choosing import explicit_margins
     from orchestrator.training.inputs import read_sources
 
     assert settings.model.base is not None
     pairs = read_sources(settings.data).pairs
     some = sampled(pairs)
-    tokenizer, lengths = load_tokenizer(settings.model.base, alone=True), Lengths(settings.data.context)
+    tokenizer, context = load_tokenizer(settings.model.base, alone=True), settings.data.context
     refuses = settings.data.bad_rows == "refuse"
-    for made in fitted(tokenizer, _perhaps_too_long(pairs, lengths.context), lengths) if refuses else ():
+    for made in fitted(tokenizer, _perhaps_too_long(pairs, context), context) if refuses else ():
         if isinstance(made, UserError):
             raise made
-    tokens = tokenize(tokenizer, some, lengths, 0, leave_out=not refuses).pairs
+    tokens = tokenize(tokenizer, some, context, 0, leave_out=not refuses).pairs
     # Pairs that are alike after truncation are left out of training.
     different = round(len(pairs) * len(tokens) / len(some))
     kept = different - min(settings.data.validation_pairs, int(USUAL_SHARE * different))

@@ -13,7 +13,7 @@ from orchestrator.preferences.overlap import EvaluationTexts
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
 from orchestrator.preferences.rows import BadRow, SetAside
 from orchestrator.preferences.templates import answer_template
-from orchestrator.preferences.tokenization import Lengths, encoded, fitting
+from orchestrator.preferences.tokenization import encoded, fitting
 
 _BINS = 12
 _PLACES = 5
@@ -134,7 +134,7 @@ class DataReport:
 
 
 def observe(
-    tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths, evaluation: EvaluationTexts | None = None
+    tokenizer: Any, pairs: Sequence[PreferencePair], context: int, evaluation: EvaluationTexts | None = None
 ) -> Iterator[Seen | BadRow]:
     """Each pair as training sees it, or why it cannot. Raises ModelError for a tokenizer without a chat template."""
     template = answer_template(tokenizer)
@@ -143,7 +143,7 @@ def observe(
         if isinstance(whole, UserError):
             yield _unfit(pair, whole, "refused")
             continue
-        cut = fitting(whole, lengths, pair.origin)
+        cut = fitting(whole, context, pair.origin)
         if isinstance(cut, UserError):
             yield _unfit(pair, cut, "over_long")
             continue

@@ -11,7 +11,7 @@ from orchestrator.errors import DataFormatError, UserError
 from orchestrator.preferences.holding_out import USUAL_SHARE, held_numbers
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
 from orchestrator.preferences.rows import BadRow, SetAside, unfit, unfit_error
-from orchestrator.preferences.tokenization import Lengths, all_identical, no_room, prompt_ids
+from orchestrator.preferences.tokenization import all_identical, no_room, prompt_ids
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class _Read:
 def tokenize_conversations(
     tokenizer: Any,
     pairs: Sequence[PreferencePair],
-    lengths: Lengths,
+    context: int,
     held_out: int = 0,
     share: float = USUAL_SHARE,
     leave_out: bool = False,
@@ -61,7 +61,7 @@ def tokenize_conversations(
     and line) when a prompt leaves no room for an answer or the template refuses a pair.
     """
     check_template(tokenizer)
-    made = [_read(tokenizer, pair, lengths) for pair in pairs]
+    made = [_read(tokenizer, pair, context) for pair in pairs]
     found, left_out = [each for each in made if isinstance(each, _Read)], [each for each in made if isinstance(each, UserError)]
     if left_out and not (leave_out and found):
         raise left_out[0] if leave_out else unfit_error(left_out[0])
@@ -74,13 +74,13 @@ def tokenize_conversations(
     return RewardData(train, validation, len(found) - len(different), unused=unfit(left_out))
 
 
-def _read(tokenizer: Any, pair: PreferencePair, lengths: Lengths) -> _Read | UserError:
+def _read(tokenizer: Any, pair: PreferencePair, context: int) -> _Read | UserError:
     """A pair's conversations, or why it has none: the template refuses it, or its prompt leaves no room."""
     try:
         prompt = prompt_ids(tokenizer, pair.prompt, pair.origin, pair.tools)
         # The last place is that of the token that is not read.
-        room = lengths.context - 1
-        return no_room(prompt, lengths, pair.origin) if len(prompt) >= room else _Read(pair, prompt, _tokenized(tokenizer, pair, room))
+        room = context - 1
+        return no_room(prompt, context, pair.origin) if len(prompt) >= room else _Read(pair, prompt, _tokenized(tokenizer, pair, room))
     except UserError as error:
         return error
 

@@ -15,7 +15,7 @@ from orchestrator.preferences.reading import Told, outcomes_by_row
 from orchestrator.preferences.rows import BadRow, Row
 from orchestrator.preferences.templates import answer_template
 from orchestrator.preferences.token_shards import Content, Unused, is_whole_shard, shard_file, write_shard
-from orchestrator.preferences.tokenization import Lengths, fitted
+from orchestrator.preferences.tokenization import fitted
 
 # A shard has at most so many rows, and is full when their text has so many bytes.
 _MOST_ROWS, _MOST_BYTES = 4096, 4 << 20
@@ -92,6 +92,6 @@ def _content(tokenizer: Any, recipe: Recipe, chunk: bytes) -> Content:
 
 def _tokenized(tokenizer: Any, pairs: Sequence[PreferencePair], context: int) -> tuple[list[TokenizedPair | None], Mapping[int, BadRow]]:
     """The pairs as tokens, None for those that cannot be; and why, by their number."""
-    found = list(fitted(tokenizer, pairs, Lengths(context)))
+    found = list(fitted(tokenizer, pairs, context))
     unfit = {number: BadRow("", each.where, each.what, each.cure) for number, each in enumerate(found) if isinstance(each, UserError)}
     return [None if isinstance(each, UserError) else each for each in found], unfit

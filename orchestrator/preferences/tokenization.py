@@ -20,13 +20,6 @@ _AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
-class Lengths:
-    """`context` bounds prompt and response together, in tokens; a response is cut at its end, a prompt is never cut."""
-
-    context: int
-
-
-@dataclass(frozen=True)
 class TokenizedData:
     """The pairs to train on, how many were left out because truncation made both responses the same, and the pairs that are held out.
 
@@ -39,17 +32,16 @@ class TokenizedData:
     left_out: tuple[UserError, ...] = ()
 
 
-def tokenize(
-    tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths, held_out: int = 0, leave_out: bool = False
-) -> TokenizedData:
+def tokenize(tokenizer: Any, pairs: Sequence[PreferencePair], context: int, held_out: int = 0, leave_out: bool = False) -> TokenizedData:
     """Tokenise with the tokenizer's chat template, and hold out up to `held_out` pairs (see `hold_out`).
 
+    `context` bounds prompt and response together, in tokens: a response is cut at its end, a prompt is never cut.
     Raises ModelError when the tokenizer has no template, DataFormatError when no pair is left and, unless such pairs are to be left out,
     (with file and line) when a prompt leaves no room for an answer or the template refuses a pair.
     """
     left_out: list[UserError] = []
     tokenized: list[TokenizedPair] = []
-    for made in fitted(tokenizer, pairs, lengths):
+    for made in fitted(tokenizer, pairs, context):
         if isinstance(made, TokenizedPair):
             tokenized.append(made)
         elif leave_out:
@@ -60,17 +52,17 @@ def tokenize(
     if not different:
         raise all_identical(pairs[0].origin)
     # Mismatched responses come from the same side, so that nothing of a pair that is held out is trained on.
-    kept, validation = (tuple(_with_mismatched(side, lengths)) for side in hold_out(different, held_out))
+    kept, validation = (tuple(_with_mismatched(side, context)) for side in hold_out(different, held_out))
     return TokenizedData(kept, len(tokenized) - len(different), validation, tuple(left_out))
 
 
-def fitted(tokenizer: Any, pairs: Sequence[PreferencePair], lengths: Lengths) -> Iterator[TokenizedPair | UserError]:
+def fitted(tokenizer: Any, pairs: Sequence[PreferencePair], context: int) -> Iterator[TokenizedPair | UserError]:
     """The pairs as tokens, in order, their responses cut; or why one cannot be: the template refuses it, or its prompt leaves no room.
 
     Raises ModelError for a tokenizer without a chat template.
     """
     for pair, whole in zip(pairs, encoded(tokenizer, pairs), strict=True):
-        yield whole if isinstance(whole, UserError) else fitting(whole, lengths, pair.origin)
+        yield whole if isinstance(whole, UserError) else fitting(whole, context, pair.origin)
 
 
 def encoded(tokenizer: Any, pairs: Sequence[PreferencePair]) -> Iterator[TokenizedPair | UserError]:
@@ -89,18 +81,18 @@ def encoded(tokenizer: Any, pairs: Sequence[PreferencePair]) -> Iterator[Tokeniz
             yield from made
 
 
-def fitting(pair: TokenizedPair, lengths: Lengths, origin: str) -> TokenizedPair | UserError:
+def fitting(pair: TokenizedPair, context: int, origin: str) -> TokenizedPair | UserError:
     """The pair with its responses cut to the room that the prompt leaves, or the refusal of a prompt that leaves none."""
-    room = lengths.context - len(pair.prompt)
+    room = context - len(pair.prompt)
     if room < 1:
-        return no_room(pair.prompt, lengths, origin)
+        return no_room(pair.prompt, context, origin)
     others = tuple(response[:room] for response in pair.others)
     return replace(pair, chosen=pair.chosen[:room], rejected=pair.rejected[:room], others=others)
 
 
-def no_room(prompt: Sequence[int], lengths: Lengths, origin: str) -> DataFormatError:
+def no_room(prompt: Sequence[int], context: int, origin: str) -> DataFormatError:
     """The refusal of a prompt that leaves no room."""
-    what = f"a prompt of {len(prompt)} tokens leaves no room for an answer in a context of {lengths.context}"
+    what = f"a prompt of {len(prompt)} tokens leaves no room for an answer in a context of {context}"
     return DataFormatError(what, origin, "raise `data.context`, or remove the row")
 
 
@@ -173,10 +165,10 @@ def after_prompts(is_repeated: np.ndarray) -> np.ndarray:
     return (ends[np.searchsorted(ends, places) % len(ends)] + 1) % len(places)
 
 
-def _with_mismatched(pairs: Sequence[TokenizedPair], lengths: Lengths) -> Iterator[TokenizedPair]:
+def _with_mismatched(pairs: Sequence[TokenizedPair], context: int) -> Iterator[TokenizedPair]:
     """Give each pair a response to another prompt: the next one's chosen and rejected one in turn, whatever the batches will be."""
     following = (*pairs[1:], *pairs[:1])
     is_repeated = np.array([pair.prompt == after.prompt for pair, after in zip(pairs, following, strict=True)], dtype=bool)
     for index, (pair, place) in enumerate(zip(pairs, after_prompts(is_repeated), strict=True)):
         response = getattr(pairs[place], mismatched_side(index))
-        yield replace(pair, mismatched=response[: lengths.context - len(pair.prompt)])
+        yield replace(pair, mismatched=response[: context - len(pair.prompt)])

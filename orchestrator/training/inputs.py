@@ -18,7 +18,7 @@ from orchestrator.preferences.reading import Reading, read_pairs
 from orchestrator.preferences.rows import BadRow, SetAside, unfit
 from orchestrator.preferences.sequences import rewards_of
 from orchestrator.preferences.streamed_set import StreamedSet
-from orchestrator.preferences.tokenization import Lengths, tokenize
+from orchestrator.preferences.tokenization import tokenize
 from orchestrator.settings import DataSettings
 
 
@@ -50,7 +50,7 @@ def _loaded(model: str, settings: str) -> Inputs:
     data = DataSettings.model_validate_json(settings)
     read = read_sources(data)
     tokenizer = load_tokenizer(model)
-    made = tokenize(tokenizer, read.pairs, Lengths(data.context), data.validation_pairs, leave_out=data.bad_rows != "refuse")
+    made = tokenize(tokenizer, read.pairs, data.context, data.validation_pairs, leave_out=data.bad_rows != "refuse")
     check_vocabulary(tokenizer, model, made.pairs)
     check_vocabulary(tokenizer, model, made.validation)
     unused = (*read.bad, *read.set_aside, *unfit(made.left_out))

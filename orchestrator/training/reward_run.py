@@ -8,7 +8,6 @@ from orchestrator.errors import DataFormatError
 from orchestrator.objectives.bradley_terry import BradleyTerry
 from orchestrator.policy.loading import load_tokenizer
 from orchestrator.preferences.conversations import RewardData, tokenize_conversations
-from orchestrator.preferences.tokenization import Lengths
 from orchestrator.run_files import RunFiles
 from orchestrator.settings.reward import RewardSettings
 from orchestrator.training.engine import Engine
@@ -30,7 +29,7 @@ def reward_run(settings: RewardSettings, directory: Path) -> tuple[TrainingRun, 
     assert settings.model.base is not None
     tokenizer, data = load_tokenizer(settings.model.base), settings.data
     read, held_out = read_sources(data), (data.validation_pairs, settings.held_out_share)
-    pairs = tokenize_conversations(tokenizer, read.pairs, Lengths(data.context), *held_out, leave_out=data.bad_rows != "refuse")
+    pairs = tokenize_conversations(tokenizer, read.pairs, data.context, *held_out, leave_out=data.bad_rows != "refuse")
     objective = BradleyTerry(settings.margin, settings.centring)
     every_text = (*pairs.train.texts, *pairs.validation.texts)
     bare = next((pair for pair in every_text if pair.chosen_reward is None or pair.rejected_reward is None), None)

@@ -14,7 +14,7 @@ from orchestrator.objectives import make_objective
 from orchestrator.policy.loading import load_tokenizer
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair
 from orchestrator.preferences.rows import BadRow, unfit
-from orchestrator.preferences.tokenization import Lengths, fitted
+from orchestrator.preferences.tokenization import fitted
 from orchestrator.selection.choosing import Margins, selected
 from orchestrator.settings import SelectionSettings, TrainingSettings
 from orchestrator.training.local_engine import LocalEngine
@@ -38,14 +38,14 @@ class Chosen:
 
 
 def choose(
-    model: str, pairs: Sequence[PreferencePair], lengths: Lengths, settings: SelectionSettings, training: TrainingSettings, cache: str
+    model: str, pairs: Sequence[PreferencePair], context: int, settings: SelectionSettings, training: TrainingSettings, cache: str
 ) -> Chosen:
     """Choose by the settings' metric under `model`, scored in the precision of `training`; scores are kept in the directory `cache`.
 
     Raises DataFormatError when no pair fits or the metric needs rewards that are absent, ModelError for a model that cannot be loaded.
     """
     tokenizer = load_tokenizer(model)
-    made = list(zip(pairs, fitted(tokenizer, pairs, lengths), strict=True))
+    made = list(zip(pairs, fitted(tokenizer, pairs, context), strict=True))
     texts = [pair for pair, tokens in made if isinstance(tokens, TokenizedPair)]
     tokenized = [tokens for _, tokens in made if isinstance(tokens, TokenizedPair)]
     bad = unfit(error for _, error in made if not isinstance(error, TokenizedPair))

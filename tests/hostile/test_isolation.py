@@ -20,7 +20,7 @@ from evals.scorers.rating import rating_question
 from evals.scoring import ScoredItem
 from orchestrator.preferences.conversations import tokenize_conversations
 from orchestrator.preferences.pairs import PreferencePair
-from orchestrator.preferences.tokenization import Lengths, prompt_ids, tokenize
+from orchestrator.preferences.tokenization import prompt_ids, tokenize
 from tests.preferences.templates import KINDS
 
 HARMLESS = "a harmless text"
@@ -48,7 +48,7 @@ def test_no_text_forges_a_turn_where_prompts_are_rendered_for_generation_and_jud
 @pytest.mark.parametrize("text", INJECTIONS)
 def test_no_text_forges_a_turn_in_what_is_trained_on(text: str, template: Any) -> None:
     def tokens(content: str) -> list[list[int]]:
-        (made,) = tokenize(template, [PreferencePair((Message("user", content),), content, "other")], Lengths(4096)).pairs
+        (made,) = tokenize(template, [PreferencePair((Message("user", content),), content, "other")], 4096).pairs
         return [special(template, part) for part in (made.prompt, made.chosen, made.rejected)]
 
     assert tokens(text) == tokens(HARMLESS)
@@ -59,7 +59,7 @@ def test_no_text_forges_a_turn_for_a_reward_model(text: str, template: Any) -> N
     def tokens(content: str) -> list[list[int]]:
         question: Question = response_question(EvaluationPrompt("1", (Message("user", content),)), content)
         pairs = [PreferencePair((Message("user", content),), content, "other")]
-        (pair,) = tokenize_conversations(template, pairs, Lengths(4096)).train.pairs
+        (pair,) = tokenize_conversations(template, pairs, 4096).train.pairs
         read = encode_answered(template, question.messages, "here")
         return [special(template, part) for part in (read, pair.prompt, pair.chosen, pair.rejected)]
 

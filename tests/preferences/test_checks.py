@@ -10,7 +10,7 @@ from orchestrator.preferences.checks import CHECKS, DataReport, observe, report
 from orchestrator.preferences.overlap import EvaluationTexts, evaluation_texts
 from orchestrator.preferences.pairs import PreferencePair
 from orchestrator.preferences.rows import BadRow, SetAside
-from orchestrator.preferences.tokenization import Lengths, prompt_ids, tokenize
+from orchestrator.preferences.tokenization import prompt_ids, tokenize
 from tests.conftest import make_pairs
 
 LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
@@ -23,7 +23,7 @@ def pair(chosen: str = "fox", rejected: str = "the dog", prompt: str = "say fox"
 
 def checked(tokenizer: Any, pairs: Sequence[PreferencePair], context: int = 64, evaluation: EvaluationTexts | None = None) -> DataReport:
     """The report on these pairs."""
-    return report(observe(tokenizer, pairs, Lengths(context), evaluation), context=context)
+    return report(observe(tokenizer, pairs, context, evaluation), context=context)
 
 
 def counts(found: DataReport) -> dict[str, int]:
@@ -82,7 +82,7 @@ def test_truncation_tells_who_lost_what(tokenizer: Any) -> None:
 def test_what_the_check_counts_is_what_training_leaves_out(tokenizer: Any) -> None:
     pairs = [*make_pairs(30), pair("fox", "fox"), pair("fox " * 20, "fox " * 19 + "dog"), pair(prompt="fox " * 60)]
     context = room(tokenizer, 6)
-    found, trained = counts(checked(tokenizer, pairs, context)), tokenize(tokenizer, pairs, Lengths(context), leave_out=True)
+    found, trained = counts(checked(tokenizer, pairs, context)), tokenize(tokenizer, pairs, context, leave_out=True)
     assert trained.identical == found["identical"] + found["identical_by_truncation"] == 2
     assert len(trained.left_out) == found["over_long"]
 
@@ -138,7 +138,7 @@ def test_equal_margins_of_any_size_are_one_bar(tokenizer: Any, margin: float) ->
 
 def test_rows_without_a_pair_count_among_the_rows_under_their_kind(tokenizer: Any) -> None:
     unused = [BadRow("", "a:1", "?", "", kind="prompt_mismatch"), BadRow("", "a:2", "?", ""), SetAside("", "a:3", "a tie")]
-    found = report(observe(tokenizer, [pair()], Lengths(64)), unused, 64)
+    found = report(observe(tokenizer, [pair()], 64), unused, 64)
     assert counts(found) == {"prompt_mismatch": 1, "unreadable": 1, "set_aside": 1}
     assert (found.pairs, found.rows) == (1, 4)
     assert [finding.name for finding in found.findings if finding.is_warning] == ["unreadable", "prompt_mismatch"]

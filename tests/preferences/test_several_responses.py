@@ -9,14 +9,14 @@ import torch
 from evals.prompts import Message
 from orchestrator.preferences.packing import PackedResponses
 from orchestrator.preferences.pairs import PreferencePair, ScoredResponse, TokenizedPair, collate
-from orchestrator.preferences.tokenization import Lengths, prompt_ids, tokenize
+from orchestrator.preferences.tokenization import prompt_ids, tokenize
 
 PAIRS = (
     TokenizedPair((1, 2), (3, 4), (6,), 2.0, 1.0, ((5, 5, 5), (8,)), (1.75, 1.5), mismatched=(2,)),
     TokenizedPair((1,), (2,), (3, 4), mismatched=(5, 6, 7, 8, 4, 3)),
     TokenizedPair((7, 7), (5,), (6, 6), 0.0, 0.5, ((4,),), (0.25,), mismatched=(3, 4)),
 )
-WIDE = Lengths(context=64)
+WIDE = 64
 LONG = "fox " * 20
 
 
@@ -100,7 +100,7 @@ def test_the_pair_after_is_the_next_that_can_be_trained_on(tokenizer: Any) -> No
 
 
 def test_a_mismatched_response_is_cut_to_the_room_that_this_pairs_prompt_leaves(tokenizer: Any) -> None:
-    room = Lengths(context=len(prompt_ids(tokenizer, (Message("user", "say fox"),))) + 4)
+    room = len(prompt_ids(tokenizer, (Message("user", "say fox"),))) + 4
     little, more = asked((LONG, "dog")), asked((LONG, "dog"), prompt="x")
     first, second = tokenize(tokenizer, [little, more], room).pairs
     assert len(second.chosen) > 4
@@ -118,6 +118,6 @@ def test_others_are_tokenised_like_the_pair_in_their_order_and_keep_their_reward
 
 def test_others_are_cut_at_their_end_to_the_room_the_prompt_leaves(tokenizer: Any) -> None:
     prompt = prompt_ids(tokenizer, (Message("user", "say fox"),))
-    (made,) = tokenize(tokenizer, [asked(("fox", "dog"), others=(LONG, "dog"))], Lengths(len(prompt) + 5)).pairs
+    (made,) = tokenize(tokenizer, [asked(("fox", "dog"), others=(LONG, "dog"))], len(prompt) + 5).pairs
     assert made.others == (whole(tokenizer, LONG)[:5], whole(tokenizer, "dog"))
     assert made.other_rewards == (0.0, 1.0)

@@ -19,7 +19,7 @@ from orchestrator.preferences.set_planning import ShardedSource, plan_set
 from orchestrator.preferences.sharding import Recipe, chunks, fingerprint, make_shard
 from orchestrator.preferences.streamed_set import StreamedPairs, StreamedSet, is_complete
 from orchestrator.preferences.token_shards import MappedTokens, Shard, shard_file
-from orchestrator.preferences.tokenization import Lengths, tokenize
+from orchestrator.preferences.tokenization import tokenize
 from orchestrator.preferences.writing import row_of
 from orchestrator.training.inputs import open_inputs
 from tests.conftest import make_pairs
@@ -45,7 +45,7 @@ def streamed(pairs: Sequence[PreferencePair], tokenizer: Any, root: Path, held_o
 
 def test_pairs_come_out_as_they_are_tokenised_with_their_mismatched_responses(tokenizer: Any, tmp_path: Path) -> None:
     pairs = [replace(pair, prompt=(Message("user", f"say {pair.chosen} {number}"),)) for number, pair in enumerate(make_pairs(70))]
-    found, expected = streamed(pairs, tokenizer, tmp_path, 3), tokenize(tokenizer, pairs, Lengths(CONTEXT), 3)
+    found, expected = streamed(pairs, tokenizer, tmp_path, 3), tokenize(tokenizer, pairs, CONTEXT, 3)
     assert list(found.pairs) == list(expected.pairs) and list(found.validation) == list(expected.validation)
     assert found.pairs[-1] == expected.pairs[-1] and found.pairs[2:4] == list(expected.pairs[2:4])
     assert len(found.validation) == 3 and any(pair.others for pair in found.pairs)
@@ -56,12 +56,12 @@ def test_mismatched_responses_of_prompts_with_several_pairs_are_those_of_data_in
     prompts: str, tokenizer: Any, tmp_path: Path
 ) -> None:
     pairs = [replace(pair, prompt=(Message("user", f"say {prompt}"),)) for pair, prompt in zip(make_pairs(8), prompts, strict=False)]
-    assert list(streamed(pairs, tokenizer, tmp_path).pairs) == list(tokenize(tokenizer, pairs, Lengths(CONTEXT)).pairs)
+    assert list(streamed(pairs, tokenizer, tmp_path).pairs) == list(tokenize(tokenizer, pairs, CONTEXT).pairs)
 
 
 def test_batches_of_both_are_the_same_tensors(tokenizer: Any, tmp_path: Path) -> None:
     pairs = make_pairs(70)
-    both = streamed(pairs, tokenizer, tmp_path).pairs, tokenize(tokenizer, pairs, Lengths(CONTEXT)).pairs
+    both = streamed(pairs, tokenizer, tmp_path).pairs, tokenize(tokenizer, pairs, CONTEXT).pairs
     found, expected = (collate(each, [40, 3, 69], others=True, mismatched=True) for each in both)
     assert found.responses.tokens.equal(expected.responses.tokens) and found.responses.units == expected.responses.units
     assert found.rewards.equal(expected.rewards)
@@ -71,7 +71,7 @@ def test_batches_of_both_are_the_same_tensors(tokenizer: Any, tmp_path: Path) ->
 
 def test_batches_are_planned_without_reading_a_token(tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = make_pairs(50)
-    expected = [tokens_of(pair, others=True, mismatched=True) for pair in tokenize(tokenizer, pairs, Lengths(CONTEXT)).pairs]
+    expected = [tokens_of(pair, others=True, mismatched=True) for pair in tokenize(tokenizer, pairs, CONTEXT).pairs]
     found = streamed(pairs, tokenizer, tmp_path).pairs
     monkeypatch.setattr(MappedTokens, "__iter__", lambda tokens: pytest.fail("tokens were read"))
     assert [tokens_of(pair, others=True, mismatched=True) for pair in found] == expected
@@ -79,7 +79,7 @@ def test_batches_are_planned_without_reading_a_token(tokenizer: Any, tmp_path: P
 
 def test_rewards_are_known_without_reading_pairs(tokenizer: Any, tmp_path: Path) -> None:
     pairs = [*make_pairs(30), *(replace(pair, chosen_reward=None, rejected_reward=None, others=()) for pair in make_pairs(30, 1))]
-    found, expected = streamed(pairs, tokenizer, tmp_path, 2), tokenize(tokenizer, pairs, Lengths(CONTEXT), 2)
+    found, expected = streamed(pairs, tokenizer, tmp_path, 2), tokenize(tokenizer, pairs, CONTEXT, 2)
     for side in ("pairs", "validation"):
         np.testing.assert_array_equal(getattr(found, side).rewards, rewards_of(getattr(expected, side)))
 

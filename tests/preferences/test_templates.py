@@ -14,7 +14,7 @@ from evals.rendering import encode_conversation, encode_texts
 from orchestrator.errors import ModelError, UserError
 from orchestrator.preferences.pairs import PreferencePair, ScoredResponse
 from orchestrator.preferences.templates import answer_template
-from orchestrator.preferences.tokenization import Lengths, encoded, prompt_ids, tokenize
+from orchestrator.preferences.tokenization import encoded, prompt_ids, tokenize
 from tests.preferences.templates import BEGIN, END, KINDS, LINED, TURN_END, Kind
 
 CONVERSATIONS = {
@@ -194,9 +194,9 @@ def test_a_conversation_that_the_template_refuses_is_named_or_left_out(tmp_path:
     tokenizer = Kind(strict + KINDS["headed, begins by itself"].template, "", stops=(TURN_END,)).tokenizer(tmp_path)
     good, bad = (PreferencePair(CONVERSATIONS[turns], "fox", "dog", origin=turns) for turns in ("one turn", "system"))
     with pytest.raises(UserError, match="no system turns") as refused:
-        tokenize(tokenizer, [good, bad], Lengths(64))
+        tokenize(tokenizer, [good, bad], 64)
     assert refused.value.where == "system" and 'data.bad_rows = "quarantine"' in refused.value.cure
-    data = tokenize(tokenizer, [bad, good, bad], Lengths(64), leave_out=True)
+    data = tokenize(tokenizer, [bad, good, bad], 64, leave_out=True)
     assert (len(data.pairs), [error.where for error in data.left_out]) == (1, ["system", "system"])
 
 

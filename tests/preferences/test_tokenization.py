@@ -8,9 +8,9 @@ import pytest
 from evals.prompts import Message
 from orchestrator.errors import DataFormatError, ModelError
 from orchestrator.preferences.pairs import PreferencePair
-from orchestrator.preferences.tokenization import Lengths, prompt_ids, tokenize
+from orchestrator.preferences.tokenization import prompt_ids, tokenize
 
-WIDE = Lengths(context=64)
+WIDE = 64
 
 
 def pair(chosen: str, rejected: str, prompt: str = "say fox", origin: str = "pairs.jsonl:7") -> PreferencePair:
@@ -45,9 +45,9 @@ def test_a_whole_response_ends_with_exactly_one_end_token(text: str, tokenizer: 
 
 
 def test_truncation_keeps_the_prompt_and_cuts_the_response_at_its_end(tokenizer: Any) -> None:
-    (whole,) = tokenize(tokenizer, [pair("fox " * 20, "dog")], Lengths(context=512)).pairs
+    (whole,) = tokenize(tokenizer, [pair("fox " * 20, "dog")], 512).pairs
     context = len(whole.prompt) + 5
-    (cut,) = tokenize(tokenizer, [pair("fox " * 20, "dog")], Lengths(context)).pairs
+    (cut,) = tokenize(tokenizer, [pair("fox " * 20, "dog")], context).pairs
     assert cut.prompt == whole.prompt
     assert cut.chosen == whole.chosen[:5]
     assert tokenizer.eos_token_id not in cut.chosen
@@ -61,13 +61,13 @@ WAY_OUT = 'data.bad_rows = "quarantine"'
 def test_a_prompt_that_leaves_no_room_is_refused_with_its_row(spare: int, tokenizer: Any) -> None:
     length = len(prompt_ids(tokenizer, (Message("user", "say fox"),)))
     with pytest.raises(DataFormatError, match=f"a prompt of {length} tokens leaves no room") as refused:
-        tokenize(tokenizer, [pair("fox", "dog")], Lengths(context=length + spare))
+        tokenize(tokenizer, [pair("fox", "dog")], length + spare)
     assert refused.value.where == "pairs.jsonl:7"
     assert "data.context" in refused.value.cure and refused.value.cure.count(WAY_OUT) == 1
 
 
 def test_pairs_that_truncation_made_the_same_are_left_out_and_counted(tokenizer: Any) -> None:
-    room = Lengths(context=len(prompt_ids(tokenizer, (Message("user", "say fox"),))) + 3)
+    room = len(prompt_ids(tokenizer, (Message("user", "say fox"),))) + 3
     same, different = pair("fox fox fox fox", "fox fox fox dog"), pair("fox", "dog")
     data = tokenize(tokenizer, [same, different, same, pair("fox", "fox")], room)
     assert data.identical == 3

@@ -28,9 +28,9 @@ def find(tmp_path: Path) -> Find:
     return lambda name: find_trained(run, name)
 
 
-def test_neither_the_card_nor_the_settings_beside_it_hold_the_signature_of_an_address(find: Find) -> None:
+def test_neither_the_card_nor_the_settings_beside_it_hold_the_query_of_an_address(find: Find) -> None:
     trained = find("best")
-    data = trained.settings.data.model_copy(update={"train": "https://host/pairs.jsonl?sig=canary"})
+    data = trained.settings.data.model_copy(update={"train": "https://host/pairs.jsonl?part=canary"})
     signed = replace(trained, settings=trained.settings.model_copy(update={"data": data}))
     assert "https://host/pairs.jsonl" in text_of(signed).replace("\\", "")
     assert "canary" not in text_of(signed) + json.dumps(signed.reproduction().json_ready())

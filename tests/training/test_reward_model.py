@@ -23,7 +23,7 @@ from orchestrator.policy.scores import PairScores, ResponseScores
 from orchestrator.policy.scoring import score_pairs
 from orchestrator.preferences.conversations import Conversations, RewardData, tokenize_conversations
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair, collate
-from orchestrator.preferences.tokenization import Lengths, prompt_ids, tokenize
+from orchestrator.preferences.tokenization import prompt_ids, tokenize
 from orchestrator.report.narration import Narrator
 from orchestrator.settings import DataSettings, ModelSettings
 from orchestrator.settings.reward import RewardSettings
@@ -150,7 +150,7 @@ def test_the_checkpoint_is_a_classifier_that_goes_on_from_its_own_head(tiny_mode
 
 
 def test_every_layout_reads_the_same_values(tiny_model: Path, tokenizer: Any) -> None:
-    data = tokenize_conversations(tokenizer, reward_pairs(6), Lengths(64))
+    data = tokenize_conversations(tokenizer, reward_pairs(6), 64)
     policy = load_reward_policy(str(tiny_model), torch.float32, tokenizer.pad_token_id)
     assert policy.layout == "shared"
     found = []
@@ -254,9 +254,9 @@ def test_a_search_does_not_offer_it_and_only_a_margin_needs_rewards(tiny_model: 
 
 def test_pairs_are_held_out_as_policies_hold_them_out_and_share_what_they_begin_with(tokenizer: Any) -> None:
     pairs = reward_pairs(100)
-    whole, policy = tokenize_conversations(tokenizer, pairs, Lengths(64), 5), tokenize(tokenizer, pairs, Lengths(64), 5)
+    whole, policy = tokenize_conversations(tokenizer, pairs, 64, 5), tokenize(tokenizer, pairs, 64, 5)
     assert len(whole.validation.pairs) == len(policy.validation) == 5
-    assert len(tokenize_conversations(tokenizer, pairs, Lengths(64), 90, 0.3).validation.pairs) == 30
+    assert len(tokenize_conversations(tokenizer, pairs, 64, 90, 0.3).validation.pairs) == 30
     for pair, other, text in zip(whole.validation.pairs, policy.validation, whole.validation.texts, strict=True):
         assert pair.prompt[: len(other.prompt)] == other.prompt
         turns = [*(message.as_dict() for message in text.prompt), {"role": "assistant", "content": text.chosen}]
@@ -266,7 +266,7 @@ def test_pairs_are_held_out_as_policies_hold_them_out_and_share_what_they_begin_
 def test_conversations_are_cut_at_the_context_with_room_for_what_is_not_read(tokenizer: Any) -> None:
     long = [replace(pair, chosen="dog " * 50, rejected="fox " * 60) for pair in reward_pairs(3)]
     same = [replace(pair, chosen="dog " * 50 + "a", rejected="dog " * 50 + "b") for pair in reward_pairs(2)]
-    data = tokenize_conversations(tokenizer, [*long, *same], Lengths(32))
+    data = tokenize_conversations(tokenizer, [*long, *same], 32)
     assert data.identical == 2
     assert {len(pair.prompt) + len(side) for pair in data.train.pairs for side in (pair.chosen, pair.rejected)} == {32}
 
@@ -287,7 +287,7 @@ def test_pairs_that_differ_in_tool_calls_are_learned_with_their_tools(tokenizer:
     writes.chat_template = CALLING
     asked, tools = (Message("user", "say fox"),), ({"type": "function", "function": {"name": "find"}},)
     pair = PreferencePair(asked, "", "", tools=tools, chosen_extra=call("find"), rejected_extra=call("lose"))
-    data = tokenize_conversations(writes, [pair], Lengths(512))
+    data = tokenize_conversations(writes, [pair], 512)
     (made,) = data.train.pairs
     assert data.identical == 0
     for side, extra in ((made.chosen, pair.chosen_extra), (made.rejected, pair.rejected_extra)):
@@ -310,26 +310,26 @@ def test_rows_that_cannot_be_used_are_refused_by_their_place_or_left_out_with_it
     unusable = unusable_rows(strict)
     for pair in unusable:
         with pytest.raises(UserError) as refused:
-            tokenize_conversations(strict, [*reward_pairs(4), pair], Lengths(64))
+            tokenize_conversations(strict, [*reward_pairs(4), pair], 64)
         assert refused.value.where == pair.origin
-    data = tokenize_conversations(strict, [*reward_pairs(4), *unusable], Lengths(64), leave_out=True)
+    data = tokenize_conversations(strict, [*reward_pairs(4), *unusable], 64, leave_out=True)
     assert (len(data.train.pairs), data.identical) == (4, 0)
     assert [row.origin for row in data.unused] == ["a.jsonl:7", "a.jsonl:9"]
     assert "no system" in data.unused[0].reason and "leaves no room" in data.unused[1].reason
     with pytest.raises(UserError, match="no system"):
-        tokenize_conversations(strict, unusable, Lengths(64), leave_out=True)
+        tokenize_conversations(strict, unusable, 64, leave_out=True)
 
 
 @pytest.mark.parametrize("spare", [0, 1, 2])
 def test_a_prompt_fits_where_one_token_of_an_answer_can_be_read(spare: int, tokenizer: Any) -> None:
     pair = PreferencePair((Message("user", "say fox"),), "fox", "dog")
-    lengths = Lengths(len(prompt_ids(tokenizer, pair.prompt)) + spare)
+    context = len(prompt_ids(tokenizer, pair.prompt)) + spare
     if spare < 2:
         with pytest.raises(DataFormatError, match="leaves no room") as refused:
-            tokenize_conversations(tokenizer, [pair], lengths)
+            tokenize_conversations(tokenizer, [pair], context)
         assert refused.value.cure.count('data.bad_rows = "quarantine"') == 1
     else:
-        assert len(tokenize_conversations(tokenizer, [pair], lengths).train.pairs) == 1
+        assert len(tokenize_conversations(tokenizer, [pair], context).train.pairs) == 1
 
 
 def test_a_run_lists_the_rows_that_it_is_not_trained_on(tiny_model: Path, tmp_path: Path) -> None:

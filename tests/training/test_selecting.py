@@ -14,7 +14,7 @@ from orchestrator.objectives import METHODS
 from orchestrator.policy.reference_tables import MixedTables
 from orchestrator.policy.scoring import reference_scores
 from orchestrator.preferences.pairs import TokenizedPair, collate
-from orchestrator.preferences.tokenization import Lengths, tokenize
+from orchestrator.preferences.tokenization import tokenize
 from orchestrator.settings import SelectionSettings
 from orchestrator.training import loop, references
 from orchestrator.training.local_engine import LocalEngine
@@ -117,9 +117,9 @@ def test_a_selections_scores_are_those_of_a_run_on_the_same_pairs_unless_it_hold
     held_out: int, run: TrainingRun, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pairs = [replace(pair, prompt=(Message("user", f"say {number}"),)) for number, pair in enumerate(make_pairs(64))]
-    lengths = Lengths(context=64)
-    chosen = choose(str(tiny_model), pairs, lengths, HALF, FAST, run.reference_cache)
-    made = tokenize(run.tokenizer, pairs, lengths, held_out)
+    context = 64
+    chosen = choose(str(tiny_model), pairs, context, HALF, FAST, run.reference_cache)
+    made = tokenize(run.tokenizer, pairs, context, held_out)
     computed: list[str] = []
     whole = references._compute_share
     monkeypatch.setattr(references, "_compute_share", lambda run, engine, name: computed.append(name) or whole(run, engine, name))

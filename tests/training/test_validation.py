@@ -19,7 +19,7 @@ from orchestrator.policy.scores import PairScores
 from orchestrator.policy.scoring import reference_scores, score_pairs
 from orchestrator.preferences.holding_out import hold_out
 from orchestrator.preferences.pairs import PreferencePair, TokenizedPair, collate
-from orchestrator.preferences.tokenization import Lengths, tokenize
+from orchestrator.preferences.tokenization import tokenize
 from orchestrator.settings import DataSettings, LoraSettings
 from orchestrator.training.inputs import load_inputs
 from orchestrator.training.passes import in_step
@@ -241,7 +241,7 @@ def distinct_pairs(count: int) -> list[PreferencePair]:
 
 
 def test_no_response_of_a_held_out_pair_is_trained_on(tokenizer: Any) -> None:
-    data, whole = (tokenize(tokenizer, distinct_pairs(64), Lengths(context=64), held_out=count) for count in (3, 0))
+    data, whole = (tokenize(tokenizer, distinct_pairs(64), 64, held_out=count) for count in (3, 0))
     assert len(data.validation) == 3 and whole.validation == ()
     held = {pair.prompt for pair in data.validation}
     assert [pair.prompt for pair in whole.pairs if pair.prompt not in held] == [pair.prompt for pair in data.pairs]
