@@ -110,6 +110,7 @@ def check_scorecards(cards: list[Mapping[str, Any]]) -> None:
             assert len(card["prompts_sha256"]) == 64
             assert card["judge"].startswith("vllm ")
             assert card["decoding"]["max_tokens"] == 24
+            assert 0 <= card["unfinished"] <= 1
     of_two_seats = [card["swap_consistency"] for card in cards if card["benchmark"] in {"alpaca_eval2", "arena_hard"}]
     assert all(0 <= share <= 1 for share in of_two_seats)
     assert len({card["score"] for card in cards if card["benchmark"] == "mt_bench"}) > 1, "adapters answer as themselves"
