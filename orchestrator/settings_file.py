@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,6 +19,7 @@ from evals.prompts import check_prompt_file, load_prompts
 from orchestrator.errors import SettingsError
 from orchestrator.nearest import nearest
 from orchestrator.settings import RangeSettings, Settings, TrainingSettings
+from orchestrator.settings.problems import line_of, problem
 from orchestrator.settings.reward import RewardSettings
 
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -112,7 +113,7 @@ def validated(kind: type[Kind], values: Mapping[str, Any], where: str, text: str
         return kind.model_validate(values)
     except ValidationError as error:
         problems = error.errors()
-        shown = "\n".join(f"  {_problem(kind, details, values, text)}" for details in problems[:_SHOWN])
+        shown = "\n".join(f"  {problem(kind, details, values, text)}" for details in problems[:_SHOWN])
         more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise SettingsError(
             f"the settings cannot be used:\n{shown}{more}", where, "correct the keys named above", code="DAA-0103"
@@ -218,79 +219,6 @@ def check_files(settings: RunSettings) -> None:
         check_prompt_file(path, place)
     for model in (settings.model.base or "", *settings.model.references):
         check_model(model)
-
-
-def line_of(text: str, path: Sequence[str]) -> int | None:
-    """The line, from 1, that sets the key at `path`, or the nearest table above it; None when the text does not show it."""
-    best, best_depth = None, 0
-    table: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[+([^\[\]]+)\]+", line):
-            here = table = _parts(header.group(1))
-        elif key := re.match(r"\s*+((?:\"[^\"]*\"|'[^']*'|[\w.\- ])++)\s*=", line):
-            here = table + _parts(key.group(1))
-        else:
-            continue
-        if len(here) > best_depth and list(path[: len(here)]) == here:
-            best, best_depth = number, len(here)
-    return best
-
-
-def _problem(kind: type[BaseModel], details: Any, values: Mapping[str, Any], text: str) -> str:
-    path = [str(part) for part in _without_tags(details["loc"], values)]
-    line = line_of(text, path)
-    place = shortened(".".join(path)) + (f" (line {line})" if line else "")
-    if details["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-        known = _fields(kind, details["loc"][:-1])
-        return f"{place}: unknown key; {nearest(path[-1], known)}" + (f" Known: {', '.join(known)}" if len(known) < 12 else "")
-    message = shortened(details["msg"].removeprefix("Value error, "))
-    return f"{place}: {message}" if place else message
-
-
-def _without_tags(loc: Sequence[str | int], values: Mapping[str, Any]) -> list[str | int]:
-    """The path as the file spells it: pydantic puts the chosen kind of a union into its path."""
-    path: list[str | int] = []
-    here: Any = values
-    for position, part in enumerate(loc):
-        is_last = position == len(loc) - 1
-        if isinstance(here, Mapping) and part not in here and not is_last:
-            continue
-        path.append(part)
-        here = here.get(part) if isinstance(here, Mapping) else None
-    return path
-
-
-def _fields(root: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
-    """The keys that may stand at a path of the settings."""
-    owner: Any = root
-    for part in loc:
-        fields = getattr(owner, "model_fields", None) or getattr(owner, "__dataclass_fields__", {})
-        if part in fields:
-            annotation = getattr(fields[part], "annotation", None) or fields[part].type
-            owner = annotation
-        elif get_args(owner):
-            owner = next((kind for kind in _kinds(owner) if _kind_of(kind) == part), owner)
-    owners = _kinds(owner)
-    return [name for kind in owners for name in getattr(kind, "model_fields", None) or getattr(kind, "__dataclass_fields__", {})]
-
-
-def _kinds(annotation: Any) -> list[Any]:
-    """The classes of a possibly annotated union."""
-    if isinstance(annotation, type):
-        return [annotation]
-    return [kind for argument in get_args(annotation) for kind in _kinds(argument)]
-
-
-def _kind_of(owner: Any) -> str | None:
-    """The value of `kind` that selects a class of a union."""
-    if isinstance(owner, type) and issubclass(owner, BaseModel) and "kind" in owner.model_fields:
-        return get_args(owner.model_fields["kind"].annotation)[0]
-    return getattr(owner, "kind", None)
-
-
-def _parts(name: str) -> list[str]:
-    """The parts of a dotted key; a quoted part may hold dots itself."""
-    return [part.strip("\"'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[\w\-]+", name)]
 
 
 def _placed(error: SettingsError, path: Sequence[str], where: str, text: str) -> SettingsError:

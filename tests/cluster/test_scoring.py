@@ -51,7 +51,8 @@ def test_answers_that_were_cut_off_flag_a_score_and_end_no_trial_unless_named(tm
     prompts = [EvaluationPrompt(str(n), (Message("user", "?"),)) for n in range(20)]
     matches = [Match(prompt, f"an answer of its own, number {prompt.id}", f"the base's {prompt.id}") for prompt in prompts]
     responses = [Response(match.prompt.id, match.candidate, 3, finished=False) for match in matches]
-    scored = asyncio.run(Scorer("base", EvaluationSettings(), RunFiles(tmp_path)).judge(Answered("sha", matches, responses, 1.0), judge=judge()))
+    scorer = Scorer("base", EvaluationSettings(), RunFiles(tmp_path))
+    scored = asyncio.run(scorer.judge(Answered("sha", matches, responses, 1.0), judge=judge()))
     assert [finding.guard for finding in (*scored.card.findings, *scored.gross)] == ["unfinished", "unfinished"]
     assert scored.card.unfinished == 1.0
     assert "unfinished" not in EvaluationSettings().veto and EvaluationSettings(veto=("unfinished",))

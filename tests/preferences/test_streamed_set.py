@@ -127,7 +127,7 @@ def test_a_shard_whose_writing_fails_is_not_there(tokenizer: Any, tmp_path: Path
 
 
 def test_shards_and_sets_outlive_a_loss_of_power(tokenizer: Any, tmp_path: Path, power: Power) -> None:
-    expected = list(tokenize(tokenizer, make_pairs(30), Lengths(CONTEXT)).pairs)
+    expected = list(tokenize(tokenizer, make_pairs(30), CONTEXT).pairs)
     found = streamed(make_pairs(30), tokenizer, tmp_path)
     power.fails(tmp_path)
     assert is_complete(tmp_path / "set", tmp_path / "shards") and list(found.pairs) == expected
@@ -135,7 +135,7 @@ def test_shards_and_sets_outlive_a_loss_of_power(tokenizer: Any, tmp_path: Path,
 
 @pytest.mark.parametrize("left", [0.0, 0.5, 0.99])
 def test_a_shard_that_a_fault_cut_short_is_made_again(left: float, tokenizer: Any, tmp_path: Path) -> None:
-    expected = list(tokenize(tokenizer, make_pairs(30), Lengths(CONTEXT)).pairs)
+    expected = list(tokenize(tokenizer, make_pairs(30), CONTEXT).pairs)
     streamed(make_pairs(30), tokenizer, tmp_path)
     cut = next(tmp_path.rglob("*.arrow"))
     os.truncate(cut, int(cut.stat().st_size * left))
