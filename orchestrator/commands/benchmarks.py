@@ -9,7 +9,8 @@ from orchestrator.errors import SettingsError, UserError
 from orchestrator.nearest import nearest
 from orchestrator.settings import BenchmarkSettings, Settings
 from orchestrator.settings.benchmarks import BenchmarkName
-from orchestrator.settings_file import check_settings, line_of, load_settings, read_toml, validated
+from orchestrator.settings.problems import line_of
+from orchestrator.settings_file import check_settings, load_settings, read_toml, validated
 
 # The sections that the command line adds to.
 _TABLES = ("answering", "capability", "judge")
