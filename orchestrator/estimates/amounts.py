@@ -47,6 +47,7 @@ def amounts_of(settings: Settings) -> Amounts:
     """Counted in the settings' files, lengths by a sample. Raises DataFormatError and ModelError as training does."""
     from orchestrator.policy.loading import load_tokenizer
     from orchestrator.preferences.holding_out import USUAL_SHARE
+    from orchestrator.preferences.rows import unfit_error
     from orchestrator.preferences.tokenization import fitted, tokenize
     from orchestrator.selection.choosing import explicit_margins
     from orchestrator.training.inputs import read_sources
@@ -58,7 +59,7 @@ def amounts_of(settings: Settings) -> Amounts:
     refuses = settings.data.bad_rows == "refuse"
     for made in fitted(tokenizer, _perhaps_too_long(pairs, context), context) if refuses else ():
         if isinstance(made, UserError):
-            raise made
+            raise unfit_error(made)
     tokens = tokenize(tokenizer, some, context, 0, leave_out=not refuses).pairs
     # Pairs that are alike after truncation are left out of training.
     different = round(len(pairs) * len(tokens) / len(some))

@@ -105,4 +105,4 @@ def test_a_tokenizer_without_a_chat_template_is_refused_with_a_cure(tokenizer: A
     with pytest.raises(ModelError, match="no chat template") as refused:
         tokenize(bare, [pair("fox", "dog")], WIDE)
     assert refused.value.where == str(tokenizer.name_or_path)
-    assert "tokenizer_config.json" in refused.value.cure
+    assert "chat_template.jinja" in refused.value.cure
