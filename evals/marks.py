@@ -13,10 +13,10 @@ def without_marks(text: str, marks: re.Pattern[str], sign: str) -> str:
     `marks` finds a first letter by what follows it. Full-width letters count as what they stand for (NFKC), unseen ones not at all.
     """
     text = marks.sub(sign, text)
-    if text.isascii() or not marks.search(text.translate(_PLAIN)):
+    if text.isascii() or not marks.search(plain := text.translate(_PLAIN)):
         return text
     places = [place for place, letter in enumerate(text) for _ in letter.translate(_PLAIN)]
-    firsts = {places[found.start()] for found in marks.finditer(text.translate(_PLAIN))}
+    firsts = {places[found.start()] for found in marks.finditer(plain)}
     return "".join(sign if place in firsts else letter for place, letter in enumerate(text))
 
 

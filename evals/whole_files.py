@@ -70,6 +70,11 @@ def making(directory: Path) -> Iterator[Path]:
 def put_in_place(partial: Path, directory: Path) -> None:
     """Give a directory its name when all of it is on the disk."""
     sync_all(partial)
+    give_name(partial, directory)
+
+
+def give_name(partial: Path, directory: Path) -> None:
+    """Give its name to a directory that is on the disk, and wait until the name is there, too."""
     os.replace(partial, directory)
     _sync_names(directory.parent)
 

@@ -9,6 +9,7 @@ from typing import Any
 from evals.benchmarks import BENCHMARKS, arena_hard
 from evals.benchmarks.files import benchmark_file, read_rows
 from evals.benchmarks.score import BenchmarkScore
+from evals.benchmarks.sources import ARENA_HARD_V0_1, ARENA_HARD_V2_0
 from evals.benchmarks.style_control import answer_styles
 from evals.benchmarks.writing import safe_name
 from evals.comparison import compare_scores
@@ -16,7 +17,7 @@ from evals.errors import DataFormatError, UserError
 from evals.whole_files import without_nan
 
 _ARENA_HARD = "arena_hard"
-_VERSIONS = ("arena_hard_v0.1", "arena_hard_v2.0")
+_VERSIONS = (ARENA_HARD_V0_1, ARENA_HARD_V2_0)
 
 
 def score_files(benchmark: str, files: Sequence[Path]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import typer
 from orchestrator.errors import UserError
 from orchestrator.nearest import nearest
 from orchestrator.settings import MixtureSettings
+from orchestrator.settings.section import DEFAULT_CACHE
 from orchestrator.settings_file import RunSettings, check_files, load_run_settings, prompt_files, validated
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def select(  # noqa: PLR0913 (the options of the command)
     precision: Annotated[str, typer.Option(help="bf16 or fp32, as training will have it.")] = "bf16",
     split: Annotated[str, typer.Option(help="Which split of a hub data set.")] = "train",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many pairs.")] = None,
-    cache: Annotated[Path, typer.Option(help="Where scores are kept for the next selection.")] = Path("~/.cache/daa-orchestrator"),
+    cache: Annotated[Path, typer.Option(help="Where scores are kept for the next selection.")] = DEFAULT_CACHE,
 ) -> None:
     """Keep the pairs that are worth training on, and tell what was kept.
 

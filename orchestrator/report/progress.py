@@ -14,6 +14,7 @@ from rich.text import Text
 
 from evals.json_lines import lines_since
 from orchestrator.report import words
+from orchestrator.search.clock import HOUR
 from orchestrator.training.records import FILE
 
 # The time that is left is reckoned from the last steps.
@@ -50,7 +51,7 @@ class Progress:
         return (
             f"step {self._step}/{self._steps}: loss {record['loss']:.4f}, accuracy {record['accuracy']:.0%}, "
             f"margin {record['margin']:.3g}, gradient norm {record['gradient_norm']:.3g}, learning rate {record['learning_rate']:.3g}, "
-            f"{record['telemetry']['tokens_per_second']:,.0f} tokens/s, {words.amount(seconds / 3600, 'hours')} left"
+            f"{record['telemetry']['tokens_per_second']:,.0f} tokens/s, {words.amount(seconds / HOUR, 'hours')} left"
         )
 
     def __rich__(self) -> RenderableType:

@@ -26,7 +26,7 @@ from orchestrator.settings.evaluation import (
 from orchestrator.settings.ladder import LadderSettings
 from orchestrator.settings.rounds import EvolutionSettings, GenerationSettings, RevisionSettings, RoundsSettings
 from orchestrator.settings.search import BudgetSettings, FinalsSettings, RangeSettings, SearchSettings
-from orchestrator.settings.section import Address, AnyValue, ModelName, Section
+from orchestrator.settings.section import DEFAULT_CACHE, Address, AnyValue, ModelName, Section
 from orchestrator.settings.selection import SelectionSettings
 from orchestrator.settings.training import LoraSettings, TrainingSettings
 from orchestrator.worlds.recipes import TasksRecipe, TextRecipe, World
@@ -155,7 +155,7 @@ class Settings(Section):
     selection: SelectionSettings = SelectionSettings()
     rounds: RoundsSettings | None = None
     cluster: ClusterSettings = ClusterSettings()
-    cache: Path = Path("~/.cache/daa-orchestrator")
+    cache: Path = DEFAULT_CACHE
     reference_cache: Address | None = None
 
     @property

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from orchestrator.settings.evaluation import JudgeSettings
-from orchestrator.settings.section import Section
+from orchestrator.settings.section import DEFAULT_CACHE, Section
 
 BenchmarkName = Literal["alpaca_eval2", "arena_hard_v0.1", "arena_hard_v2.0", "mt_bench"]
 
@@ -52,7 +52,7 @@ class BenchmarkSettings(Section):
     max_unreadable: Annotated[float, Field(ge=0, lt=1)] = 0.1
     mt_bench_references: Literal["gpt-4", "gpt-4-1106-preview"] = "gpt-4"
     mt_bench_baseline: Path | None = None
-    cache: Path = Path("~/.cache/daa-orchestrator")
+    cache: Path = DEFAULT_CACHE
 
     @model_validator(mode="after")
     def _has_work(self) -> BenchmarkSettings:

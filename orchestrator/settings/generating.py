@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.settings import ClusterSettings, EvaluationSettings, GenerationSettings
-from orchestrator.settings.section import Section
+from orchestrator.settings.section import DEFAULT_CACHE, Section
 
 
 class SampledRounds(Section):
@@ -20,4 +20,4 @@ class GeneratingSettings(Section):
     rounds: SampledRounds = SampledRounds()
     evaluation: EvaluationSettings = EvaluationSettings()
     cluster: ClusterSettings = ClusterSettings()
-    cache: Path = Path("~/.cache/daa-orchestrator")
+    cache: Path = DEFAULT_CACHE

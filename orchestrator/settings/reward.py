@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, NonNegativeFloat, model_validator
 
 from orchestrator.settings import ClusterSettings, DataSettings, ModelSettings, TrainingSettings
-from orchestrator.settings.section import Section
+from orchestrator.settings.section import DEFAULT_CACHE, Section
 from orchestrator.worlds.recipes import TasksRecipe, TextRecipe, World
 
 # Between the 2e-6 of RLHFlow's and the 9e-6 of OpenRLHF's reward models of eight billion parameters, whose head begins at random too.
@@ -33,7 +33,7 @@ class RewardSettings(Section):
     margin: NonNegativeFloat = 0.0
     centring: NonNegativeFloat = 0.01
     cluster: ClusterSettings = ClusterSettings()
-    cache: Path = Path("~/.cache/daa-orchestrator")
+    cache: Path = DEFAULT_CACHE
 
     @model_validator(mode="before")
     @classmethod

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -9,6 +10,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from evals.secrets import variables
 
+# What runs share lies here unless settings or the command line name another place.
+DEFAULT_CACHE = Path("~/.cache/daa-orchestrator")
 # A Hugging Face directory or hub identifier, or a name that an endpoint knows.
 ModelName = Annotated[str, Field(min_length=1)]
 # Storage may have an account before an @, and no password; a web address, a token. Git's part a repository and a branch like that.

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from evals.errors import first_line, shortened
 from evals.json_lines import parsed_json
 from evals.model_files import FAULTS
-from evals.whole_files import put_in_place, sync_all
+from evals.whole_files import give_name, sync_all
 from orchestrator.errors import CheckpointError
 from orchestrator.objectives.contract import State
 from orchestrator.training.engine import Engine
@@ -160,4 +160,4 @@ def _name(partial: Path, final: Path, rank: int) -> None:
     if rank == 0:
         list_files(partial)
         shutil.rmtree(final, ignore_errors=True)
-        put_in_place(partial, final)
+        give_name(partial, final)

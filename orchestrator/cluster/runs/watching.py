@@ -5,16 +5,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cluster.tensorboard import TENSORBOARD, EventFile
 from orchestrator.report.narration import narrator
 from orchestrator.report.progress import Progress
+from orchestrator.report.tensorboard import TENSORBOARD, EventFile
+from orchestrator.run_files import RunFiles
 from orchestrator.training.records import scalars
 
 
 @contextmanager
 def watched(run: Any, directory: Path) -> Iterator[None]:
     """While a run is trained below `directory`, follow the records that it writes."""
-    events = EventFile(directory / TENSORBOARD / run.directory.relative_to(directory / "checkpoints"))
+    events = EventFile(directory / TENSORBOARD / run.directory.relative_to(RunFiles(directory).checkpoints))
 
     def hear(record: Mapping[str, Any]) -> None:
         events.add(scalars(record), record["step"])

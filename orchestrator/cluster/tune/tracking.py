@@ -13,10 +13,11 @@ from ray import tune
 from ray.tune.logger import LoggerCallback
 
 from evals.secrets import redacted
-from orchestrator.cluster.tensorboard import TENSORBOARD, EventFile
 from orchestrator.cluster.tune.following import trial_in
 from orchestrator.errors import SettingsError
 from orchestrator.report.narration import narrator
+from orchestrator.report.tensorboard import TENSORBOARD, EventFile
+from orchestrator.run_files import RunFiles
 from orchestrator.settings import Settings
 from orchestrator.training.records import read_records, scalars
 
@@ -44,7 +45,7 @@ def make_trackers(settings: Settings, directory: Path) -> "Tracking":
     chosen = {TENSORBOARD: _TensorBoard(directory / TENSORBOARD)} | {
         name: _MAKERS[name](settings.name, directory) for name in settings.search.trackers
     }
-    return Tracking(chosen, directory / "checkpoints")
+    return Tracking(chosen, RunFiles(directory).checkpoints)
 
 
 class Tracking(tune.Callback):
