@@ -5,7 +5,8 @@ A search without a score has failed.
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,9 @@ from orchestrator.cluster.runs.search import _check_scored
 from orchestrator.errors import CheckpointError, ClusterError, MachineError
 from orchestrator.search.board import Status
 from orchestrator.search.plan import make_plan
+from orchestrator.settings import Settings
 from tests.cluster.mortal_hub import PAIRS, PROMPTS, TRIALS, Outside, Session, settings_of
+from tests.search.events import began
 
 FULL = MachineError("no space is left", "the disk", "make room, then resume")
 
@@ -157,3 +160,30 @@ def test_a_search_in_which_no_trial_was_scored_has_failed(tmp_path: Path, monkey
     with pytest.raises(ClusterError, match="no trial was scored") as refused:
         _check_scored(hub, tmp_path, SimpleNamespace(say=print))  # pyright: ignore[reportArgumentType]
     assert (refused.value.code, refused.value.where) == ("DAA-0610", str(tmp_path / "logs"))
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_a_search_that_is_stopped_has_its_reports_before_the_cluster_is_left(
+    has_begun: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[str]] = []
+
+    @contextmanager
+    def cluster(*_: object) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            seen.append({file.name for file in tmp_path.iterdir()})
+
+    def stopped(settings: Settings, directory: Path, story: object) -> None:
+        (directory / "ledger.jsonl").write_text(json.dumps(began()) + "\n" if has_begun else "")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search, "ray_session", cluster)
+    monkeypatch.setattr(search, "checked_inputs", lambda settings, directory: None)
+    monkeypatch.setattr(search, "check_gpus", lambda cluster, say: None)
+    monkeypatch.setattr(search, "_search", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        search.search(settings_of(tmp_path), tmp_path)
+    assert ({"leaderboard.json", "report.html"} <= seen[0]) is has_begun
+    assert (tmp_path / "leaderboard.json").exists() is has_begun

@@ -10,6 +10,7 @@ import psutil
 import pytest
 import requests
 
+from orchestrator.cluster.submit.job_client import connected
 from orchestrator.cluster.submit.sending import LARGEST_ARCHIVE
 from tests.cluster.job_server import daa, local_head, ray_job_submit, started_daa
 from tests.cluster.small_search import read_events, wait_until, write_small_search
@@ -45,6 +46,12 @@ def running(*kinds: str) -> list[str]:
     """Processes of Ray with one of these in their titles."""
     titles = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
     return [title for title in titles if title.startswith("ray::") and any(kind in title for kind in kinds)]
+
+
+def last_words(head: str, job: str, directory: Path) -> str:
+    """What Ray, a job and the libraries of its driver said."""
+    client = connected(head)
+    return f"{client.get_job_info(job)}\n{client.get_job_logs(job)}\n{(directory / 'logs' / 'driver.log').read_text()[-5000:]}"
 
 
 def test_data_that_are_refused_on_the_cluster_end_the_command_as_they_do_here(head: str, project: Path, tmp_path: Path) -> None:
@@ -93,7 +100,7 @@ def test_a_search_that_is_stopped_frees_everything_and_goes_on_from_a_whole_ledg
     assert "nothing of it is left on the cluster" in stopped.stderr
     wait_until(lambda: not running("TrainController", "Cleaner"), 60, "who watched over the workers is gone, too")
     assert (directory / "ledger.jsonl").read_bytes().endswith(b"\n")
-    assert (directory / "leaderboard.json").is_file(), "the driver writes its reports before it leaves"
+    assert (directory / "leaderboard.json").is_file(), f"no reports before the driver left\n{last_words(head, job['name'], directory)}"
     scored = [event["trial"] for event in read_events(directory) if event["event"] == "score"]
 
     resumed = daa(project, "submit", "settings.toml", "--resume", str(directory), "--address", head)
@@ -107,7 +114,6 @@ def test_a_search_that_is_stopped_frees_everything_and_goes_on_from_a_whole_ledg
 
 
 def test_the_cluster_tells_the_progress_of_a_directory_that_only_it_sees(head: str, tmp_path: Path) -> None:
-    from orchestrator.cluster.submit.job_client import connected
     from orchestrator.cluster.submit.submission import progress_of
     from tests.search.events import began
 

@@ -23,6 +23,7 @@ from orchestrator.cluster.runs.capability_runs import suite_of
 from orchestrator.cluster.runs.claims import check_inputs, inputs_told
 from orchestrator.cluster.runs.directories import at_work
 from orchestrator.cluster.runs.finals import play_finals, start_final_judge
+from orchestrator.cluster.runs.leaving import is_left_before_it_began, reported_before_leaving, reports, tidy, unclaim
 from orchestrator.cluster.runs.planning import expected
 from orchestrator.cluster.session import ray_session
 from orchestrator.cluster.tune.searchers import check_installed
@@ -39,7 +40,6 @@ from orchestrator.report.files import write_reports
 from orchestrator.report.narration import Narrator
 from orchestrator.run_files import RunFiles
 from orchestrator.search.allocation import uneven
-from orchestrator.search.board import Board
 from orchestrator.search.capability import capabilities
 from orchestrator.search.grid import listed_samples, planned_trials, shares_of
 from orchestrator.search.kept import read_kept
@@ -51,7 +51,6 @@ from orchestrator.search.trial import shared_settings
 from orchestrator.search.verdict import Answer, answer
 from orchestrator.settings import Settings
 from orchestrator.settings_file import check_search, check_settings
-from orchestrator.training.tidying import keep_only
 from orchestrator.worlds import in_world
 
 HUB = "hub"
@@ -82,7 +81,7 @@ def search(settings: Settings, directory: Path) -> Outcome:
     measured before stays in the ledger.
     """
     directory = directory.expanduser().resolve()
-    if RunFiles(directory).ledger.exists() and not _is_left_before_it_began(directory):
+    if RunFiles(directory).ledger.exists() and not is_left_before_it_began(directory):
         raise UserError(
             "this directory already holds a search",
             str(directory),
@@ -123,12 +122,13 @@ def _run(settings: Settings, directory: Path) -> Outcome:
             with ExitStack() as session:
                 with story.waiting("starting Ray, and waiting for nodes" if settings.cluster.wait_s else "starting Ray"):
                     session.enter_context(ray_session(settings.cluster, directory))
-                check_gpus(settings.cluster, story.say)
-                _search(settings, directory, story)
-            _tidy(directory, settings.cluster.max_attempts)
+                with reported_before_leaving(directory, story):
+                    check_gpus(settings.cluster, story.say)
+                    _search(settings, directory, story)
+            tidy(directory, settings.cluster.max_attempts)
         finally:
-            _unclaim(directory)
-            rows = _reports(directory, story)
+            unclaim(directory)
+            rows = reports(directory, story)
         return _conclude(rows, directory, story)
 
 
@@ -232,35 +232,6 @@ def _plan(settings: Settings, pairs: int) -> SearchPlan:
     counts = [len(load_prompts(file).prompts) if file is not None else 0 for file in given]
     plan, first = make_plan(settings, pairs, held_gpus(settings), *counts), settings.cluster.first_gangs
     return replace(plan, first_gangs=first, first_gpus=held_gpus(settings, first), origin=origin())
-
-
-def _tidy(directory: Path, max_attempts: int) -> None:
-    """Delete what workers wrote for trials that were dropped meanwhile."""
-    board = Board.rebuilt(read_ledger(RunFiles(directory).ledger), max_attempts)
-    for trial, record in board.records.items():
-        if record.status.is_over:
-            keep_only(RunFiles(directory).trial(trial), board.steps_to_keep(trial))
-
-
-def _reports(directory: Path, story: Narrator) -> list[Row]:
-    """Write the reports, also when something else went wrong: a disk that has no room for them must not hide what that was."""
-    try:
-        return write_reports(directory) if RunFiles(directory).ledger.exists() else []
-    except OSError as error:
-        story.say_path(f"the reports could not be written ({error.strerror}):", directory)
-        return []
-
-
-def _unclaim(directory: Path) -> None:
-    """Let the next search use a directory in which this one was left before it began: there is nothing to resume."""
-    if _is_left_before_it_began(directory):
-        RunFiles(directory).ledger.unlink()
-
-
-def _is_left_before_it_began(directory: Path) -> bool:
-    """Whether a search was left in a directory, by being killed too, before it wrote anything down."""
-    files = RunFiles(directory)
-    return files.ledger.exists() and not files.ledger.stat().st_size and not files.settings.exists()
 
 
 def _start_actors(settings: Settings, directory: Path, sessions: int) -> _Actors:
