@@ -5,9 +5,11 @@ A search without a score has failed.
 
 import asyncio
 import json
+import signal
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer, get_ident
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 
 from orchestrator.cluster.hub import hub
 from orchestrator.cluster.runs import search
-from orchestrator.cluster.runs.search import _check_scored
+from orchestrator.cluster.runs.search import _base_measured_beside, _check_scored
 from orchestrator.errors import CheckpointError, ClusterError, MachineError
 from orchestrator.search.board import Status
 from orchestrator.search.plan import make_plan
@@ -187,3 +189,12 @@ def test_a_search_that_is_stopped_has_its_reports_before_the_cluster_is_left(
         search.search(settings_of(tmp_path), tmp_path)
     assert ({"leaderboard.json", "report.html"} <= seen[0]) is has_begun
     assert (tmp_path / "leaderboard.json").exists() is has_begun
+
+
+def test_who_is_stopped_while_waiting_for_the_base_score_waits_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr(search, "_measure_base", lambda hub, story, is_left: told.append(is_left.wait(20)))
+    interrupt = Timer(0.2, signal.pthread_kill, [get_ident(), signal.SIGINT])
+    with pytest.raises(KeyboardInterrupt), _base_measured_beside(None, SimpleNamespace()):  # pyright: ignore[reportArgumentType]
+        interrupt.start()
+    assert told == [True]

@@ -78,9 +78,7 @@ def test_a_search_that_is_stopped_frees_everything_and_goes_on_from_a_whole_ledg
     settings = project / "settings.toml"
     settings.write_text(settings.read_text().replace("steps = 8", "steps = 200").replace("trials = 2", "trials = 3"))
     watched = started_daa(project, "submit", "settings.toml", "--dir", str(directory), "--address", head)
-    wait_until(lambda: any(event["event"] == "score" for event in read_events(directory)), 400, "a score")
-    assert running("RayTrainWorker")
-    assert not running("PreemptionWatcher", "DatasetManager"), "a gang has no more processes than it needs"
+    wait_until(lambda: bool(read_events(directory)), 400, "a ledger")
     watched.send_signal(signal.SIGINT)
     assert watched.wait(60) == 130
     said = watched.stderr.read() if watched.stderr else ""
@@ -91,6 +89,11 @@ def test_a_search_that_is_stopped_frees_everything_and_goes_on_from_a_whole_ledg
     again = daa(project, "submit", "settings.toml", "--dir", str(directory), "--address", head)
     assert again.returncode == 2
     assert f"the job {job['name']} writes to this directory" in again.stderr
+
+    # From here on the search has a few seconds left.
+    wait_until(lambda: any(event["event"] == "score" for event in read_events(directory)), 400, "a score")
+    assert running("RayTrainWorker")
+    assert not running("PreemptionWatcher", "DatasetManager"), "a gang has no more processes than it needs"
     status = json.loads(daa(project, "status", job["name"], "--address", head, "--json").stdout)
     assert status["progress"]["best"]["low"] <= status["progress"]["best"]["win_rate"] <= status["progress"]["best"]["high"]
     assert status["progress"]["wanted"] == 3

@@ -15,7 +15,7 @@ from orchestrator.training.tidying import keep_only
 
 @contextmanager
 def reported_before_leaving(directory: Path, story: Narrator) -> Iterator[None]:
-    """Write the reports of a search that is stopped while Ray is still there: who stopped it may kill it before a cluster is left."""
+    """Write the reports of a search that is stopped while Ray is still there, which may end the process while it is left."""
     try:
         yield
     except BaseException:

@@ -210,10 +210,11 @@ def _base_measured_beside(hub: Any, story: Narrator) -> Iterator[None]:
         base = beside.submit(_measure_base, hub, story, is_left)
         try:
             yield
+            base.result()
         except BaseException:
+            # The thread is waited for: one that asks Ray for something after it is left ends the process.
             is_left.set()
             raise
-        base.result()
 
 
 def _measure_base(hub: Any, story: Narrator, is_left: Event) -> None:
