@@ -2,8 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Coroutine, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,6 +11,7 @@ from evals.chat_models.budget import Budget, Prices
 from evals.chat_models.completions import body_of, completion_in, counts, reply_in, whole
 from evals.chat_models.retrying import BackOff, MalformedAnswerError, Pace, RefusedAnswerError, is_transient
 from evals.errors import JudgeUnavailableError, SettingsError, UserError
+from evals.event_loop import run_to_the_end
 from evals.secrets import keep_secret, redacted
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class OpenAIModel:
             cure = 'set `protocol = "text"`, or take a judge without `reasoning_effort`: AlpacaEval 2 weighs log-probabilities'
             raise UserError(f"the reasoning model {self.settings.model} tells no log-probabilities", "the judge's settings", cure)
         self.budget.check(len(questions))
-        return _run(self._ask_all(questions, keep))
+        return run_to_the_end(self._ask_all(questions, keep))
 
     async def _ask_all(self, questions: Sequence[Question], keep: Keep) -> list[Reply]:
         replies: dict[int, Reply] = {}
@@ -207,13 +207,3 @@ class OpenAIModel:
         raise UserError(
             f"the model {self.settings.model} refuses the request: {self._told(error)}", self._url(), cure, code="DAA-0404"
         ) from error
-
-
-def _run(replies: Coroutine[Any, Any, list[Reply]]) -> list[Reply]:
-    """Run to the end, also inside an actor whose loop is running already: there in a thread with a loop of its own."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(replies)
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, replies).result()

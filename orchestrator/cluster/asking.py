@@ -5,15 +5,18 @@ The deadline is that of an actor that is away: however long one works before it 
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from evals.event_loop import run_to_the_end
 from orchestrator.errors import DaaError
 
 DEADLINE_S = 600.0
 _PAUSE_S = 1.0
+Answer = TypeVar("Answer")
 
 
 def ask(method: Any, *arguments: Any, deadline_s: float = DEADLINE_S) -> Any:
@@ -44,6 +47,19 @@ async def patiently(method: Any, *arguments: Any, deadline_s: float = DEADLINE_S
             if time.monotonic() > end:
                 raise
             await asyncio.sleep(_PAUSE_S)
+
+
+def together(questions: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer]:
+    """The answers to several questions that are asked side by side, in the order of the questions. Raises the first error there is.
+
+    Whoever is stopped meanwhile waits for none of them, and leaves no thread behind that asks: one that asks Ray for something after it is
+    left ends the process.
+    """
+
+    async def all_of_them() -> list[Answer]:
+        return await asyncio.gather(*questions)
+
+    return run_to_the_end(all_of_them())
 
 
 def unwrapped(error: BaseException) -> BaseException:

@@ -1,7 +1,13 @@
-"""Errors keep their words on the way through actors, and who dies is asked again, until it is away for too long."""
+"""Errors keep their words on the way through actors, and who dies is asked again, until it is away for too long.
+
+Who asks several at once and is stopped waits for none of them.
+"""
 
 import asyncio
+import signal
+import time
 from collections.abc import Callable
+from threading import Timer, active_count, get_ident
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +15,7 @@ import pytest
 from ray.exceptions import RayActorError, RayTaskError
 
 from orchestrator.cluster import asking
-from orchestrator.cluster.asking import ask, patiently, unwrapped
+from orchestrator.cluster.asking import ask, patiently, together, unwrapped
 from orchestrator.errors import ModelError
 
 
@@ -78,3 +84,60 @@ def test_who_is_away_for_too_long_is_given_up(way: Callable[[Mortal], str], monk
     with pytest.raises(RayActorError):
         way(actor)
     assert 30 <= actor.asked <= 33
+
+
+async def answering(answer: int, after_s: float) -> int:
+    await asyncio.sleep(after_s)
+    if answer < 0:
+        raise ModelError("this is no model", "/somewhere", "give another")
+    return answer
+
+
+def test_several_are_asked_side_by_side_and_answer_in_the_order_of_the_questions() -> None:
+    meeting = asyncio.Barrier(3)
+
+    async def answering_when_all_are_asked(answer: int) -> int:
+        await meeting.wait()
+        return await answering(answer, 0.03 - answer / 100)
+
+    assert together(map(answering_when_all_are_asked, range(3))) == [0, 1, 2]
+    assert together(()) == []
+
+
+def test_the_first_error_of_several_is_raised_and_nobody_waits_for_the_others() -> None:
+    started = time.monotonic()
+    with pytest.raises(ModelError):
+        together([answering(1, 20), answering(-1, 0.01)])
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_who_is_stopped_while_several_are_asked_leaves_at_once_and_nobody_behind(told: signal.Signals) -> None:
+    ended: list[str] = []
+
+    async def asked() -> None:
+        try:
+            await asyncio.sleep(20)
+        finally:
+            ended.append("not answered")
+
+    def leave(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before, threads, started = signal.signal(signal.SIGTERM, leave), active_count(), time.monotonic()
+    Timer(0.2, signal.pthread_kill, [get_ident(), told]).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            together([asked(), asked()])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended == ["not answered"] * 2
+    assert time.monotonic() - started < 5
+    assert active_count() == threads
+
+
+def test_several_are_asked_from_a_notebook_too() -> None:
+    async def cell() -> list[int]:
+        return together([answering(1, 0), answering(2, 0)])
+
+    assert asyncio.run(cell()) == [1, 2]

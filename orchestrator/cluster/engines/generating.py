@@ -1,10 +1,9 @@
 """Many questions through several warm engines, each reply kept as it comes."""
 
+import asyncio
 import math
-import queue
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from evals.asking import Question, Reply
 from evals.model_files import adapter_base
 from evals.prompts import EvaluationPrompt
-from orchestrator.cluster.asking import ask
+from orchestrator.cluster.asking import patiently, together
 from orchestrator.cluster.engines.evaluation_actors import EngineActor
 from orchestrator.cluster.placement import engine_cpus
 from orchestrator.rounds.sampling import Sampling, questions, sampled
@@ -52,20 +51,19 @@ class Generation:
             return []
         size = max(_FEWEST, math.ceil(len(asked) / (_PARTS * len(self._engines))))
         parts = [asked[start : start + size] for start in range(0, len(asked), size)]
-        idle: queue.Queue[Any] = queue.Queue()
+        idle: asyncio.Queue[Any] = asyncio.Queue()
         for engine in self._engines:
-            idle.put(engine)
+            idle.put_nowait(engine)
         base = adapter_base(Path(model)) or model
 
-        def answered(part: Sequence[Question]) -> list[Reply]:
-            engine = idle.get()
+        async def answered(part: Sequence[Question]) -> list[Reply]:
+            engine = await idle.get()
             try:
-                return ask(engine.ask, base, list(part), self._replies)
+                return await patiently(engine.ask, base, list(part), self._replies)
             finally:
-                idle.put(engine)
+                idle.put_nowait(engine)
 
-        with ThreadPoolExecutor(len(self._engines)) as pool:
-            return [reply for part in pool.map(answered, parts) for reply in part]
+        return [reply for part in together(map(answered, parts)) for reply in part]
 
     def sample(self, model: str, prompts: Sequence[EvaluationPrompt], settings: GenerationSettings) -> tuple[Sampling, Throughput]:
         """Different responses to each prompt, and how fast they came."""

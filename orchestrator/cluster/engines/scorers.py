@@ -1,7 +1,6 @@
 """Settings to scorers, and actors that share the scoring of many responses."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import ray
 from evals.chat_models.remembering import remembered
 from evals.prompts import EvaluationPrompt
 from evals.scoring import ScoredItem, Scorer
-from orchestrator.cluster.asking import ask
+from orchestrator.cluster.asking import patiently, together
 from orchestrator.cluster.engines.lost_gpus import GpuWork
 from orchestrator.cluster.judges import judge_model, replies_directory, reward_model, scorer_gpus
 from orchestrator.cluster.session import keep_to_own_gpus
@@ -90,10 +89,7 @@ def score_with(actors: Sequence[Any], items: Sequence[ScoredItem]) -> list[float
     groups = by_prompt(items)
     costs = [sum(len(items[number].prompt.text) + len(items[number].text) for number in group) for group in groups]
     shares = [[number for group in share for number in groups[group]] for share in dealt(costs, len(actors))]
-    with ThreadPoolExecutor(len(actors)) as callers:
-        found = list(
-            callers.map(lambda share: ask(share[0].score, [items[number] for number in share[1]]), zip(actors, shares, strict=False))
-        )
+    found = together(patiently(actor.score, [items[number] for number in share]) for actor, share in zip(actors, shares, strict=False))
     scores: list[float | None] = [None] * len(items)
     for share, of_share in zip(shares, found, strict=True):
         for number, score in zip(share, of_share, strict=True):

@@ -1,13 +1,13 @@
 """The finals: the best trials and the best plain DPO, each under several seeds, on prompts that the search never used."""
 
+import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evals.errors import UnreadableVerdictsError
-from orchestrator.cluster.asking import ask
+from orchestrator.cluster.asking import ask, patiently, together
 from orchestrator.cluster.engines.evaluation_actors import start_judge
 from orchestrator.cluster.judges import within_budget
 from orchestrator.cluster.runs.capability_runs import measure_finalists
@@ -55,15 +55,19 @@ def _compare(settings: Settings, events: Events, rows: Sequence[Row], hub: Any, 
     runs = [run for row in rows for run in _further_runs(settings, board, row, hub)]
     first = [(row.trial, _seed(settings, board, row), row.trial, str(row.checkpoint)) for row in rows]
 
-    def score(run: tuple[str, int, str, str]) -> None:
-        if (scored := ask(hub.score_held_out, *run, judge)) is not None:
+    free = asyncio.Semaphore(len(rows))
+
+    async def score(run: tuple[str, int, str, str]) -> None:
+        async with free:
+            scored = await patiently(hub.score_held_out, *run, judge)
+        if scored is not None:
             story.finalist_scored(scored)
 
-    with ThreadPoolExecutor(len(rows)) as pool:
-        asked = [pool.submit(score, run) for run in first]
-        asked += [pool.submit(score, run) for run in runs if _wait(hub, run[2]) is Status.COMPLETED]
-        for each in asked:
-            each.result()
+    async def score_when_trained(run: tuple[str, int, str, str]) -> None:
+        if await _end(hub, run[2]) is Status.COMPLETED:
+            await score(run)
+
+    together([*map(score, first), *map(score_when_trained, runs)])
     if (reason := ask(hub.spent_out, True)) is not None:
         story.say(f"[yellow]{reason}[/yellow]: the finals end with what is known")
     check_judged(directory)
@@ -98,8 +102,8 @@ def _seed(settings: Settings, board: Board, row: Row) -> int:
     return board.records[row.trial].trial.training_settings(settings.training).seed
 
 
-def _wait(hub: Any, run: str) -> Status:
-    """Where a run ends."""
-    while not (status := ask(hub.wait_for, run)).is_over:
+async def _end(hub: Any, run: str) -> Status:
+    """How a run ends."""
+    while not (status := await patiently(hub.wait_for, run)).is_over:
         pass
     return status

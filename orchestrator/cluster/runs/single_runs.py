@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evals.event_loop import run_to_the_end
 from evals.scorecard import Scorecard
 from evals.whole_files import save_json
 from orchestrator.cluster.engines.evaluation_actors import start_judge
@@ -147,8 +148,6 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
 
 def score_model(settings: Settings, model: str, directory: Path, answers: Path, engines: list[Any], judge: Any) -> "Scored":
     """Score a model against the base model, whose own answers are kept in `directory`; the model's are written to `answers`."""
-    import asyncio
-
     from evals.prompts import load_prompts
     from orchestrator.cluster.hub.scoring import Scorer
 
@@ -158,7 +157,7 @@ def score_model(settings: Settings, model: str, directory: Path, answers: Path, 
         scorer.use(engines, judge)
         return await scorer.score(model, load_prompts(settings.evaluation.prompts))
 
-    found = asyncio.run(scored())
+    found = run_to_the_end(scored())
     found.save(answers)
     return found
 
