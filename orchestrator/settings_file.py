@@ -100,6 +100,12 @@ def read_toml(file: Path) -> tuple[dict[str, Any], str]:
     return values, text
 
 
+def read_what_counts(kind: type[BaseModel], file: Path) -> tuple[dict[str, Any], str]:
+    """As `read_toml`, of a file that may be of a whole run: without the keys that a run knows and `kind` does not."""
+    values, text = read_toml(file)
+    return {key: value for key, value in values.items() if key in kind.model_fields or key not in Settings.model_fields}, text
+
+
 def check_settings(values: Mapping[str, Any], where: str, text: str = "") -> Settings:
     """Validate a run's settings; `text` is the TOML they came from, for line numbers. Raises SettingsError."""
     settings = validated(Settings, values, where, text)

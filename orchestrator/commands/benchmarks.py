@@ -10,7 +10,7 @@ from orchestrator.nearest import nearest
 from orchestrator.settings import BenchmarkSettings, Settings
 from orchestrator.settings.benchmarks import BenchmarkName
 from orchestrator.settings.problems import line_of
-from orchestrator.settings_file import check_settings, load_settings, read_toml, validated
+from orchestrator.settings_file import check_settings, load_settings, read_toml, read_what_counts, validated
 
 # The sections that the command line adds to.
 _TABLES = ("answering", "capability", "judge")
@@ -69,8 +69,7 @@ def _of_file(file: Path) -> tuple[dict[str, Any], str]:
 
     Raises SettingsError for a section that is no table.
     """
-    values, text = read_toml(file)
-    values = {key: value for key, value in values.items() if key in BenchmarkSettings.model_fields or key not in Settings.model_fields}
+    values, text = read_what_counts(BenchmarkSettings, file)
     for name in _TABLES:
         if values.get(name) is None:
             values.pop(name, None)

@@ -80,12 +80,10 @@ def generating_settings(file: Path | None) -> "GeneratingSettings":
 
     Raises SettingsError for what counts and is wrong, and for a key that no run has.
     """
-    from orchestrator.settings import Settings
     from orchestrator.settings.generating import GeneratingSettings
-    from orchestrator.settings_file import read_toml, validated
+    from orchestrator.settings_file import read_what_counts, validated
 
-    values, text = read_toml(file) if file is not None else ({}, "")
-    told = {key: value for key, value in values.items() if key in GeneratingSettings.model_fields or key not in Settings.model_fields}
-    if isinstance(told.get("rounds"), dict):
-        told["rounds"] = {key: value for key, value in told["rounds"].items() if key == "generation"}
-    return validated(GeneratingSettings, told, str(file or "the command line"), text)
+    values, text = read_what_counts(GeneratingSettings, file) if file is not None else ({}, "")
+    if isinstance(values.get("rounds"), dict):
+        values["rounds"] = {key: value for key, value in values["rounds"].items() if key == "generation"}
+    return validated(GeneratingSettings, values, str(file or "the command line"), text)
