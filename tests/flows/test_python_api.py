@@ -15,6 +15,17 @@ from tests.conftest import make_pairs
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "python_api.md").read_text(encoding="utf-8")
+# Where cells run, a loop is running.
+AS_IN_A_NOTEBOOK = """
+import asyncio
+
+async def run():
+    names = {{}}
+    for cell in {cells!r}:
+        exec(cell, names)
+
+asyncio.run(run())
+"""
 NOTEBOOK = json.loads((ROOT / "docs" / "python_api.ipynb").read_text(encoding="utf-8"))
 
 
@@ -68,7 +79,7 @@ def test_the_notebook_is_saved_without_what_it_printed() -> None:
 @pytest.mark.cluster
 @pytest.mark.long
 def test_every_cell_of_the_notebook_runs(tmp_path: Path) -> None:
-    (tmp_path / "notebook.py").write_text("\n\n".join(cells()), encoding="utf-8")
+    (tmp_path / "notebook.py").write_text(AS_IN_A_NOTEBOOK.format(cells=cells()), encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "notebook.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=550
