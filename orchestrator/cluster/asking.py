@@ -52,8 +52,8 @@ async def patiently(method: Any, *arguments: Any, deadline_s: float = DEADLINE_S
 def together(questions: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer]:
     """The answers to several questions that are asked side by side, in the order of the questions. Raises the first error there is.
 
-    Whoever is stopped meanwhile waits for none of them, and leaves no thread behind that asks: one that asks Ray for something after it is
-    left ends the process.
+    Whoever is stopped meanwhile waits for none of them, unless a loop was running already, as in a notebook. Either way no thread is left
+    behind that asks: one that asks Ray for something after it is left ends the process.
     """
 
     async def all_of_them() -> list[Answer]:
