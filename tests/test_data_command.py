@@ -51,6 +51,16 @@ def report(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, 
     return json.loads(capsys.readouterr().out)
 
 
+def test_columns_under_other_names_are_named_on_the_command_line(data: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data.write_text('{"query": "say fox", "winner": "fox", "loser": "the dog"}\n')
+    named = ("--column", "prompt=query", "--column", "chosen=winner", "--column", "rejected=loser")
+    assert report(capsys, data, "--model", tiny_model, *named)["pairs"] == 1
+    assert run(data, "--model", tiny_model, *named, "--column", "prompt=question") == 2
+    assert "which none of the first 1 rows has" in capsys.readouterr().err
+    assert run(data, "--model", tiny_model, "--column", "query") == 2
+    assert "write NAME=COLUMN" in capsys.readouterr().err
+
+
 def test_the_report_shows_findings_margins_and_pairs_and_says_what_was_read(
     data: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,12 +53,17 @@ def test_rows_without_a_pair_and_prompts_without_room_are_set_aside_and_the_othe
     assert f"2 rows gave no pair; all are in {out.with_suffix('.quarantine.jsonl')}" in screen
 
 
-def test_a_selection_reads_the_split_that_is_asked_for(data: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_selection_reads_the_part_and_the_columns_that_are_asked_for(
+    data: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read = Mock(side_effect=read_pairs)
     monkeypatch.setattr(selecting_files, "read_pairs", read)
-    for words in ([], ["--split", "train_prefs", "--limit", 3]):
-        select(data, tiny_model, "--context", 100, *words)
+    select(data, tiny_model, "--context", 100)
+    named = ("--split", "train_prefs", "--limit", 3, "--config", "main", "--column", "chosen=rejected", "--column", "rejected=chosen")
+    select(data, tiny_model, "--context", 100, *named)
     assert [call.args for call in read.call_args_list] == [(str(data), None, "train"), (str(data), 3, "train_prefs")]
+    turned = {"chosen": "rejected", "rejected": "chosen"}
+    assert [call.kwargs for call in read.call_args_list] == [{"config": None, "columns": {}}, {"config": "main", "columns": turned}]
 
 
 def test_without_a_bad_row_nothing_is_set_aside(data: Path, tiny_model: Path) -> None:

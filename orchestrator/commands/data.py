@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -15,12 +15,14 @@ from orchestrator.settings.section import DEFAULT_CACHE
 from orchestrator.settings_file import RunSettings, check_files, load_run_settings, prompt_files, validated
 
 if TYPE_CHECKING:
-    from orchestrator.preferences.checks import DataReport
+    from orchestrator.preferences.checks import DataReport, Finding
     from orchestrator.preferences.pairs import PreferencePair
 
 app = typer.Typer(name="data", help="Look at preference data, and choose among them.", no_args_is_help=True)
 _CONTEXT = 2048
 _SHOWN_PAIRS = 2
+_CONFIG = typer.Option(help="Which configuration of a hub data set.")
+_COLUMN = typer.Option(help="NAME=COLUMN, such as prompt=query: the data's own name for a column of their format; repeatable.")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ def check(  # noqa: PLR0913 (the options of the command)
     context: Annotated[int | None, typer.Option(min=1, help=f"Prompt and response together, in tokens. Default: {_CONTEXT}.")] = None,
     prompts: Annotated[list[Path] | None, typer.Option(help="Evaluation prompts that training must not see; repeatable.")] = None,
     split: Annotated[str | None, typer.Option(help="Which split of hub data sets. Default: train, or the settings'.")] = None,
+    config: Annotated[str | None, _CONFIG] = None,
+    column: Annotated[list[str] | None, _COLUMN] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many pairs of each source.")] = None,
     refuse: Annotated[list[str] | None, typer.Option(help="CHECK=SHARE, such as identical=0.05: a larger share is refused.")] = None,
     quarantine: Annotated[Path | None, typer.Option(help="Where rows that gave no pair are written, with place and reason.")] = None,
@@ -51,7 +55,7 @@ def check(  # noqa: PLR0913 (the options of the command)
     Example: daa data check pairs.jsonl --model path/or/hub-id --prompts prompts.jsonl --refuse identical=0.05
     """
     bounds = bounds_of(refuse or ())
-    part = {key: value for key, value in (("split", split), ("limit", limit)) if value is not None}
+    part = _given(split=split, config=config, columns=columns_of(column or ()), limit=limit)
     given = tuple(validated(MixtureSettings, {"source": file, **part}, "the command line") for file in files or ())
     asked = _asked(given, model, context, prompts, load_run_settings(settings_file) if settings_file else None)
     asked = replace(asked, sources=tuple(source.model_copy(update=part) for source in asked.sources))
@@ -71,9 +75,7 @@ def check(  # noqa: PLR0913 (the options of the command)
         for part in (*samples, *([shown_rows(unused, quarantine)] if unused else []), shown_report(found, bounds)):
             show(part)
     if above:
-        told = ", ".join(f"{each.name} is {each.share:.3g}, above {bounds[each.name]:g}" for each in above)
-        where = ", ".join(part.source for part in asked.sources)
-        raise UserError(f"the data are refused: {told}", where, "correct the rows that the report names, or allow more with --refuse")
+        _refuse(above, bounds, asked)
 
 
 @app.command()
@@ -89,7 +91,9 @@ def select(  # noqa: PLR0913 (the options of the command)
     seed: Annotated[int | None, typer.Option(help="That of `random`. Default: 0.")] = None,
     context: Annotated[int, typer.Option(min=1, help="Prompt and response together, in tokens.")] = 2048,
     precision: Annotated[str, typer.Option(help="bf16 or fp32, as training will have it.")] = "bf16",
-    split: Annotated[str, typer.Option(help="Which split of a hub data set.")] = "train",
+    split: Annotated[str | None, typer.Option(help="Which split of a hub data set. Default: train.")] = None,
+    config: Annotated[str | None, _CONFIG] = None,
+    column: Annotated[list[str] | None, _COLUMN] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many pairs.")] = None,
     cache: Annotated[Path, typer.Option(help="Where scores are kept for the next selection.")] = DEFAULT_CACHE,
 ) -> None:
@@ -99,11 +103,12 @@ def select(  # noqa: PLR0913 (the options of the command)
     """
     from orchestrator.settings import SelectionSettings, TrainingSettings
 
-    given = {"metric": metric, "fraction": fraction, "weight": weight, "tau": tau, "eta": eta, "seed": seed}
     where = "the command line"
-    settings = validated(SelectionSettings, {name: value for name, value in given.items() if value is not None}, where)
+    how = _given(metric=metric, fraction=fraction, weight=weight, tau=tau, eta=eta, seed=seed)
+    settings = validated(SelectionSettings, how, where)
     training = validated(TrainingSettings, {"precision": precision}, where)
-    source = validated(MixtureSettings, {"source": file, "split": split, "limit": limit}, where)
+    part = _given(source=file, split=split, config=config, columns=columns_of(column or ()), limit=limit)
+    source = validated(MixtureSettings, part, where)
     from orchestrator.commands.selecting_files import select_file
 
     select_file(source, out, settings, training, (model, context), cache)
@@ -126,6 +131,22 @@ def bounds_of(words: Sequence[str]) -> dict[str, float]:
         if not 0 <= bounds[name] <= 1:
             raise UserError(f"{share} is no share from 0 to 1", "--refuse", "write 0.05 for 5 %")
     return bounds
+
+
+def columns_of(words: Sequence[str]) -> dict[str, str] | None:
+    """The data's own names that --column gives, by those of a format; None without any. Raises UserError for any other word."""
+    columns = {}
+    for word in words:
+        name, _, own = word.partition("=")
+        if not (name and own):
+            raise UserError(f"{word!r} names no column", "--column", "write NAME=COLUMN, such as prompt=query")
+        columns[name] = own
+    return columns or None
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that the command line has."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _asked(
@@ -182,6 +203,12 @@ def _checked(asked: _Asked) -> tuple["DataReport", list[Any], list[Any]]:
     unasked = () if asked.prompts else ("evaluation prompts were not looked for: name their files with --prompts FILE",)
     found = replace(report(seen, unused, asked.context), kinds=kinds, notes=(*answer_template(tokenizer).notes(), *unasked))
     return found, _samples(tokenizer, pairs, asked.context), [*unused, *(one for one in seen if isinstance(one, BadRow))]
+
+
+def _refuse(above: Sequence["Finding"], bounds: dict[str, float], asked: _Asked) -> NoReturn:
+    told = ", ".join(f"{each.name} is {each.share:.3g}, above {bounds[each.name]:g}" for each in above)
+    where = ", ".join(part.source for part in asked.sources)
+    raise UserError(f"the data are refused: {told}", where, "correct the rows that the report names, or allow more with --refuse")
 
 
 def _samples(tokenizer: Any, pairs: Sequence["PreferencePair"], context: int) -> list[Any]:

@@ -12,7 +12,7 @@ from orchestrator.errors import DataFormatError, UserError
 
 PAIR_HELP = (
     'each row needs "prompt", "chosen" and "rejected" (text, or lists of {"role", "content"} messages); '
-    'other names are given as data.columns = { prompt = "question" }'
+    'other names are given as data.columns = { prompt = "question" }, to `daa data` as --column prompt=question'
 )
 _LEFT_OUT = 'or leave out such rows, and list them in the run\'s quarantine.jsonl: data.bad_rows = "quarantine"'
 _TOLD = ("where", "reason", "row")
