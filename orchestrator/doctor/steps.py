@@ -15,7 +15,6 @@ from orchestrator.doctor.starts import check_engine, check_gpus, check_libraries
 from orchestrator.doctor.subject import Subject
 from orchestrator.doctor.versions import check_needs, check_versions
 from orchestrator.preferences.sources import is_hub_name
-from orchestrator.settings import RewardModelSettings, VllmJudgeSettings
 
 _TORCH_FIX = "install requirements/cpu.txt or requirements/gpu.txt into a new environment"
 _GPUS_FIX = "does another process hold their memory (`nvidia-smi`), and do the driver and requirements/gpu.txt go together?"
@@ -98,7 +97,7 @@ def engine_check(subject: Subject) -> Check:
 
 def judge_checks(subject: Subject, check_judge: Callable[..., list[Finding]]) -> list[Check]:
     """Each judge of the settings, those that are loaded here by a name of their own; `check_judge` asks it."""
-    names = [_LOCAL_JUDGE if isinstance(judge, VllmJudgeSettings | RewardModelSettings) else "judge" for judge in subject.judges]
+    names = [_LOCAL_JUDGE if judge.local_model else "judge" for judge in subject.judges]
     return [Check(name, check_judge, (judge, subject.prompts), 540, _JUDGE_FIX) for name, judge in zip(names, subject.judges, strict=True)]
 
 

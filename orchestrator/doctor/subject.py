@@ -13,12 +13,9 @@ from orchestrator.settings import (
     ClusterSettings,
     JudgeSettings,
     MixtureSettings,
-    RewardModelSettings,
     Settings,
-    VllmJudgeSettings,
 )
 from orchestrator.settings.reward import RewardSettings
-from orchestrator.settings.scoring import PairRankerSettings, RatingSettings
 from orchestrator.settings_file import check_settings, is_of_reward, load_reward_settings, read_toml, validated
 
 
@@ -51,7 +48,7 @@ class Subject:
     @property
     def all_models(self) -> tuple[str, ...]:
         """The models that are loaded from files, those of judges among them."""
-        judged = (judge.model for judge in self.judges if isinstance(judge, VllmJudgeSettings | RewardModelSettings))
+        judged = filter(None, (judge.local_model for judge in self.judges))
         return tuple(dict.fromkeys((*self.models, *judged)))
 
 
@@ -107,12 +104,9 @@ def _different(judges: Sequence[JudgeSettings | None]) -> tuple[JudgeSettings, .
     return tuple({judge.model_dump_json(): judge for judge in judges if judge is not None}.values())
 
 
-def _scoring_models(settings: Settings) -> Iterator[str]:
-    """The models that score responses in rounds."""
-    for scorer in settings.rounds.scorers if settings.rounds is not None else ():
-        model = scorer.model if isinstance(scorer, RatingSettings) else scorer
-        if isinstance(model, VllmJudgeSettings | RewardModelSettings | PairRankerSettings):
-            yield model.model
+def _scoring_models(settings: Settings) -> Iterator[str | None]:
+    """The models that score responses in rounds, where they are loaded here."""
+    return (scorer.local_model for scorer in (settings.rounds.scorers if settings.rounds is not None else ()))
 
 
 def _optional(settings: Settings) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ def _asked(judge: JudgeSettings, matches: _Matches, amounts: Amounts, longest: i
     if not isinstance(judge, OpenAISettings):
         return Asked(calls, None, Range.exactly(0))
     seconds = calls * _LATENCY * (1 / judge.max_concurrency)
-    if not (judge.input_price or judge.output_price):
+    if not judge.price:
         return Asked(calls, None, seconds)
     answer = min(amounts.answer_tokens, longest)
     told = Range(answer, 2 * answer, answer + longest) + Range.exactly(amounts.prompt_tokens + _JUDGE_PROMPT)

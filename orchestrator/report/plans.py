@@ -15,8 +15,7 @@ from orchestrator.report.cards import range_in_words
 from orchestrator.report.words import amount, hyperparameters
 from orchestrator.search.grid import listed_samples, shares_of
 from orchestrator.search.trial import joint_space, published_samples, ranges_of, shared_settings
-from orchestrator.settings import OpenAISettings, RewardModelSettings, Settings, VllmJudgeSettings
-from orchestrator.settings.scoring import RatingSettings
+from orchestrator.settings import Settings
 
 _SHOWN = 12  # Settings of a grid; the rest are counted.
 
@@ -109,16 +108,14 @@ def _untimed(settings: Settings) -> list[str]:
     """Whose time an estimate leaves out."""
     models = {"judge": settings.judge, "finals.judge": settings.finals.judge}
     models |= {f"ladder.{name}": model for name, model in settings.ladder.models.items()}
-    local = [where for where, model in models.items() if isinstance(model, VllmJudgeSettings | RewardModelSettings)]
+    local = [where for where, model in models.items() if model is not None and model.local_model]
     left = [f"the time of {' and '.join(local)}, a model of the cluster's own, is not in it"] if local else []
     return [*left, "the time in which rounds sample and score responses is not in it"] if settings.rounds is not None else left
 
 
 def _pays_scorers(settings: Settings) -> bool:
     """Whether rounds ask a model that has a price."""
-    scorers = settings.rounds.scorers if settings.rounds is not None else ()
-    models = [scorer.model for scorer in scorers if isinstance(scorer, RatingSettings)]
-    return any(isinstance(model, OpenAISettings) and (model.input_price or model.output_price) for model in models)
+    return settings.rounds is not None and any(scorer.price for scorer in settings.rounds.scorers)
 
 
 def _paid(found: Estimate) -> str:

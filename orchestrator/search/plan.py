@@ -9,7 +9,7 @@ from evals.prompts import PromptSet
 from orchestrator.errors import SettingsError
 from orchestrator.search.racing import Rules, Rung, last_rungs, nested_order, rungs
 from orchestrator.search.trial import TRAINING, training_ranges
-from orchestrator.settings import OpenAISettings, Settings, TrainingSettings
+from orchestrator.settings import Settings, TrainingSettings
 from orchestrator.settings.search import CONTROL
 
 # What decides how many steps a trial takes, and so how many checkpoints it can have.
@@ -67,10 +67,7 @@ def make_plan(settings: Settings, pairs: int, gpus: float, prompts: int, held_ou
 
 def _final_price(settings: Settings) -> float:
     """What a verdict of the finals' judge is paid, in those of the search's; what is asked of them is about as long. 1 where it is free."""
-    search, finals = (
-        judge.input_price + judge.output_price if isinstance(judge, OpenAISettings) else 0.0
-        for judge in (settings.judge, settings.finals.judge or settings.judge)
-    )
+    search, finals = settings.judge.price, (settings.finals.judge or settings.judge).price
     return finals / search if search else 1.0
 
 

@@ -193,8 +193,7 @@ class Settings(Section):
     def _check_prices(self) -> None:
         """What may be spent on a judge is known only of one that has a price."""
         for name, judge in (("judge", self.judge), ("finals.judge", self.finals.judge)):
-            is_free = isinstance(judge, OpenAISettings) and not (judge.input_price or judge.output_price)
-            if self.budget.cost is not None and is_free:
+            if self.budget.cost is not None and isinstance(judge, OpenAISettings) and not judge.price:
                 raise ValueError(f"budget.cost is given and {name} has no price: set {name}.input_price and {name}.output_price")
 
     def _check_searched_sections(self) -> None:

@@ -51,20 +51,34 @@ class EvaluationSettings(Section):
         return min(self.max_tokens, self.max_model_len or self.max_tokens)
 
 
-class VerifierSettings(Section):
+class ScoringSection(Section):
+    """Who scores responses, or pairs of them."""
+
+    @property
+    def local_model(self) -> str | None:
+        """The model that an actor of this cluster loads for it."""
+        return None
+
+    @property
+    def price(self) -> float:
+        """Of a million tokens read and a million written, together; 0 where there is none to pay, or none is given."""
+        return 0.0
+
+
+class VerifierSettings(ScoringSection):
     """Right beats wrong, by each prompt's own `answer` or `pattern`."""
 
     kind: Literal["verifier"]
 
 
-class ReferenceSettings(Section):
+class ReferenceSettings(ScoringSection):
     """The response closer to the prompt's `reference` wins (chrF); differences up to `tie_margin` points are ties."""
 
     kind: Literal["reference"]
     tie_margin: NonNegativeFloat = 0.0
 
 
-class AskedJudge(Section):
+class AskedJudge(ScoringSection):
     """How a language model is asked about pairs.
 
     `swap_sample` prompts of the set are asked about in both orders, to see how far the order decides; `order` "both" asks about all so.
@@ -127,9 +141,13 @@ class OpenAISettings(AskedJudge):
 
     @model_validator(mode="after")
     def _priced(self) -> OpenAISettings:
-        if self.max_cost is not None and not (self.input_price or self.output_price):
+        if self.max_cost is not None and not self.price:
             raise ValueError("max_cost is given and no price: set input_price and output_price, per million tokens")
         return self
+
+    @property
+    def price(self) -> float:
+        return self.input_price + self.output_price
 
 
 class VllmJudgeSettings(AskedJudge):
@@ -153,8 +171,12 @@ class VllmJudgeSettings(AskedJudge):
             raise ValueError(f"a model spread by tensor_parallel takes whole GPUs, and gpus is {self.gpus:g}: set gpus = 1")
         return self
 
+    @property
+    def local_model(self) -> str:
+        return self.model
 
-class RewardModelSettings(Section):
+
+class RewardModelSettings(ScoringSection):
     """A sequence classifier that scores each response by itself; the higher reward wins, the more surely the higher.
 
     Of a model with several outputs, `output` says which one is the reward: its number, "mean", or a weight for each. Code that comes
@@ -170,8 +192,12 @@ class RewardModelSettings(Section):
     output: NonNegativeInt | Literal["mean"] | tuple[float, ...] | None = None
     trust_remote_code: bool = False
 
+    @property
+    def local_model(self) -> str:
+        return self.model
 
-class CustomJudgeSettings(Section):
+
+class CustomJudgeSettings(ScoringSection):
     """A judge of one's own, "your_module:YourClass": see docs/extending.md. It is made with the `options`, and holds no GPU."""
 
     kind: Literal["custom"]

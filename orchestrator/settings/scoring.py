@@ -10,20 +10,29 @@ from orchestrator.settings.evaluation import (
     CustomJudgeSettings,
     OpenAISettings,
     RewardModelSettings,
+    ScoringSection,
     VerifierSettings,
     VllmJudgeSettings,
 )
-from orchestrator.settings.section import ModelName, Section
+from orchestrator.settings.section import ModelName
 
 
-class RatingSettings(Section):
+class RatingSettings(ScoringSection):
     """A language model rates each response from 1 to 10. What `model` says about pairs is not asked."""
 
     kind: Literal["judge"]
     model: Annotated[OpenAISettings | VllmJudgeSettings, Field(discriminator="kind")]
 
+    @property
+    def local_model(self) -> str | None:
+        return self.model.local_model
 
-class PairRankerSettings(Section):
+    @property
+    def price(self) -> float:
+        return self.model.price
+
+
+class PairRankerSettings(ScoringSection):
     """A model of PairRM's architecture compares each two responses to a prompt in both orders; the score is how far one leads the others.
 
     Prompts are cut at `source_length` tokens, and responses where both together take what the prompt leaves of that and twice
@@ -38,14 +47,18 @@ class PairRankerSettings(Section):
     candidate_length: Annotated[int, Field(ge=16)] = 412
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
 
+    @property
+    def local_model(self) -> str:
+        return self.model
 
-class ClosenessSettings(Section):
+
+class ClosenessSettings(ScoringSection):
     """Closeness to the prompt's `reference` (chrF)."""
 
     kind: Literal["reference"]
 
 
-class LengthSettings(Section):
+class LengthSettings(ScoringSection):
     """The number of characters: more is better, or less."""
 
     kind: Literal["length"]

@@ -16,7 +16,6 @@ from orchestrator.settings import (
     OpenAISettings,
     ReferenceSettings,
     ReplaySettings,
-    RewardModelSettings,
     VerifierSettings,
     VllmJudgeSettings,
 )
@@ -29,8 +28,8 @@ _PROMPT = EvaluationPrompt("doctor", (Message("user", "What is the capital of Fr
 
 def check_judge(settings: JudgeSettings, prompts: Sequence[Path]) -> list[Finding]:
     """One verdict, which costs one question; replies are not remembered. Raises what the judge raises."""
-    if isinstance(settings, VllmJudgeSettings | RewardModelSettings) and kept_model(settings.model) is None:
-        model = settings.model
+    model = settings.local_model
+    if model is not None and kept_model(model) is None:
         return [warn("judge", f"{model} is not on this machine yet and was not asked", f"`hf download {model}`")]
     with TemporaryDirectory() as replies:
         judge = make_judge(_once(settings), Path(replies))

@@ -223,7 +223,7 @@ def _chat_model(model: str, engine: Any, replies: _Replies) -> ChatModel:
 def _people(settings: BenchmarkSettings, models: Sequence[str], directory: Path) -> Iterator[tuple[Any, Any]]:
     """The engine that answers and the judge, where they are needed; Ray is started only when one of them lives in an actor."""
     needs_engine = any(not is_served(model) and not is_file(model) for model in models)
-    judge_lives_here = not isinstance(settings.judge, VllmJudgeSettings | RewardModelSettings)
+    judge_lives_here = settings.judge is None or settings.judge.local_model is None
     replies, logs = replies_directory(settings.cache), RunFiles(directory).logs
     with ExitStack() as stack:
         if not needs_engine and judge_lives_here:

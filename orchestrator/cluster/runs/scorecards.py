@@ -13,7 +13,7 @@ from evals.whole_files import save_json, without_nan
 from orchestrator.cluster.runs.candidates import base_of_adapter, is_file, is_served
 from orchestrator.cluster.runs.claims import check_same, hash_of
 from orchestrator.errors import UserError
-from orchestrator.settings import BenchmarkSettings, RewardModelSettings, Settings, VllmJudgeSettings
+from orchestrator.settings import BenchmarkSettings, JudgeSettings, Settings
 
 CARD = "scorecard.json"
 Evaluated = Evaluation | CapabilityEvaluation
@@ -129,9 +129,10 @@ def content_behind(word: str) -> str:
     return identity(word) if is_path(word) else "@".join(filter(None, (word, identity(word))))
 
 
-def _content_of_judge(judge: Any) -> str:
+def _content_of_judge(judge: JudgeSettings | None) -> str:
     """Of a judge on this machine. Replies that are replayed only grow, and a served judge is known by its address."""
-    return content_behind(judge.model) if isinstance(judge, VllmJudgeSettings | RewardModelSettings) else ""
+    model = None if judge is None else judge.local_model
+    return content_behind(model) if model else ""
 
 
 def _as_far_as_known(before: Asked, now: Asked) -> dict[str, Any]:
