@@ -25,27 +25,22 @@ class Interval:
 
 
 def mean_interval(scores: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Estimate the mean of per-prompt scores in [0, 1], one score per prompt.
+    """Estimate the mean of per-prompt scores in [0, 1], one score per prompt: see `interval_within`.
 
-    Student's t, clipped to [0, 1]; scores that are all equal (or a single one) get Wilson's interval, since zero width would lie.
     Raises UserError when there are no scores, when one is outside [0, 1], or when `confidence` is not inside (0, 1).
     """
     if not scores or not all(0 <= score <= 1 for score in scores):
         raise UserError("an interval needs at least one score, each from 0 to 1", cure="drop unreadable verdicts before averaging")
     if not 0 < confidence < 1:
         raise UserError(f"the confidence {confidence} is not between 0 and 1", cure="give a fraction, such as 0.95")
-    count, mean = len(scores), fmean(scores)
-    spread = stdev(scores) if count > 1 else 0.0
-    if spread < NO_SPREAD:
-        return wilson_interval(mean, count, confidence)
-    half = student_quantile(count - 1, confidence) * spread / math.sqrt(count)
-    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
+    error = stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else 0.0
+    return interval_within(fmean(scores), error, len(scores), confidence)
 
 
 def clustered_interval(scores: Sequence[float], clusters: Sequence[Hashable], confidence: float = 0.95) -> Interval:
     """Estimate the mean of scores in [0, 1] of which those of one cluster, such as a prompt, may hang together.
 
-    The error sums over clusters (Miller 2024, arXiv:2411.00640); scores that are all equal get Wilson's interval of as many clusters.
+    The error sums over clusters (Miller 2024, arXiv:2411.00640), which count as so many prompts in `interval_within`.
     """
     if len(scores) != len(clusters) or not scores or not all(0 <= score <= 1 for score in scores):
         raise UserError("an interval needs at least one score, each from 0 to 1 and in a cluster", cure="drop what is unreadable")
@@ -54,10 +49,19 @@ def clustered_interval(scores: Sequence[float], clusters: Sequence[Hashable], co
         sums[cluster] += score - mean
     count = len(sums)
     error = math.sqrt(count / max(1, count - 1) * sum(part**2 for part in sums.values())) / len(scores)
-    if count == 1 or error < NO_SPREAD:
+    return interval_within(mean, error if count > 1 else 0.0, count, confidence)
+
+
+def interval_within(mean: float, error: float, count: int, confidence: float = 0.95) -> Interval:
+    """The interval of a mean in [0, 1] over `count` independent prompts, with its standard error.
+
+    Wilson's, of as many trials as would leave that error (Korn & Graubard 1998), with Student's quantile: in the middle it is Student's
+    interval, and near 0 and 1, where that holds the true mean less often than it says, it leans inwards and never leaves the range. Scores
+    that are all equal have no error to see, and yet a doubt about the prompts not asked: they count as `count` trials.
+    """
+    if error < NO_SPREAD or not 0 < mean < 1:
         return wilson_interval(mean, count, confidence)
-    half = student_quantile(count - 1, confidence) * error
-    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
+    return _wilson(mean, mean * (1 - mean) / error**2, student_quantile(max(1, count - 1), confidence))
 
 
 @cache
@@ -103,7 +107,11 @@ def _central_mass(angle: float, freedom: int) -> float:
 
 def wilson_interval(mean: float, count: int, confidence: float = 0.95) -> Interval:
     """Wilson's interval of a mean in [0, 1] over `count` prompts: it has width even where all scores are equal."""
-    z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
+    return _wilson(mean, count, NormalDist().inv_cdf((1 + confidence) / 2))
+
+
+def _wilson(mean: float, count: float, quantile: float) -> Interval:
+    z2 = quantile**2
     centre = (mean + z2 / (2 * count)) / (1 + z2 / count)
     half = math.sqrt(z2 * (mean * (1 - mean) / count + z2 / (4 * count**2))) / (1 + z2 / count)
     return Interval(mean, min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half)))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from evals.statistics import NO_SPREAD, student_quantile, wilson_interval
+from evals.statistics import interval_within
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,7 @@ class BenchmarkScore:
 
 
 def interval(score: float, standard_error: float, units: int, bounds: tuple[float, float]) -> tuple[float, float]:
-    """Student's 95 % interval of a mean over `units` independent prompts, within the scale's bounds.
-
-    Wilson's where no prompt differs from the others: there is no spread to see, and yet a doubt about the prompts not asked.
-    """
+    """The 95 % interval of a mean over `units` independent prompts, within the scale's bounds: see `evals.statistics.interval_within`."""
     low, span = bounds[0], bounds[1] - bounds[0]
-    if standard_error < NO_SPREAD * span:
-        alike = wilson_interval((score - low) / span, units)
-        return low + span * alike.low, low + span * alike.high
-    half = student_quantile(max(units - 1, 1), 0.95) * standard_error
-    return max(bounds[0], score - half), min(bounds[1], score + half)
+    found = interval_within((score - low) / span, standard_error / span, units)
+    return low + span * found.low, low + span * found.high

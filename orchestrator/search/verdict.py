@@ -17,7 +17,7 @@ from statistics import fmean, variance
 from typing import Any
 
 from evals.comparison import POWER, mean_influence, paired
-from evals.statistics import holm, student_p, student_quantile
+from evals.statistics import holm, interval_within, student_p, student_quantile
 from orchestrator.search.leaderboard import BASE, Row, leaderboard
 from orchestrator.search.ledger import Event, Events
 from orchestrator.settings.search import CONTROL
@@ -180,7 +180,7 @@ def _per_seed(pair: tuple[str, str], seeds: Mapping[str, Sequence[Verdicts]]) ->
 
 
 def _difference(pair: tuple[str, str], means: Mapping[str, Verdicts], seeds: _Seeds, per_seed: float, level: float) -> Difference:
-    """One pair, its interval at this level and its p value uncorrected. The base model wins half of its matches against itself."""
+    """One pair, its interval at this level and its p value uncorrected. The base model, always second, wins half against itself."""
     verdicts = [means.get(trial, dict.fromkeys(means[pair[0]], 0.5)) for trial in pair]
     prompts = verdicts[0].keys() & verdicts[1].keys()
     limit = 50.0 if BASE in pair else 100.0
@@ -194,6 +194,9 @@ def _difference(pair: tuple[str, str], means: Mapping[str, Verdicts], seeds: _Se
     freedom = _freedom(error**2, (of_prompts, found.prompts - 1), (per_seed * seeds.between, seeds.freedom))
     half = student_quantile(freedom, level) * error
     low, high = max(-limit, found.difference - half), min(limit, found.difference + half)
+    if BASE in pair:
+        rate = interval_within(0.5 + found.difference / 100, error / 100, freedom + 1, level)
+        low, high = 100 * rate.low - 50, 100 * rate.high - 50
     # One-sided, t of 80 % is the two-sided one of 60 %.
     detectable = min(limit, half + student_quantile(freedom, 2 * POWER - 1) * error)
     p = max(found.least_p, student_p(found.difference / error, freedom))

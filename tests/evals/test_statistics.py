@@ -13,8 +13,10 @@ from scipy import stats
 
 from evals.errors import UserError
 from evals.statistics import (
+    Interval,
     clustered_interval,
     holm,
+    interval_within,
     mean_interval,
     probability,
     student_p,
@@ -52,8 +54,20 @@ def test_thirty_wins_of_thirty_get_wilsons_interval() -> None:
     assert interval.low == pytest.approx(0.88649, abs=1e-5)
 
 
+def test_near_the_end_of_the_range_the_interval_holds_the_true_rate_as_well() -> None:
+    noise = random.Random(0)
+    intervals = [mean_interval([float(noise.random() < 0.9) for _ in range(50)]) for _ in range(2000)]
+    held = fmean(interval.low <= 0.9 <= interval.high for interval in intervals)
+    # Student's holds it in 88 of a hundred.
+    assert 0.94 <= held <= 0.98
+
+
 def test_the_interval_stays_inside_the_range_of_the_scores() -> None:
-    assert mean_interval([1.0, 1.0, 0.0]).high == 1.0
+    few = mean_interval([1.0, 1.0, 0.0])
+    assert 0 < few.low < few.mean < few.high < 1
+    # A mean that is at the end with an error, as a fitted one may be.
+    assert interval_within(1.0, 0.1, 30) == wilson_interval(1.0, 30)
+    assert interval_within(0.0, 0.1, 30, 0.8) == wilson_interval(0.0, 30, 0.8)
 
 
 @pytest.mark.parametrize("scores", [[], [0.5, 1.2], [float("nan")]])
@@ -108,13 +122,29 @@ def bounds(interval: Any) -> tuple[float, float, float]:
     return interval.mean, interval.low, interval.high
 
 
+def assert_within(found: Interval, error: float, freedom: int, confidence: float) -> None:
+    """Each bound is a mean that the one found would be as far from as Student's quantile allows, were the trials so many less certain."""
+    quantile = float(stats.t.ppf((1 + confidence) / 2, freedom))
+    trials = found.mean * (1 - found.mean) / error**2
+    for bound in (found.low, found.high):
+        assert abs(found.mean - bound) == pytest.approx(quantile * math.sqrt(bound * (1 - bound) / trials))
+    assert found.low < found.mean < found.high
+
+
 @pytest.mark.parametrize("confidence", [0.8, 0.95])
-def test_the_interval_of_a_mean_is_students(confidence: float) -> None:
-    scores = np.random.default_rng(0).uniform(0.3, 0.7, 12)
-    low, high = stats.t.interval(confidence, 11, scores.mean(), stats.sem(scores))
-    assert bounds(mean_interval(list(scores), confidence)) == pytest.approx((scores.mean(), low, high))
+@pytest.mark.parametrize(("low", "high"), [(0.3, 0.7), (0.85, 1.0), (0.0, 0.02)])
+def test_the_bounds_of_a_mean_are_wilsons_with_the_spread_of_the_scores(low: float, high: float, confidence: float) -> None:
+    scores = np.random.default_rng(0).uniform(low, high, 12)
+    found = mean_interval(list(scores), confidence)
+    assert found.mean == pytest.approx(scores.mean())
+    assert_within(found, float(stats.sem(scores)), 11, confidence)
     if confidence == 0.95:
-        assert mean_interval(list(scores)) == mean_interval(list(scores), confidence)
+        assert mean_interval(list(scores)) == found
+
+
+def test_in_the_middle_of_the_range_the_bounds_are_students() -> None:
+    scores = np.random.default_rng(0).uniform(0.3, 0.7, 400)
+    assert bounds(mean_interval(list(scores)))[1:] == pytest.approx(stats.t.interval(0.95, 399, scores.mean(), stats.sem(scores)), abs=1e-5)
 
 
 @pytest.mark.parametrize(("wins", "count"), [(0, 1), (1, 1), (3, 10), (50, 50), (123, 805)])
@@ -134,26 +164,22 @@ def test_the_error_of_clustered_scores_sums_over_clusters(confidence: float) -> 
     scores = np.clip(0.5 + 0.1 * chance.standard_normal(7)[clusters] + 0.1 * chance.standard_normal(40), 0, 1)
     sums = np.array([(scores[clusters == cluster] - scores.mean()).sum() for cluster in np.unique(clusters)])
     error = math.sqrt(7 / 6 * (sums**2).sum()) / 40
-    half = stats.t.ppf((1 + confidence) / 2, 6) * error
-    expected = (scores.mean(), scores.mean() - half, scores.mean() + half)
-    assert bounds(clustered_interval(list(scores), list(clusters), confidence)) == pytest.approx(expected)
+    found = clustered_interval(list(scores), list(clusters), confidence)
+    assert found.mean == pytest.approx(scores.mean())
+    assert_within(found, error, 6, confidence)
     if confidence == 0.95:
-        assert bounds(clustered_interval(list(scores), list(clusters))) == pytest.approx(expected)
+        assert clustered_interval(list(scores), list(clusters)) == found
 
 
-def test_clusters_without_spread_have_wilsons_doubt_of_as_many_clusters_and_bounds_stay_within_the_scale() -> None:
+def test_clusters_without_spread_have_wilsons_doubt_of_as_many_clusters() -> None:
     assert clustered_interval([1.0] * 6, [0, 0, 0, 1, 1, 1], 0.8) == wilson_interval(1.0, 2, 0.8)
     assert clustered_interval([0.2, 0.9], ["one", "one"], 0.8) == wilson_interval(0.55, 1, 0.8)
-    wide = clustered_interval([0.0, 1.0, 0.0], [0, 1, 2])
-    assert (wide.low, wide.high) == (0.0, 1.0)
 
 
 def test_two_scores_and_two_clusters_are_enough_for_a_spread() -> None:
-    half = float(stats.t.ppf(0.9, 1)) * 0.05
-    assert bounds(mean_interval([0.5, 0.6], 0.8)) == pytest.approx((0.55, 0.55 - half, 0.55 + half))
+    assert_within(mean_interval([0.5, 0.6], 0.8), 0.05, 1, 0.8)
     # Each cluster is 0.05 off: sqrt(2/1 * 2 * 0.05^2) / 4.
-    half = float(stats.t.ppf(0.9, 1)) * 0.025
-    assert bounds(clustered_interval([0.5, 0.5, 0.6, 0.5], ["a", "a", "b", "b"], 0.8)) == pytest.approx((0.525, 0.525 - half, 0.525 + half))
+    assert_within(clustered_interval([0.5, 0.5, 0.6, 0.5], ["a", "a", "b", "b"], 0.8), 0.025, 1, 0.8)
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, 95.0, -0.5])

@@ -124,6 +124,15 @@ def two_by_two() -> tuple[dict[str, np.ndarray], list[Event]]:
     return scores, [*joined("simpo", "dpo"), *held]
 
 
+def assert_wilsons(span: tuple[float, float], mean: float, error: float, quantile: float) -> None:
+    """Each bound of a rate's lead over one half is a rate itself, and `mean` is `quantile` errors of that rate away from it."""
+    trials = (0.5 + mean) * (0.5 - mean) / error**2
+    for bound in span:
+        rate = 0.5 + bound / 100
+        assert abs(bound / 100 - mean) == pytest.approx(quantile * math.sqrt(rate * (1 - rate) / trials))
+    assert span[0] < 100 * mean < span[1]
+
+
 def test_the_figures_are_those_of_the_textbooks() -> None:
     scores, events = two_by_two()
     between = sum((len(rows) - 1) * rows.mean(1).var(ddof=1) for rows in scores.values()) / 3
@@ -148,8 +157,13 @@ def test_the_figures_are_those_of_the_textbooks() -> None:
     assert {(each.first, each.second) for each in found.differences} == {("simpo", "dpo"), ("simpo", BASE)}
     for each in found.differences:
         mean, error, freedom = plain[each.first, each.second]
-        half = stats.t.ppf(1 - 0.05 / 3 / 2, freedom) * error
-        assert (each.difference, each.low, each.high) == pytest.approx((100 * mean, 100 * (mean - half), 100 * (mean + half)))
+        quantile = float(stats.t.ppf(1 - 0.05 / 3 / 2, freedom))
+        half = quantile * error
+        assert each.difference == pytest.approx(100 * mean)
+        if each.second == BASE:
+            assert_wilsons((each.low, each.high), mean, error, quantile)
+        else:
+            assert (each.low, each.high) == pytest.approx((100 * (mean - half), 100 * (mean + half)))
         assert each.p == pytest.approx(holm[each.first, each.second])
         assert each.detectable == pytest.approx(100 * (half + stats.t.ppf(0.8, freedom) * error))
 
@@ -159,11 +173,10 @@ def test_one_seed_and_one_finalist_are_a_plain_t_test_against_one_half() -> None
     found = told([*joined("simpo"), made.held_out("simpo", made.verdicts(*scores))])
     error = stats.sem(scores)
     p = 2 * stats.t.sf(abs(fmean(scores) - 0.5) / error, 5)
-    low, high = stats.t.interval(0.95, 5, loc=fmean(scores), scale=error)
     assert found.seed_deviation is None
     assert [each.second for each in found.differences] == [BASE]
     assert found.differences[0].p == pytest.approx(p)
-    assert (found.best.low, found.best.high) == pytest.approx((100 * low, min(100, 100 * high)))
+    assert_wilsons((found.best.low - 50, found.best.high - 50), fmean(scores) - 0.5, error, float(stats.t.ppf(0.975, 5)))
     assert (found.best.seeds, found.best.prompts) == (1, 6)
 
 
