@@ -34,8 +34,8 @@ class Comparison:
 
     @property
     def least_p(self) -> float:
-        """What p cannot fall below: where all prompts say the same, the chance that as many coins fall alike."""
-        return 2 * 0.5**self.prompts if self.standard_error == 0 else 0.0
+        """What p cannot fall below, however clear the prompts are: the chance that as many coins fall alike."""
+        return 2 * 0.5**self.prompts
 
     def within(self, span: float) -> "Comparison":
         """The same within a scale's `span`: no difference is larger than that."""

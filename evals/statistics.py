@@ -52,16 +52,19 @@ def clustered_interval(scores: Sequence[float], clusters: Sequence[Hashable], co
     return interval_within(mean, error if count > 1 else 0.0, count, confidence)
 
 
-def interval_within(mean: float, error: float, count: int, confidence: float = 0.95) -> Interval:
-    """The interval of a mean in [0, 1] over `count` independent prompts, with its standard error.
+def interval_within(mean: float, error: float, count: int, confidence: float = 0.95, freedom: int | None = None) -> Interval:
+    """The interval of a mean in [0, 1] over `count` independent prompts, with its standard error of `freedom` degrees (count - 1).
 
     Wilson's, of as many trials as would leave that error (Korn & Graubard 1998), with Student's quantile: in the middle it is Student's
     interval, and near 0 and 1, where that holds the true mean less often than it says, it leans inwards and never leaves the range. Scores
-    that are all equal have no error to see, and yet a doubt about the prompts not asked: they count as `count` trials.
+    that lie close together say little of the prompts not asked: up to the share of them that Wilson's bound of none in `count` allows may
+    be 0 or 1. Scores that are all equal count as `count` trials.
     """
     if error < NO_SPREAD or not 0 < mean < 1:
         return wilson_interval(mean, count, confidence)
-    return _wilson(mean, mean * (1 - mean) / error**2, student_quantile(max(1, count - 1), confidence))
+    found = _wilson(mean, mean * (1 - mean) / error**2, student_quantile(freedom or max(1, count - 1), confidence))
+    unseen = wilson_interval(0.0, count, confidence).high
+    return Interval(mean, min(found.low, mean * (1 - unseen)), max(found.high, mean + (1 - mean) * unseen))
 
 
 @cache

@@ -42,5 +42,6 @@ class BenchmarkScore:
 def interval(score: float, standard_error: float, units: int, bounds: tuple[float, float]) -> tuple[float, float]:
     """The 95 % interval of a mean over `units` independent prompts, within the scale's bounds: see `evals.statistics.interval_within`."""
     low, span = bounds[0], bounds[1] - bounds[0]
-    found = interval_within((score - low) / span, standard_error / span, units)
-    return low + span * found.low, low + span * found.high
+    # MT-Bench's scale begins at 1, and some judges give a 0.
+    found = interval_within(min(1.0, max(0.0, (score - low) / span)), standard_error / span, units)
+    return min(score, low + span * found.low), max(score, low + span * found.high)

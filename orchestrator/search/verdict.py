@@ -195,7 +195,9 @@ def _difference(pair: tuple[str, str], means: Mapping[str, Verdicts], seeds: _Se
     half = student_quantile(freedom, level) * error
     low, high = max(-limit, found.difference - half), min(limit, found.difference + half)
     if BASE in pair:
-        rate = interval_within(0.5 + found.difference / 100, error / 100, freedom + 1, level)
+        # Without a spread to see, the doubt is the interval's own.
+        seen = error if found.standard_error else math.sqrt(per_seed * seeds.added)
+        rate = interval_within(0.5 + found.difference / 100, seen / 100, found.prompts, level, freedom)
         low, high = 100 * rate.low - 50, 100 * rate.high - 50
     # One-sided, t of 80 % is the two-sided one of 60 %.
     detectable = min(limit, half + student_quantile(freedom, 2 * POWER - 1) * error)

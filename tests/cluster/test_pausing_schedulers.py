@@ -10,7 +10,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from orchestrator.cluster.tune import populations
 from orchestrator.cluster.tune.populations import PopulationScheduler, changed_ranges, make_populations
-from orchestrator.cluster.tune.tuning import PausingHyperBand
+from orchestrator.cluster.tune.schedulers import PausingHyperBand
 from orchestrator.distributions import Uniform
 from orchestrator.search.trial import Origin
 from orchestrator.settings import SearchSettings

@@ -1,17 +1,18 @@
-"""Tune's side of the race: scores go in as Tune brings them, and a trial that leaves is told to the hub with its grounds."""
+"""Tune's side: scores go in as Tune brings them, who leaves the race is told to the hub, and a resumed search decides as it would have."""
 
 import math
 import pickle
 import random
 from pathlib import Path
+from statistics import fmean
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
-from orchestrator.cluster.tune import tuning
-from orchestrator.cluster.tune.tuning import RacingScheduler
+from orchestrator.cluster.tune import schedulers
+from orchestrator.cluster.tune.schedulers import RacingScheduler, RecallingAsha, RecallingMedian
 from orchestrator.search.board import Status
 from orchestrator.search.ledger import line_of
 from orchestrator.search.racing import Rules, rungs
@@ -36,8 +37,8 @@ def result(win_rate: float, checkpoint: int, prompts: int) -> dict[str, Any]:
 def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What the hub hears."""
     heard: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(tuning, "find_actor", lambda name: SimpleNamespace(stop=name))
-    monkeypatch.setattr(tuning, "ask", lambda method, *arguments: heard.append(arguments))
+    monkeypatch.setattr(schedulers, "find_actor", lambda name: SimpleNamespace(stop=name))
+    monkeypatch.setattr(schedulers, "ask", lambda method, *arguments: heard.append(arguments))
     return heard
 
 
@@ -96,3 +97,58 @@ def test_who_led_in_an_earlier_session_leads_still_though_tune_restores_a_schedu
     scheduler = RacingScheduler(Rules(LAID, 3), "hub", tmp_path / "ledger.jsonl")
     assert decisions(scheduler, 0.1) == [TrialScheduler.STOP]
     assert told[0][-1]["against"] == "001-dpo"
+
+
+def told_before(ledger: Path, *scored: tuple[int, int, float]) -> Path:
+    """The ledger of a session with these scores, (trial, checkpoint, win rate), and the beginning of the next."""
+    lines = [line_of("begin", {})]
+    for number, checkpoint, rate in scored:
+        name, prompts = schedulers.trial_in(trial(number).config).id, 25 * checkpoint
+        card = made.scorecard(100 * rate, judged=prompts, unreadable=0)
+        verdicts = dict(enumerate(result(rate, checkpoint, prompts)["verdicts"]))
+        lines += [line_of("checkpoint", {"trial": name, "step": 10 * step}) for step in range(1, checkpoint + 1)]
+        lines.append(line_of("score", {"trial": name, "step": 10 * checkpoint, "verdicts": verdicts, "scorecard": card}))
+    ledger.write_bytes(b"".join([*lines, line_of("begin", {})]))
+    return ledger
+
+
+def again(scheduler: Any, *reports: tuple[int, int, float]) -> list[str]:
+    """What is decided of reports, (trial, checkpoint, win rate)."""
+    controller, decided = SimpleNamespace(get_live_trials=list), []
+    for number in {number for number, _, _ in reports}:
+        scheduler.on_trial_add(controller, trial(number))
+    for number, checkpoint, rate in reports:
+        told = result(rate, checkpoint, 25 * checkpoint)
+        decided.append(scheduler.on_trial_result(controller, trial(number), told | {"win_rate": 100 * fmean(told["verdicts"])}))
+    return decided
+
+
+def test_a_trial_that_passed_a_rung_is_not_stopped_there_by_a_later_leader_when_the_search_is_resumed(
+    told: list[tuple[Any, ...]], tmp_path: Path
+) -> None:
+    passed = [(1, 1, 0.4), (1, 2, 0.6), (2, 1, 0.76), (2, 2, 0.38)]
+    rules = Rules(rungs(2, 50, growth=2), 8)
+    alone = RacingScheduler(rules, "hub", NOWHERE)
+    decided = again(alone, *passed)
+    assert decided == [*[TrialScheduler.CONTINUE] * 3, TrialScheduler.STOP]
+    told.clear()
+    resumed = RacingScheduler(rules, "hub", told_before(tmp_path / "ledger.jsonl", *passed))
+    assert again(resumed, *passed) == decided
+    assert [stopped[:7] for stopped, *_ in told] == ["002-dpo"]
+
+
+@pytest.mark.parametrize("kind", [RecallingAsha, RecallingMedian])
+def test_a_scheduler_of_tunes_own_decides_in_a_resumed_search_as_if_it_had_never_stopped(kind: Any, tmp_path: Path) -> None:
+    def scheduler(ledger: Path) -> Any:
+        more = {"grace_period": 1, "max_t": 4, "reduction_factor": 3} if kind is RecallingAsha else {"grace_period": 1}
+        return kind(ledger, time_attr="checkpoint", metric="win_rate", mode="max", **more)
+
+    earlier = [*((number, 1, 0.05 * number) for number in range(1, 11)), (11, 1, 0.9), (12, 1, 0.8)]
+    later = [(11, 2, 0.9), (12, 2, 0.8), (13, 1, 0.1)]
+    alone = scheduler(NOWHERE)
+    first, then = again(alone, *earlier), again(alone, *later)
+    assert first[-2:] == [TrialScheduler.CONTINUE] * 2 and then[-1] == TrialScheduler.STOP
+    resumed = scheduler(told_before(tmp_path / "ledger.jsonl", *earlier))
+    # Those under way tell their scores again, the better one first.
+    assert again(resumed, *earlier[-2:]) == first[-2:]
+    assert again(resumed, *later) == then

@@ -84,8 +84,8 @@ def test_prompts_that_all_say_the_same_show_no_more_than_as_many_coins_that_fall
     ahead = compare_verdicts(verdicts([1.0] * prompts), verdicts([0.0] * prompts))
     assert ahead.p == 2 * 0.5**prompts
     assert compare_verdicts(verdicts([1.0] * prompts), verdicts([1.0] * prompts)).p == 1.0
-    varied = compare_verdicts(verdicts([1.0] * (prompts - 1) + [0.99]), verdicts([0.0] * prompts))
-    assert varied.least_p == 0 and varied.p < ahead.p
+    nearly = compare_verdicts(verdicts([1.0] * (prompts - 1) + [0.99]), verdicts([0.0] * prompts))
+    assert nearly.standard_error > 0 and nearly.p == ahead.p
 
 
 @pytest.mark.parametrize(("benchmark", "span"), [("arena_hard", 100.0), ("mt_bench", 9.0), ("alpaca_eval2", 100.0)])
@@ -127,7 +127,8 @@ def test_scores_are_compared_by_the_influence_of_their_prompts_on_the_benchmarks
     assert (found.difference, found.standard_error, found.prompts) == pytest.approx((1.0, error, 3))
     half = stats.t.ppf(0.975, 2) * error
     assert (found.low, found.high) == pytest.approx((1 - half, 1 + half))
-    assert found.p == pytest.approx(2 * stats.t.sf(1 / error, 2))
+    # Three coins fall alike no more rarely than this.
+    assert found.p == pytest.approx(max(0.25, float(2 * stats.t.sf(1 / error, 2))))
     assert found.detectable == pytest.approx((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * error)
     assert compare_scores(ours, ours).high == pytest.approx(span * wilson_interval(0.0, 3).high)
 

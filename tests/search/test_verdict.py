@@ -176,7 +176,9 @@ def test_one_seed_and_one_finalist_are_a_plain_t_test_against_one_half() -> None
     assert found.seed_deviation is None
     assert [each.second for each in found.differences] == [BASE]
     assert found.differences[0].p == pytest.approx(p)
-    assert_wilsons((found.best.low - 50, found.best.high - 50), fmean(scores) - 0.5, error, float(stats.t.ppf(0.975, 5)))
+    # So few prompts leave much unseen.
+    unseen = stats.norm.ppf(0.975) ** 2 / (6 + stats.norm.ppf(0.975) ** 2)
+    assert found.best.low == pytest.approx(100 * fmean(scores) * (1 - unseen))
     assert (found.best.seeds, found.best.prompts) == (1, 6)
 
 
@@ -225,6 +227,14 @@ def test_finalists_that_agree_on_every_prompt_are_not_surely_equal() -> None:
     always = told([*joined("simpo"), made.held_out("simpo", made.verdicts(*[1.0] * 100))])
     assert (always.best.win_rate, always.best.high) == (100.0, 100.0)
     assert 90 < always.best.low < 100
+
+
+def test_few_prompts_that_say_almost_the_same_are_no_proof_either() -> None:
+    found = told([*joined("simpo"), made.held_out("simpo", made.verdicts(0.99, 0.98, 0.999, 0.97, 0.995))])
+    assert difference(found, BASE).p == 2 * 0.5**5
+    assert found.best.low < 60
+    alike = told([*joined("simpo"), made.held_out("simpo", made.verdicts(*[1 - 1e-11] * 50))])
+    assert 90 < alike.best.low < alike.best.win_rate <= alike.best.high <= 100
 
 
 def test_few_prompts_that_all_say_the_same_are_no_proof() -> None:

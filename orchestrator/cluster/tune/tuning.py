@@ -10,12 +10,12 @@ from typing import Any
 
 from ray import tune
 from ray.tune.execution import class_cache
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, HyperBandScheduler, MedianStoppingRule, TrialScheduler
 
 from orchestrator.cluster.asking import ask
 from orchestrator.cluster.placement import HEAD_MARK, waiting_places
 from orchestrator.cluster.session import find_actor
 from orchestrator.cluster.tune.following import Following, follow_trial, trial_in
+from orchestrator.cluster.tune.schedulers import make_scheduler
 from orchestrator.cluster.tune.searchers import make_searcher
 from orchestrator.cluster.tune.tracking import label, make_trackers
 from orchestrator.cluster.tune.tune_state import can_restore, name_in_order
@@ -24,11 +24,8 @@ from orchestrator.errors import DaaError, MachineError
 from orchestrator.report.narration import narrator
 from orchestrator.run_files import RunFiles
 from orchestrator.search.board import Board, Status
-from orchestrator.search.goal import METRIC, MODE
 from orchestrator.search.ledger import read_ledger
-from orchestrator.search.plan import SearchPlan, race_rules
-from orchestrator.search.racing import Race, Rules, Rung
-from orchestrator.search.replay import scores_before
+from orchestrator.search.plan import SearchPlan
 from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
 
@@ -37,71 +34,6 @@ _LOOKS_EVERY_S = 20.0
 _FEW_TRIALS = 200
 # The folder of Tune's state below that of the search.
 _STATE = "tune"
-
-
-class RacingScheduler(FIFOScheduler):
-    """The race, as Tune asks for it: after every score, whether the trial goes on. Why not is told to the hub."""
-
-    def __init__(self, rules: Rules, hub: str, ledger: Path) -> None:
-        super().__init__()
-        self._race, self._hub, self._ledger, self._knows_the_past = Race(rules), hub, ledger, False
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """A trial was scored at a rung."""
-        self._recall()
-        rung = Rung(result["checkpoint"], result["prompts"])
-        decision = self._race.add(_trial(trial).id, rung, result["verdicts"])
-        if decision.goes_on:
-            return TrialScheduler.CONTINUE
-        grounds = {"against": decision.against, "checkpoint_number": rung.checkpoint, "prompts": rung.prompts}
-        ask(find_actor(self._hub).stop, _trial(trial).id, Status.STOPPED, decision.reason, grounds)
-        return TrialScheduler.STOP
-
-    def _recall(self) -> None:
-        """Tune restores a scheduler as it was when the search began: who led in earlier sessions is in the ledger."""
-        if not self._knows_the_past:
-            for trial, rung, scores in scores_before(read_ledger(self._ledger, "begin", "checkpoint", "score")):
-                self._race.add(trial, rung, scores)
-            self._knows_the_past = True
-
-
-class PausingHyperBand(HyperBandScheduler):
-    """Tune's HyperBand, whose brackets are also halved when the last trial that they wait for ends: Tune does so only the first time.
-
-    The trials that are left after a bracket's last halving train to their end. A restored search adds all of its trials again; those that
-    are finished join no bracket, which would wait for them.
-    """
-
-    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """A trial joins the bracket that is being filled."""
-        if not trial.is_finished():
-            super().on_trial_add(tune_controller, trial)
-
-    def _process_bracket(self, tune_controller: Any, bracket: Any) -> str:
-        action = super()._process_bracket(tune_controller, bracket)
-        bracket.is_being_processed = False
-        return action
-
-
-def make_scheduler(settings: Settings, plan: SearchPlan, hub: str, ledger: Path) -> TrialScheduler:
-    """The scheduler that the settings name; time is counted in checkpoints, which every trial has equally many of."""
-    search, last = settings.search, plan.rungs[-1].checkpoint
-    objective: dict[str, Any] = {"time_attr": "checkpoint", "metric": METRIC, "mode": MODE}
-    match search.scheduler:
-        case "racing":
-            return RacingScheduler(race_rules(settings, plan), hub, ledger)
-        case "asha" if last > 1:
-            return AsyncHyperBandScheduler(**objective, grace_period=1, max_t=last, reduction_factor=search.reduction_factor)
-        case "hyperband" if last > 1:
-            return PausingHyperBand(**objective, max_t=last, reduction_factor=search.reduction_factor, stop_last_trials=False)
-        case "pbt" | "pb2" if last > 1:
-            from orchestrator.cluster.tune.populations import make_populations
-
-            return make_populations(search, hub)
-        case "median":
-            return MedianStoppingRule(**objective, grace_period=1, min_samples_required=3)
-        case _:
-            return FIFOScheduler()
 
 
 class HubCallback(tune.Callback):
@@ -203,8 +135,7 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
         tuner.fit()
     except LeavingTuneError as left:
         raise left.reason from None
-    if settings.search.takes_over:
-        _end_unfollowed(hub, directory, settings.cluster.max_attempts)
+    _end_unfollowed(hub, directory, settings.cluster.max_attempts)
 
 
 def _new_tuner(trainable: Any, settings: Settings, plan: SearchPlan, hub: str, directory: Path) -> tune.Tuner:
@@ -258,10 +189,14 @@ def _followed_at_once(settings: Settings) -> int:
 
 
 def _end_unfollowed(hub: str, directory: Path, max_attempts: int) -> None:
-    """End runs that Tune does not know of: it saves its trials a moment after one took over another's training."""
-    for trial, record in Board.rebuilt(read_ledger(RunFiles(directory).ledger), max_attempts).records.items():
-        if not record.status.is_over and record.start:
-            ask(find_actor(hub).stop, trial, Status.STOPPED, "nobody follows it")
+    """End runs that Tune does not know of: it saves its trials a moment after they began, or after one took over another's training."""
+    records = Board.rebuilt(read_ledger(RunFiles(directory).ledger), max_attempts).records.values()
+    left = [record for record in records if record.until is None and not record.status.is_over]
+    # Those that a budget cut short are ended by the hub, which says so.
+    is_spent = bool(left) and ask(find_actor(hub).spent_out) is not None
+    for record in left:
+        if record.start or not is_spent:
+            ask(find_actor(hub).stop, record.trial.id, Status.STOPPED, "nobody follows it")
 
 
 def _trial(tune_trial: Any) -> Trial:
