@@ -154,5 +154,5 @@ def saved(events: Events) -> Saved | None:
     checkpoints, prompts = begun["rungs"][-1]["checkpoint"], begun["rungs"][-1]["prompts"]
     # A run that takes up another's training takes the place of the one that it ends.
     whole = max(1, (len(trials) - events.gave_way) * checkpoints)
-    judgments = Meter(event for event in events if event.get("trial") in trials and event["event"] != "held_out").spent(0.0).judgments
+    judgments = Meter(event for event in events if event.get("trial") in trials and "run" not in event).spent(0.0).judgments
     return Saved(1 - judgments / (whole * prompts), 1 - len(events.reached) / whole)

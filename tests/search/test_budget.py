@@ -160,7 +160,8 @@ def test_what_was_saved_is_told_against_every_checkpoint_of_every_trial_on_all_p
 
 def test_the_finals_save_nothing_and_cost_the_search_nothing_of_what_it_saved() -> None:
     events = [made.began(), made.joined(DPO), made.saved("dpo", 10), judged("dpo", 10, 50)]
-    finals = [made.joined(RUN, 10, "dpo"), made.saved(RUN.id, 10), made.held_out("dpo", made.verdicts(1.0, 0.0), 1)]
+    unread = {"event": "unreadable", "time": 0.0, "trial": "dpo", "seed": 2, "run": "other", "asked": 90, "cost": 0.0}
+    finals = [made.joined(RUN, 10, "dpo"), made.saved(RUN.id, 10), made.held_out("dpo", made.verdicts(1.0, 0.0), 1), unread]
     assert saved(Events([*events, *finals])) == saved(Events(events)) == Saved(0.75, 0.5)
 
 

@@ -195,7 +195,8 @@ class Assessor:
         """Ask the ladder, the cheapest proxy first; a trial that a trusted one prunes ends here."""
         number = self.checkpoint_of(where.trial, where.step)
         for ruling in self._proxies.decide(where.trial, number, told, proxies, self._board):
-            await self._journal.write("ladder", **where.as_dict(), checkpoint_number=number, **ruling.as_dict())
+            if not ruling.is_known:
+                await self._journal.write("ladder", **where.as_dict(), checkpoint_number=number, **ruling.as_dict())
             if not ruling.decision.is_judged:
                 await self._referee.end(
                     where.trial, Status.STOPPED, f"pruned by {ruling.rung} at step {where.step}: {ruling.decision.reason}"

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.cluster.asking import patiently
@@ -22,11 +22,12 @@ def actor_name(proxy: ProxyName) -> str:
 
 @dataclass(frozen=True)
 class Ruling:
-    """What the ladder decided about a checkpoint by one of its measures."""
+    """What the ladder decided about a checkpoint by one of its measures; one that `is_known` was decided before, and is in the ledger."""
 
     rung: Measure
     value: float | None
     decision: Decision
+    is_known: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """As the ledger keeps it."""
@@ -42,9 +43,10 @@ class Proxies:
         self._actors = {name: find_actor(actor_name(name)) for name in settings.rungs if name != "validation"}
         self._values: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
         self._below: dict[str, int] = defaultdict(int)
+        self._ruled: dict[tuple[str, int, str], Ruling] = {}
         for event in events.of("ladder"):
-            self._note(event["rung"], event["checkpoint_number"], event["trial"], event["value"])
-            self._below[event["rung"]] += event["action"] != Action.JUDGE
+            decision = Decision(Action(event["action"]), event["reason"])
+            self._rule(event["checkpoint_number"], event["trial"], Ruling(Measure(event["rung"]), event["value"], decision))
 
     async def measure(self, answered: Answered) -> dict[str, float]:
         """Each model's win rate of the answers over the base model's, in percent; without one where none could be read."""
@@ -57,17 +59,32 @@ class Proxies:
         return found
 
     def decide(self, trial: str, checkpoint: int, told: Mapping[str, Any], proxies: Mapping[str, float], board: Board) -> Iterator[Ruling]:
-        """One ruling for each measure, the cheapest first, where measures may prune at all; `checkpoint` counts from 1."""
+        """One ruling for each measure, the cheapest first, where measures may prune at all; `checkpoint` counts from 1.
+
+        What was decided of this checkpoint before its verdicts were interrupted is decided still.
+        """
         if not self._settings.prune:
             return
         events = [event for record in board.records.values() for event in record.history]
         for name in self._settings.rungs:
+            if (known := self._ruled.get((name, checkpoint, trial))) is not None:
+                yield replace(known, is_known=True)
+                continue
             value = told.get("validation_accuracy") if name == "validation" else proxies.get(name)
             self._note(name, checkpoint, trial, value)
             trust = may_prune(figures(events, Measure(name)), self._settings)
             decision = prune(trust, self._values[name, checkpoint], trial, self._settings, self._below[name])
-            self._below[name] += decision.is_below
-            yield Ruling(Measure(name), value, decision)
+            ruling = Ruling(Measure(name), value, decision)
+            self._rule(checkpoint, trial, ruling)
+            yield ruling
+
+    def _rule(self, checkpoint: int, trial: str, ruling: Ruling) -> None:
+        """Remember a ruling; of one that the ledger has twice, the first."""
+        name = str(ruling.rung)
+        self._note(name, checkpoint, trial, ruling.value)
+        if (name, checkpoint, trial) not in self._ruled:
+            self._ruled[name, checkpoint, trial] = ruling
+            self._below[name] += ruling.decision.is_below
 
     def _note(self, rung: str, checkpoint: int, trial: str, value: float | None) -> None:
         if value is not None:
