@@ -87,7 +87,8 @@ def training_memory(
     """
     stage = training.zero_stage
     size = 2 if training.precision == "bf16" else 4
-    weights = (_QUANTIZED if training.lora and training.lora.quantization else size) * shape.total
+    # Embeddings and the last layer are not quantized.
+    weights = size * (shape.total - shape.trunk) + (_QUANTIZED if training.lora and training.lora.quantization else size) * shape.trunk
     gathered = 2 * size * min(shape.total, _BUCKET) if stage == 3 and workers > 1 else 0.0
     gradients = size * shape.trained / (workers if stage >= 2 else 1)
     bucket = size * min(shape.trained, _BUCKET) if workers > 1 else 0.0

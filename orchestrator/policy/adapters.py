@@ -61,18 +61,20 @@ def trained(policy: ScoringModel) -> dict[str, torch.nn.Parameter]:
 def add_adapters(model: Any, path: str, lora: LoraSettings) -> None:
     """Freeze `model`, which was loaded from `path`, and add adapters that leave its outputs as they are until they are trained.
 
-    Raises SettingsError when no layer has a name of `lora.targets`.
+    Raises SettingsError when no layer has a name of `lora.targets`, or the last layer has: its logits are computed piece by piece.
     """
     from peft import LoraConfig
 
     # Who loads an adapter finds its base by this name, wherever they are.
     model.name_or_path = str(Path(path).resolve()) if Path(path).exists() else path
-    targets = list(lora.targets) or ALL
+    targets, layers = list(lora.targets) or ALL, _linear_names(model)
     try:
         model.add_adapter(LoraConfig(task_type="CAUSAL_LM", r=lora.rank, lora_alpha=lora.alpha, target_modules=targets))
     except ValueError as error:
-        cure = f"name linear layers such as {_linear_names(model)}, or leave it out for all of them"
+        cure = f"name linear layers such as {layers}, or leave it out for all of them"
         raise SettingsError(f"adapters cannot be added: {first_line(error)}", "training.lora.targets", cure) from error
+    if hasattr(model.get_output_embeddings(), "lora_A"):
+        raise SettingsError("the last layer cannot have an adapter", "training.lora.targets", f"name other layers: {layers}")
 
 
 def quantized(lora: LoraSettings | None, precision: torch.dtype) -> dict[str, Any]:

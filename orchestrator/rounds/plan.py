@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import cast
 
 from orchestrator.errors import SettingsError
-from orchestrator.settings import DataSettings, RoundsSettings, Settings
+from orchestrator.settings import RoundsSettings, Settings
 
 # Where a round's model lies whose adapters are merged into their base, beside its checkpoints.
 MERGED = "merged"
@@ -45,13 +45,7 @@ def round_settings(settings: Settings, models: Sequence[str], data: Path | None)
             "references": further if rounds.past_references else settings.model.references,
         }
     )
-    return settings.model_copy(update={"model": model, "data": of_file(settings.data, data) if data else settings.data})
-
-
-def of_file(given: DataSettings, file: Path) -> DataSettings:
-    """The data settings with one file in the place of all sources."""
-    alone = {"train": str(file), "split": "train", "limit": None, "mixture": ()}
-    return given.model_copy(update=alone)
+    return settings.model_copy(update={"model": model, "data": settings.data.of_file(data) if data else settings.data})
 
 
 def reference(rounds: RoundsSettings, models: Sequence[str], start: str) -> dict[str, float]:

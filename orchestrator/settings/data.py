@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -60,7 +61,7 @@ class DataSettings(Section):
     @model_validator(mode="after")
     def _one_or_many(self) -> DataSettings:
         alone = {name: getattr(self, name) for name in _OF_ONE}
-        if self.mixture and (self.train is not None or alone != {name: type(self).model_fields[name].default for name in _OF_ONE}):
+        if self.mixture and (self.train is not None or alone != {name: _default(name) for name in _OF_ONE}):
             names = ", ".join(f"data.{name}" for name in _OF_ONE)
             raise ValueError(f"data.mixture takes the place of data.train, {names}: give them in an entry of the mixture")
         return self
@@ -71,6 +72,10 @@ class DataSettings(Section):
         alone = () if self.train is None else (MixtureSettings(source=self.train, **{name: getattr(self, name) for name in _OF_ONE}),)
         return self.mixture or alone
 
+    def of_file(self, file: Path) -> DataSettings:
+        """The same with one file of our own in the place of all sources."""
+        return self.model_copy(update={"train": str(file), "mixture": (), **{name: _default(name) for name in _OF_ONE}})
+
     @property
     def named(self) -> str:
         """The sources in words."""
@@ -80,3 +85,8 @@ class DataSettings(Section):
         """The same data, named for everybody to read."""
         mixture = tuple(part.model_copy(update={"source": part.named}) for part in self.mixture)
         return self.model_copy(update={"train": self.named if self.train else None, "mixture": mixture})
+
+
+def _default(name: str) -> Any:
+    """What `data` says of a source when nothing is given."""
+    return DataSettings.model_fields[name].default

@@ -163,8 +163,9 @@ class DeepSpeedEngine:
 
         try:
             loaded, _ = self._engine.load_checkpoint(str(directory), tag=_TAG, load_module_strict=self._base is None)
-        except (OSError, RuntimeError, AssertionError, ZeRORuntimeException) as error:
-            raise CheckpointError(f"the checkpoint cannot be loaded: {error}", str(directory), _LOAD_CURE) from error
+        # A part of another ZeRO stage lacks what this one looks for.
+        except (OSError, RuntimeError, AssertionError, LookupError, TypeError, ZeRORuntimeException) as error:
+            raise CheckpointError(f"the checkpoint cannot be loaded: {error!r}", str(directory), _LOAD_CURE) from error
         if loaded is None:
             raise CheckpointError("the checkpoint is not whole", str(directory), _LOAD_CURE)
 

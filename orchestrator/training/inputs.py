@@ -1,6 +1,6 @@
 """What a run trains on: the tokenizer and the tokenised pairs, checked against what the method needs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from orchestrator.preferences.pairs import TokenizedPair
 from orchestrator.preferences.reading import Reading, read_pairs
 from orchestrator.preferences.rows import BadRow, SetAside, unfit
 from orchestrator.preferences.sequences import rewards_of
+from orchestrator.preferences.sources import DataFile, parts_of
 from orchestrator.preferences.streamed_set import StreamedSet
 from orchestrator.preferences.tokenization import tokenize
 from orchestrator.settings import DataSettings
@@ -38,15 +39,23 @@ class Inputs:
 
 
 def load_inputs(model: str, data: DataSettings) -> Inputs:
-    """Read and tokenise once per process; trials that follow get the same object. `data` names a source.
+    """Read and tokenise once per process; trials that follow get the same object, while the files stay as they are. `data` names a source.
 
     Raises DataFormatError for data without pairs and, unless bad rows are quarantined, for the first row that cannot be used.
     """
-    return _loaded(model, data.model_dump_json())
+    parts = [part for one in data.sources for part in parts_of(one.source, one.split, one.config, one.columns)]
+    files = (*(part.version() for part in parts if isinstance(part, DataFile)), *_versions(Path(model).expanduser()))
+    return _loaded(model, data.model_dump_json(), files)
+
+
+def _versions(model: Path) -> Iterator[str]:
+    """What changes with a tokenizer on this machine, without reading it."""
+    for file in sorted(model.iterdir()) if model.is_dir() else ():
+        yield f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}"
 
 
 @lru_cache(maxsize=2)
-def _loaded(model: str, settings: str) -> Inputs:
+def _loaded(model: str, settings: str, files: tuple[str, ...]) -> Inputs:
     data = DataSettings.model_validate_json(settings)
     read = read_sources(data)
     tokenizer = load_tokenizer(model)

@@ -56,6 +56,12 @@ def test_weights_gradients_and_optimiser_take_what_the_paper_says(stage: int, gi
     assert (found.weights + found.gradients + found.optimiser) * GIB == pytest.approx(1e9 * gigabytes + buffers, rel=0.01)
 
 
+def test_four_bits_are_those_of_the_layers_and_neither_of_the_embeddings_nor_of_the_last_layer() -> None:
+    training = settings(training={"lora": {"quantization": "nf4"}, "zero_stage": 2}).training
+    found = training_memory(EIGHT, training, 1, False, False)
+    assert found.weights == pytest.approx((0.56 * EIGHT.trunk + 2 * (EIGHT.total - EIGHT.trunk)) / GIB)
+
+
 def test_a_reference_whose_logits_are_compared_is_held_whole_and_one_whose_scores_are_cached_is_not() -> None:
     training = settings().training
     assert training_memory(EIGHT, training, 8, True, True).reference == pytest.approx(2 * EIGHT.total / GIB)

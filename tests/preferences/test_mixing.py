@@ -1,5 +1,7 @@
 """Mixtures repeat and thin out sources the same way each time."""
 
+import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -74,6 +76,19 @@ def test_bad_rows_are_left_out_of_training_and_named_when_they_are_quarantined(t
     unused = list(inputs.unused)
     assert [row.origin for row in unused] == [f"{tmp_path / 'a.jsonl'}:{line}" for line in (2, 3)]
     assert "leaves no room" in unused[1].reason
+
+
+def test_pairs_are_read_once_and_again_when_their_file_or_the_tokenizer_has_changed(tiny_model: Path, tmp_path: Path) -> None:
+    model, row = shutil.copytree(tiny_model, tmp_path / "model"), {"prompt": "say fox", "chosen": "fox", "rejected": "dog"}
+    write_lines(tmp_path / "a.jsonl", [row])
+    data = DataSettings(train=str(tmp_path / "a.jsonl"), context=64)
+    first = load_inputs(str(model), data)
+    assert load_inputs(str(model), data) is first
+    write_lines(tmp_path / "a.jsonl", [row, {**row, "prompt": "say ox"}])
+    second = load_inputs(str(model), data)
+    assert (len(first.pairs), len(second.pairs)) == (1, 2)
+    os.utime(model / "tokenizer_config.json", ns=(0, 0))
+    assert load_inputs(str(model), data) is not second
 
 
 def test_sources_name_their_columns_alone_and_in_a_mixture(tiny_model: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from orchestrator.rounds.plan import boundaries, merges_adapters, reference, req
 from orchestrator.rounds.results import RoundResult, gains, table
 from orchestrator.rounds.rewriting import INSTRUCTIONS, evolved, evolving, revising
 from orchestrator.rounds.sampling import prompt_of
-from orchestrator.settings import EvolutionSettings, RevisionSettings, RoundsSettings, Settings
+from orchestrator.settings import DataSettings, EvolutionSettings, RevisionSettings, RoundsSettings, Settings
 
 MODELS = ["base", "one", "two"]
 
@@ -27,6 +27,15 @@ def settings(**given: Any) -> Settings:
     """A run on a world, with rounds."""
     own = {"world": {"kind": "tasks"}, "judge": {"kind": "verifier"}, "rounds": rounds().model_dump()}
     return Settings.model_validate({**own, **given})
+
+
+def test_a_rounds_own_pairs_are_read_by_their_own_names_whatever_those_of_the_first_data_were() -> None:
+    source = {"train": "rows.jsonl", "columns": {"prompt": "query"}, "config": "main", "split": "train_prefs", "limit": 3, "context": 64}
+    given = settings().model_copy(update={"data": DataSettings.model_validate(source)})
+    made = round_settings(given, MODELS, Path("pairs.jsonl")).data
+    assert made == DataSettings(train="pairs.jsonl", context=64)
+    mixture = given.model_copy(update={"data": DataSettings.model_validate({"mixture": [{"source": "a.jsonl"}], "context": 64})})
+    assert round_settings(mixture, MODELS, Path("pairs.jsonl")).data == made
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,13 @@ def test_a_layer_that_is_not_there_is_refused_with_those_that_are(tiny_model: Pa
     assert "q_proj" in refused.value.cure
 
 
+@pytest.mark.parametrize("targets", [("lm_head",), ("q_proj", "lm_head")])
+def test_an_adapter_of_the_last_layer_is_refused_which_would_never_be_trained(targets: tuple[str, ...], tiny_model: Path) -> None:
+    with pytest.raises(SettingsError, match="the last layer cannot have an adapter") as refused:
+        load_policy(str(tiny_model), torch.float32, lora=LoraSettings(targets=targets))
+    assert "q_proj" in refused.value.cure and "lm_head" not in refused.value.cure
+
+
 def test_four_bit_weights_learn_beside_their_own_scores(make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     no_second_model(monkeypatch)

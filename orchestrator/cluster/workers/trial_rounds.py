@@ -16,7 +16,7 @@ from orchestrator.cluster.judges import replies_directory
 from orchestrator.cluster.session import HEAD, find_actor
 from orchestrator.errors import DaaError, SettingsError
 from orchestrator.output import send_output_to
-from orchestrator.rounds.plan import boundaries, most_rounds, of_file, required_rounds, round_settings
+from orchestrator.rounds.plan import boundaries, most_rounds, required_rounds, round_settings
 from orchestrator.rounds.sampling import prompts_of
 from orchestrator.run_files import RunFiles
 from orchestrator.search.trial import Trial
@@ -77,7 +77,7 @@ def begin_rounds(settings: Settings, directory: Path, engines: Sequence[str], hu
     if rounds.first == "data":
         return actor, settings
     made: Made = ask(actor.make, GIVEN, 1, settings.model.base)
-    return actor, settings.model_copy(update={"data": of_file(settings.data, made.pairs)})
+    return actor, settings.model_copy(update={"data": settings.data.of_file(made.pairs)})
 
 
 def runs_of(settings: Settings, trial: Trial, directory: Path, rank: int) -> Iterator[Any]:
