@@ -14,7 +14,7 @@ from typing import Any
 
 from evals.asking import ChatModel, Question
 from evals.benchmarks.score import BenchmarkScore
-from evals.comparison import compare_scores, mean_influence
+from evals.comparison import compared, mean_influence
 from evals.errors import UserError, first_line
 from evals.generation import Decoding
 from evals.guards import Finding
@@ -108,8 +108,8 @@ def losses(scores: Sequence[BenchmarkScore], first: Sequence[BenchmarkScore]) ->
     before = {score.benchmark: score for score in first}
     findings = []
     for score in scores:
-        difference = compare_scores(score, before[score.benchmark])
-        if difference.high < 0:
+        difference = compared(score, before[score.benchmark])
+        if difference is not None and difference.high < 0:
             what = f"{score.benchmark} fell by {-difference.difference:.1f} points (95 % {-difference.high:.1f}–{-difference.low:.1f})"
             findings.append(Finding("capability", -difference.difference / 100, f"{what} against {before[score.benchmark].model}"))
     return findings

@@ -49,7 +49,7 @@ class Comparison:
 def compare_scores(first: BenchmarkScore, second: BenchmarkScore) -> Comparison:
     """Compare two models' scores on one benchmark by the influence of each prompt, so that also length-controlled scores are paired.
 
-    Raises UserError for scores of different benchmarks, judges or baselines, or without a prompt in common.
+    Raises UserError for scores of different benchmarks, judges or baselines, or with fewer than two prompts in common.
     """
     told = [(score.benchmark, score.judge, score.baseline) for score in (first, second)]
     for what, one, other in zip(("benchmarks", "judges", "baselines"), *told, strict=True):
@@ -58,6 +58,11 @@ def compare_scores(first: BenchmarkScore, second: BenchmarkScore) -> Comparison:
             raise UserError(f"scores of two {what} cannot be compared: {named}", "compare", "judge both models alike")
     span = SPANS.get(first.benchmark, 100.0)
     return paired(first.score - second.score, first.influence, second.influence, span).within(span)
+
+
+def compared(first: BenchmarkScore, second: BenchmarkScore) -> Comparison | None:
+    """The same; None where fewer than two prompts are common to both, which say nothing. Raises UserError as `compare_scores` does."""
+    return compare_scores(first, second) if len(first.influence.keys() & second.influence.keys()) > 1 else None
 
 
 def compare_verdicts(first: Mapping[str, float], second: Mapping[str, float]) -> Comparison:
@@ -86,7 +91,7 @@ def paired(difference: float, first: Mapping[str, float], second: Mapping[str, f
     them that Wilson's bound allows may differ by the scale's whole `span`. The interval is as wide as the doubt, also beyond the scale.
     """
     if len(first.keys() & second.keys()) < 2:
-        raise UserError("the two models have no prompts in common", "compare", "judge both on the same prompts")
+        raise UserError("the two models have fewer than two prompts in common", "compare", "judge both on the same prompts")
     # In one order, or sums would differ from run to run in their last digits.
     prompts = sorted(first.keys() | second.keys())
     error = math.sqrt(sum((first.get(prompt, 0.0) - second.get(prompt, 0.0)) ** 2 for prompt in prompts))

@@ -1,6 +1,7 @@
 """A model's outputs to official rows and scores: what a judge says about them, what it cost, and what is suspicious."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
@@ -17,6 +18,7 @@ from evals.judging import Judge
 from evals.protocols.contract import Benchmark, Judged
 
 ATTEMPTS = 2
+_LONGEST_REASON = 300
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Evaluation:
     """One model on one benchmark: its scores (one for each category), the official rows, and how they were measured.
 
     Without a readable verdict there are no scores, and `unscored` says why: the rows are worth keeping all the same.
+
+    `failed` says how many of the judge's replies failed, and why most of them did.
 
     `decoding` is None for outputs that were made elsewhere; `unfinished` is the share of them that were cut off, None where that is not
     known; `cost` is the judge's, in the currency of its prices, whenever it was paid.
@@ -43,6 +47,7 @@ class Evaluation:
     cost: float
     unscored: str = ""
     unfinished: float | None = None
+    failed: str = ""
 
     def cards(self) -> list[dict[str, Any]]:
         """One JSON-ready scorecard for each score."""
@@ -65,7 +70,7 @@ def evaluate(benchmark: Benchmark, outputs: Outputs, judge: ChatModel | Judge, d
 
     Raises what the judge raises.
     """
-    started = time.perf_counter()
+    started, failed = time.perf_counter(), ""
     if isinstance(judge, Judge):
         verdicts = judge.judge(benchmark.matches(outputs))
         judged, versions, cost = benchmark.ruled(outputs, verdicts, judge.name), [], sum(verdict.cost for verdict in verdicts)
@@ -74,6 +79,7 @@ def evaluate(benchmark: Benchmark, outputs: Outputs, judge: ChatModel | Judge, d
         replies = ask_until_readable(benchmark, judge, questions)
         judged = benchmark.judged(outputs, questions, replies, judge.name)
         versions, cost = sorted({reply.model for reply in replies if reply.model}), sum(reply.cost for reply in replies)
+        failed = _failed(replies)
     texts = {name: "\n\n".join(turns) for name, turns in outputs.answers.items()}
     baseline = benchmark.baseline()
     against = None if baseline is None else {name: "\n\n".join(turns) for name, turns in baseline.items()}
@@ -95,7 +101,16 @@ def evaluate(benchmark: Benchmark, outputs: Outputs, judge: ChatModel | Judge, d
         cost=cost,
         unscored=unscored,
         unfinished=None if cut is None else len(cut) / len(texts),
+        failed=failed,
     )
+
+
+def _failed(replies: Sequence[Reply]) -> str:
+    reasons = Counter(reply.failure for reply in replies if reply.failure)
+    if not reasons:
+        return ""
+    ((commonest, _),) = reasons.most_common(1)
+    return f"{reasons.total()} of {len(replies)} replies failed: {commonest[:_LONGEST_REASON]}"
 
 
 def _scored(benchmark: Benchmark, judged: Judged) -> tuple[Sequence[BenchmarkScore], str]:
@@ -119,14 +134,16 @@ def ask_until_readable(benchmark: Benchmark, judge: ChatModel, questions: Sequen
 
 def check_readable(evaluation: Evaluation, max_unreadable: float) -> None:
     """Refuse a score for which more than the share `max_unreadable` of verdicts could not be read. Raises UnreadableVerdictsError."""
-    cure = "look at the judge's replies in the judgment file; use a stronger judge or raise `max_unreadable`"
+    cure, failed = "look at the judge's replies in the judgment file; use a stronger judge or raise `max_unreadable`", ""
+    if evaluation.failed:
+        cure, failed = "mend that, and give the command again: replies that failed are asked for anew", f"; {evaluation.failed}"
     if evaluation.unscored:
-        raise UnreadableVerdictsError(evaluation.unscored, evaluation.judge, cure)
+        raise UnreadableVerdictsError(evaluation.unscored + failed, evaluation.judge, cure)
     for score in evaluation.scores:
         total = score.judged + score.unreadable
         if score.unreadable > max_unreadable * total:
             raise UnreadableVerdictsError(
-                f"{score.unreadable} of {total} verdicts of {score.judge} on {score.model} could not be read",
+                f"{score.unreadable} of {total} verdicts of {score.judge} on {score.model} could not be read{failed}",
                 score.benchmark,
                 cure,
             )

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from evals.benchmarks.score import BenchmarkScore
-from evals.comparison import Comparison, compare_scores
+from evals.comparison import Comparison, compared
 from orchestrator.search.leaderboard import BASE
 from orchestrator.search.ledger import Events
 
@@ -39,6 +39,6 @@ def capabilities(events: Events) -> list[Capability]:
 
 
 def _capability(trial: str, score: BenchmarkScore, base: dict[str, BenchmarkScore]) -> Capability:
-    change = compare_scores(score, base[score.benchmark]) if score.benchmark in base else None
+    change = compared(score, base[score.benchmark]) if score.benchmark in base else None
     task = score.benchmark.removeprefix("capability ")
     return Capability(trial, task, score.score, score.low, score.high, score.judged, change)

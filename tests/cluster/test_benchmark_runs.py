@@ -16,8 +16,10 @@ from evals.benchmarks.pins import PROMPT_SETS
 from evals.benchmarks.score import BenchmarkScore
 from evals.benchmarks.sources import LICENCES
 from evals.capability import CapabilityEvaluation
+from evals.errors import UnreadableVerdictsError
 from evals.guards import Finding
 from evals.protocols import make_benchmark
+from evals.protocols.alpaca_eval2 import AlpacaEval2
 from orchestrator.cluster.runs import capability_runs
 from orchestrator.cluster.runs.benchmark_runs import _Run, evaluate_models
 from orchestrator.cluster.runs.candidates import names_of, served_model
@@ -30,6 +32,7 @@ from orchestrator.report.narration import Narrator
 from orchestrator.settings import AnsweringSettings, BenchmarkSettings, CapabilitySettings, OpenAISettings, Settings, VllmJudgeSettings
 from orchestrator.settings.benchmarks import BenchmarkName
 from orchestrator.settings_file import load_settings
+from tests.evals.benchmarks.official import DATA, needs_data
 from tests.evals.fake_server import FakeServer, completion
 from tests.evals.test_capability import TASK
 from tests.evals.tiny_model import make_adapter
@@ -377,3 +380,30 @@ def test_a_models_words_end_no_run(tmp_path: Path) -> None:
 def test_every_table_of_benchmarks_has_the_same_names() -> None:
     names = get_args(BenchmarkName)
     assert [make_benchmark(name).name for name in names] == list(names) == list(LICENCES) == list(PROMPT_SETS)
+
+
+def test_of_one_question_nothing_is_compared_and_both_models_scores_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with FakeServer() as server:
+        server.answer = lambda body, number: completion("2")
+        evaluate_models(capability(tmp_path, limit=1), [f"{server.url}#first", f"{server.url}#second"], tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "scorecards.json").read_text())
+    assert {card["model"]: card["score"] for card in found["scorecards"]} == {"first": 100.0, "second": 100.0}
+    assert found["comparisons"] == []
+
+
+@needs_data
+def test_a_refused_score_stands_on_no_leaderboard_and_its_verdicts_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("DAA_EVAL_DATA", str(DATA))
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    rows = [{"instruction": prompt.turns[0], "output": "x", "generator": "mine"} for prompt in AlpacaEval2(limit=20).prompts()]
+    (tmp_path / "mine.json").write_text(json.dumps(rows))
+    with FakeServer() as server:
+        server.answer = lambda body, number: completion("m", {"m": -0.1, "M": -2.4} if number % 2 else None)
+        judge = {"kind": "openai", "model": "fake", "base_url": server.url, "swap_sample": 0, "max_concurrency": 1}
+        asked = {"benchmarks": ["alpaca_eval2"], "limit": 20, "judge": judge, "cache": str(tmp_path / "cache")}
+        with pytest.raises(UnreadableVerdictsError, match="of 20 verdicts"):
+            evaluate_models(BenchmarkSettings.model_validate(asked), [str(tmp_path / "mine.json")], tmp_path / "run")
+    assert len(json.loads((tmp_path / "run/alpaca_eval2/mine/annotations.json").read_text())) == 20
+    assert not (tmp_path / "run/alpaca_eval2/leaderboard.csv").exists()

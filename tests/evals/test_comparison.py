@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from evals.benchmarks.score import BenchmarkScore
-from evals.comparison import compare_scores, compare_verdicts, paired
+from evals.comparison import compare_scores, compare_verdicts, compared, paired
 from evals.errors import UserError
 from evals.statistics import wilson_interval
 
@@ -107,6 +107,13 @@ def test_only_prompts_that_both_have_are_compared_and_too_few_are_refused() -> N
         paired(1.0, {"a": 0.1, "b": 0.2}, {"c": 0.1})
 
 
+def test_of_scores_with_one_prompt_in_common_nothing_is_told() -> None:
+    ours, other = (BenchmarkScore("arena_hard", name, "j", 50, 1, 48, 52, 1, 0, influence={"a": 0.1}) for name in "ab")
+    assert compared(ours, other) is None
+    both = [replace(score, influence={"a": 0.1, "b": 0.2}) for score in (ours, other)]
+    assert compared(both[0], both[1]) == compare_scores(both[0], both[1])
+
+
 def test_scores_of_different_judges_benchmarks_or_baselines_are_not_compared() -> None:
     ours = BenchmarkScore("arena_hard", "a", "gpt-4", 50, 1, 48, 52, 10, 0, influence={"a": 0.1, "b": 0.2})
     for other in (
@@ -144,12 +151,16 @@ def test_what_cannot_be_compared_is_refused_with_the_place_and_the_cure() -> Non
     ours = BenchmarkScore("arena_hard", "a", "gpt-4", 50, 1, 48, 52, 10, 0, influence={"a": 0.1, "b": 0.2})
     theirs = BenchmarkScore("arena_hard", "b", "gpt-5", 50, 1, 48, 52, 10, 0, influence={"a": 0.1, "b": 0.2})
     against = replace(ours, details={"baseline": "o3"})
-    alike = "judge both models alike"
+    alike, few = "judge both models alike", "fewer than two prompts"
     asked = [
         (lambda: compare_scores(ours, against), "scores of two baselines cannot be compared: one without a name and o3", alike),
         (lambda: compare_scores(ours, theirs), "scores of two judges cannot be compared: gpt-4 and gpt-5", alike),
         (lambda: compare_verdicts({"a": 1.0}, {"a": 0.5}), "1 prompts have verdicts on both models", "score both on the same prompts"),
-        (lambda: paired(0.0, {"a": 1.0}, {"a": 0.5}), "the two models have no prompts in common", "judge both on the same prompts"),
+        (
+            lambda: paired(0.0, {"a": 1.0}, {"a": 0.5}),
+            "the two models have fewer than two prompts in common",
+            "judge both on the same prompts",
+        ),
     ]
     for compare, what, cure in asked:
         with pytest.raises(UserError) as refused:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,13 +143,15 @@ class _Run:
         for outputs, made in _answers(benchmark, self._models, engine, self._replies, decoding, story):
             with story.waiting(f"{benchmark.name}: judging {outputs.model}"):
                 evaluation = evaluate(benchmark, outputs, judge, decoding if made else None)
-            benchmark.save(evaluation, self._directory / benchmark.name)
             try:
                 check_readable(evaluation, self._settings.max_unreadable)
             except UnreadableVerdictsError as error:
+                # Answers and verdicts are worth keeping; a score that is refused stands on no leaderboard.
+                benchmark.save(replace(evaluation, scores=()), self._directory / benchmark.name)
                 self.refused.append(error)
                 story.say_path(f"{benchmark.name}: no score for {escape(outputs.model)}:", error.what)
                 continue
+            benchmark.save(evaluation, self._directory / benchmark.name)
             asked = self._asked[benchmark.name, outputs.model]
             self._take(evaluation, {score.benchmark: asked for score in evaluation.scores}, story)
 

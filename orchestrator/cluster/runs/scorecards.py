@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.capability import CapabilityEvaluation
-from evals.comparison import compare_scores
+from evals.comparison import compared
 from evals.model_files import identity, is_path
 from evals.protocols.running import Evaluation
 from evals.whole_files import save_json, without_nan
@@ -68,9 +68,9 @@ def comparisons(evaluations: Sequence[Evaluated]) -> list[dict[str, Any]]:
     rows = []
     for score in (score for evaluation in evaluations for score in evaluation.scores):
         key = (score.benchmark, str(score.details.get("category", "")))
-        if key in first:
-            found = {"benchmark": score.benchmark, "category": key[1], "model": score.model, "against": first[key].model}
-            rows.append(found | compare_scores(score, first[key]).as_dict())
+        if key in first and (found := compared(score, first[key])) is not None:
+            named = {"benchmark": score.benchmark, "category": key[1], "model": score.model, "against": first[key].model}
+            rows.append(named | found.as_dict())
         first.setdefault(key, score)
     return rows
 

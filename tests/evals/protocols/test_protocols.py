@@ -243,6 +243,19 @@ def test_an_unreadable_judge_has_no_score_and_its_rows_are_kept() -> None:
         check_readable(evaluation, 0.1)
 
 
+def test_why_a_judge_did_not_reply_is_told_with_the_refusal() -> None:
+    benchmark = AlpacaEval2(limit=20)
+    outputs = Outputs("m", dict.fromkeys(benchmark.baseline(), ("x",)))
+    silent = {question.id: Reply(failure="maximum context length is 8192 tokens") for question in benchmark.questions(outputs)}
+    with pytest.raises(UnreadableVerdictsError, match=r"none of 20.*; 40 of 40 replies failed: maximum context length is 8192") as refused:
+        check_readable(evaluate(benchmark, outputs, Recorded(silent)), 0.1)
+    assert "asked for anew" in refused.value.cure
+    some = {name: Reply(logprobs={"m": -0.1, "M": -3.0}) for name in list(silent)[3:]}
+    evaluation = evaluate(benchmark, outputs, Recorded(dict(list(silent.items())[:3]) | some))
+    with pytest.raises(UnreadableVerdictsError, match=r"3 of 20 verdicts .* could not be read; 3 of 40 replies failed"):
+        check_readable(evaluation, 0.1)
+
+
 def test_a_judge_that_fails_in_every_way_gives_the_same_scorecard(server: FakeServer, tmp_path: Path) -> None:
     """429, 500, half a JSON, a refusal, a reply without a letter, a hang: each of the first requests meets one of them."""
     refusal = json.loads(completion("").body)
