@@ -53,6 +53,12 @@ def started_for_rounds(settings: Settings) -> Settings:
     return settings.model_copy(update={"cluster": cluster, "finals": finals, "ladder": LadderSettings()})
 
 
+def of_answers(cluster: ClusterSettings) -> ClusterSettings:
+    """The same for a run that answers and does not train: of the workers is left what counts engines' processors."""
+    nobody = {"workers": 1, "gangs": 1, "least_gangs": None, "gpus_per_worker": 0.0, "turns": False}
+    return cluster.model_copy(update={**nobody, "cpus_per_worker": min(_ENGINE_CPUS, cluster.cpus_per_worker)})
+
+
 def _models(settings: Settings, default: float | None = None) -> Sequence[Resources]:
     """What each judge, those of the ladder and of the finals included, and each actor of a scorer needs on one node."""
     judges = [settings.judge, *settings.ladder.models.values(), *([settings.finals.judge] if settings.finals.judge else [])]

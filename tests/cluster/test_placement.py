@@ -14,6 +14,7 @@ from orchestrator.cluster.placement import (
     check_gpus,
     held_gpus,
     needed,
+    of_answers,
     require,
     started_for_rounds,
     unplaced,
@@ -36,6 +37,15 @@ def test_gpus_that_the_cluster_does_not_have_are_named_with_the_cure() -> None:
 def test_what_fits_exactly_is_accepted() -> None:
     require(ClusterSettings(workers=2, cpus_per_worker=0.5), {"one": {"CPU": 2.0}})
     require(ClusterSettings(workers=6, gpus_per_worker=1, gpus_per_engine=2), TWO_NODES)
+
+
+def test_what_only_answers_needs_no_room_for_workers() -> None:
+    searching = ClusterSettings(workers=16, gangs=2, cpus_per_worker=8, gpus_per_worker=1, engines=2, gpus_per_engine=1)
+    require(of_answers(searching), {"one": {"CPU": 2.0, "GPU": 2.0}})
+    with pytest.raises(ClusterError, match="the run needs 2 GPUs and the cluster has 1"):
+        require(of_answers(searching), {"one": {"CPU": 8.0, "GPU": 1.0}})
+    shared = ClusterSettings(turns=True, gpus_per_worker=0.6, gpus_per_engine=0.4)
+    assert not of_answers(shared).turns and of_answers(shared).gpus_per_engine == 0.4
 
 
 def test_an_engine_that_no_single_node_has_room_for_is_refused_though_the_cluster_has_enough() -> None:

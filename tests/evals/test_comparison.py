@@ -156,11 +156,7 @@ def test_what_cannot_be_compared_is_refused_with_the_place_and_the_cure() -> Non
         (lambda: compare_scores(ours, against), "scores of two baselines cannot be compared: one without a name and o3", alike),
         (lambda: compare_scores(ours, theirs), "scores of two judges cannot be compared: gpt-4 and gpt-5", alike),
         (lambda: compare_verdicts({"a": 1.0}, {"a": 0.5}), "1 prompts have verdicts on both models", "score both on the same prompts"),
-        (
-            lambda: paired(0.0, {"a": 1.0}, {"a": 0.5}),
-            "the two models have fewer than two prompts in common",
-            "judge both on the same prompts",
-        ),
+        (lambda: paired(0.0, {"a": 1.0}, {"a": 0.5}), f"the two models have {few} in common", "judge both on the same prompts"),
     ]
     for compare, what, cure in asked:
         with pytest.raises(UserError) as refused:

@@ -9,7 +9,7 @@ from evals.whole_files import save_json, save_rows
 from orchestrator.cluster.engines.generating import Generation, start_engines
 from orchestrator.cluster.engines.workshop import MADE, RESPONSES, told
 from orchestrator.cluster.judges import gpus_or_default, replies_directory
-from orchestrator.cluster.placement import check_gpus, nodes_of_cluster, require
+from orchestrator.cluster.placement import check_gpus, nodes_of_cluster, of_answers, require
 from orchestrator.cluster.runs.candidates import absolute, largest_rank
 from orchestrator.cluster.runs.directories import at_work
 from orchestrator.cluster.session import ray_session
@@ -33,7 +33,7 @@ def generate(
     """
     directory, cache = places[0].expanduser().resolve(), places[1]
     check_model(model)
-    cluster, answering = engines
+    cluster, answering = of_answers(engines[0]), engines[1]
     with at_work(directory) as story, ray_session(cluster, directory):
         story.say_path(f"{settings.responses} answers to each of {len(prompts)} prompts by", model)
         cluster = on_gpus(cluster)

@@ -10,7 +10,7 @@ from evals.scorecard import Scorecard
 from evals.whole_files import save_json
 from orchestrator.cluster.engines.evaluation_actors import start_judge
 from orchestrator.cluster.engines.generating import start_engines
-from orchestrator.cluster.placement import check_gpus
+from orchestrator.cluster.placement import check_gpus, of_answers
 from orchestrator.cluster.runs.candidates import absolute, largest_rank
 from orchestrator.cluster.runs.claims import check_claim, inputs_told
 from orchestrator.cluster.runs.directories import at_work
@@ -126,16 +126,16 @@ def evaluate_one(settings: Settings, model: str, directory: Path) -> Scorecard:
     """Score a model against the settings' base model with one engine; returns the scorecard on the settings' prompts."""
     directory = directory.expanduser().resolve()
     settings.cluster.check_engines()
-    with at_work(directory) as story, ray_session(settings.cluster, directory):
+    alone = of_answers(settings.cluster).model_copy(update={"engines": 1})
+    with at_work(directory) as story, ray_session(alone, directory):
         from orchestrator.cluster.workers.preparing import prepared
 
-        check_gpus(settings.cluster, story.say, trains=False)
+        check_gpus(alone, story.say, trains=False)
         story.say_path("evaluating", model)
         settings, _ = prepared(settings, story, directory)
         asked = asked_of_search(settings, model)
         check_scorecard(asked, directory)
         logs = RunFiles(directory).logs
-        alone = settings.cluster.model_copy(update={"engines": 1, "turns": False})
         judge = start_judge("judge", settings.judge, settings.cache, logs)
         engines = start_engines(alone, settings.evaluation, logs, largest_rank([model]))
         card = score_model(settings, absolute(model), directory, RunFiles(directory).responses / "candidate.jsonl", engines, judge).card
