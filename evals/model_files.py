@@ -23,7 +23,7 @@ CURE = "give a directory written by `save_pretrained` of both the model and its 
 
 # What reading a model's files raises in the libraries that load them, where the files are not what they should be.
 FAULTS = (
-    *(ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError),
+    *(ArithmeticError, AttributeError, EOFError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError),
     *(SafetensorError, StrictDataclassError, UnpicklingError),
 )
 
