@@ -18,9 +18,13 @@ from orchestrator.cluster.tune import tuning
 from orchestrator.cluster.tune.searchers import make_searcher
 from orchestrator.cluster.tune.tune_state import can_restore, later_name, name_in_order
 from orchestrator.cluster.tune.whole_storage import whole_storage
+from orchestrator.search import trial
+from orchestrator.search.board import Status
+from orchestrator.search.ledger import line_of
 from orchestrator.search.plan import SearchPlan
 from orchestrator.search.racing import rungs
 from orchestrator.settings import Settings
+from tests.search import events as made
 
 runs: Any = import_module("ray.tune.tune")
 GIVEN = {"world": {"kind": "tasks"}, "judge": {"kind": "verifier"}, "search": {"methods": ["dpo"], "searcher": "random"}}
@@ -102,3 +106,24 @@ def test_a_name_is_kept_where_it_sorts_last() -> None:
     for _ in range(3):
         names.append(later_name("2026-05-01", names))
     assert sorted(f"{name}.json" for name in names) == [f"{name}.json" for name in names]
+
+
+@pytest.mark.parametrize("spent", [None, "the budget of 1 hours is spent"])
+def test_a_trial_that_tune_forgot_is_ended_when_tune_is_done_unless_a_budget_ends_it(
+    spent: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = [trial.Trial(name, "dpo", {}, {}) for name in ("over", "forgotten", "final")]
+    events = [made.joined(trials[0]), made.joined(trials[1]), made.joined(trials[2], 10, "over"), made.ended("over", "stopped")]
+    lines = [line_of(event["event"], {key: value for key, value in event.items() if key != "event"}) for event in events]
+    (tmp_path / "ledger.jsonl").write_bytes(b"".join(lines))
+    heard: list[tuple[Any, ...]] = []
+
+    def ask(method: str, *arguments: Any) -> Any:
+        heard.append((method, *arguments))
+        return spent
+
+    monkeypatch.setattr(tuning, "find_actor", lambda name: SimpleNamespace(stop="stop", spent_out="spent_out"))
+    monkeypatch.setattr(tuning, "ask", ask)
+    tuning._end_unfollowed("hub", tmp_path, 3)
+    stopped = [("stop", "forgotten", Status.STOPPED, "nobody follows it")]
+    assert heard == [("spent_out",), *([] if spent else stopped)]
