@@ -143,12 +143,13 @@ def test_a_scheduler_of_tunes_own_decides_in_a_resumed_search_as_if_it_had_never
         more = {"grace_period": 1, "max_t": 4, "reduction_factor": 3} if kind is RecallingAsha else {"grace_period": 1}
         return kind(ledger, time_attr="checkpoint", metric="win_rate", mode="max", **more)
 
-    earlier = [*((number, 1, 0.05 * number) for number in range(1, 11)), (11, 1, 0.9), (12, 1, 0.8)]
+    earlier = [*((number, 1, 0.05 * number) for number in range(1, 11)), (11, 1, 0.9), (12, 1, 0.8), (14, 1, 0.02)]
     later = [(11, 2, 0.9), (12, 2, 0.8), (13, 1, 0.1)]
     alone = scheduler(NOWHERE)
     first, then = again(alone, *earlier), again(alone, *later)
-    assert first[-2:] == [TrialScheduler.CONTINUE] * 2 and then[-1] == TrialScheduler.STOP
-    resumed = scheduler(told_before(tmp_path / "ledger.jsonl", *earlier))
+    assert first[-3:] == [TrialScheduler.CONTINUE] * 2 + [TrialScheduler.STOP] and then[-1] == TrialScheduler.STOP
+    # The judge was asked about the last one's second checkpoint when it was stopped.
+    resumed = scheduler(told_before(tmp_path / "ledger.jsonl", *earlier, (14, 2, 1.0)))
     # Those under way tell their scores again, the better one first.
-    assert again(resumed, *earlier[-2:]) == first[-2:]
+    assert again(resumed, *earlier[-3:]) == first[-3:]
     assert again(resumed, *later) == then

@@ -1,9 +1,9 @@
 """Ray Tune's schedulers: after every score, whether a trial goes on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, HyperBandScheduler, MedianStoppingRule, TrialScheduler
 
@@ -18,6 +18,8 @@ from orchestrator.search.racing import Decision, Race, Rules, Rung, Scores, mean
 from orchestrator.search.replay import scores_before
 from orchestrator.settings import Settings
 
+_Made = TypeVar("_Made")
+
 
 class RacingScheduler(FIFOScheduler):
     """The race, as Tune asks for it: after every score, whether the trial goes on. Why not is told to the hub."""
@@ -30,7 +32,7 @@ class RacingScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """A trial was scored at a rung."""
         if self._decided is None:
-            self._decided = {(name, rung): self._race.add(name, rung, scores) for name, rung, scores in _earlier(self._ledger)}
+            self._decided = _decided_before(self._ledger, self._race.add, lambda decision: decision.goes_on)
         name, rung = trial_in(trial.config).id, Rung(result["checkpoint"], result["prompts"])
         decision = self._decided.get((name, rung)) or self._race.add(name, rung, result["verdicts"])
         if decision.goes_on:
@@ -49,7 +51,7 @@ class _Recalling(TrialScheduler):
     def __init__(self, ledger: Path, **how: Any) -> None:
         super().__init__(**how)
         self._ledger = ledger
-        self._decided: dict[tuple[str, int], str] | None = None
+        self._decided: dict[tuple[str, Rung], str] | None = None
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """A trial joined, perhaps not for the first time."""
@@ -58,14 +60,16 @@ class _Recalling(TrialScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """A trial was scored."""
         if self._decided is None:
-            self._decided = {}
-            for name, rung, scores in _earlier(self._ledger):
+
+            def again(name: str, rung: Rung, scores: Scores) -> str:
                 known: Any = _Named(name)
-                super().on_trial_add(tune_controller, known)
+                super(_Recalling, self).on_trial_add(tune_controller, known)
                 told = {"checkpoint": rung.checkpoint, METRIC: 100 * (mean_of(scores, rung.prompts) or 0.0)}
-                self._decided[name, rung.checkpoint] = super().on_trial_result(tune_controller, known, told)
+                return super(_Recalling, self).on_trial_result(tune_controller, known, told)
+
+            self._decided = _decided_before(self._ledger, again, lambda action: action != TrialScheduler.STOP)
         own = _Named.of(trial)
-        then = self._decided.get((own.trial_id, result["checkpoint"]))
+        then = self._decided.get((own.trial_id, Rung(result["checkpoint"], result["prompts"])))
         if then is None:
             return super().on_trial_result(tune_controller, own, result)
         return TrialScheduler.STOP if then == TrialScheduler.STOP else TrialScheduler.CONTINUE
@@ -99,9 +103,20 @@ class RecallingMedian(_Recalling, MedianStoppingRule):
     """Tune's median stopping, which a restored search begins without a memory."""
 
 
-def _earlier(ledger: Path) -> Iterator[tuple[str, Rung, Scores]]:
-    """Tune restores a scheduler as it was when the search began: what it was told in earlier sessions is in the ledger."""
-    return scores_before(read_ledger(ledger, "begin", "checkpoint", "score"))
+def _decided_before(
+    ledger: Path, decide: Callable[[str, Rung, Scores], _Made], goes_on: Callable[[_Made], bool]
+) -> dict[tuple[str, Rung], _Made]:
+    """Tune restores a scheduler as it was when the search began. What it was told in earlier sessions is in the ledger: tell it again.
+
+    Verdicts that were on their way when their trial was stopped were never told.
+    """
+    decided: dict[tuple[str, Rung], _Made] = {}
+    stopped: set[str] = set()
+    for name, rung, scores in scores_before(read_ledger(ledger, "begin", "checkpoint", "score")):
+        if name not in stopped:
+            decided[name, rung] = decide(name, rung, scores)
+            stopped |= set() if goes_on(decided[name, rung]) else {name}
+    return decided
 
 
 class PausingHyperBand(HyperBandScheduler):
