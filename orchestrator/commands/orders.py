@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def order_of(kind: str, file: Path | None, arguments: Sequence[str], places: tup
     if file is None and not (is_resumed and kind == "search"):
         raise UserError("no settings file is given", "daa submit", "daa submit FILE --dir DIR; only a search goes on without its file")
     inside = None if file is None else _inside(file)
-    settings = _check(kind, inside) if inside is not None else None
+    settings = _check(kind, inside, arguments) if inside is not None else None
     values = _values(inside, Path(directory))
     paths = dict(named_paths(values))
     relative = {key: path for key in _WRITTEN if (path := paths.get(key)) is not None and not path.startswith(("/", "~"))}
@@ -75,7 +76,7 @@ def _inside(file: Path) -> Path:
     return real.relative_to(here)
 
 
-def _check(kind: str, file: Path) -> Any:
+def _check(kind: str, file: Path, arguments: Sequence[str]) -> Any:
     """Read the settings as the job will, and look for the files that must be sent with it."""
     from orchestrator.commands.benchmarks import benchmark_settings, is_of_a_search
     from orchestrator.commands.rounds import generating_settings
@@ -83,7 +84,7 @@ def _check(kind: str, file: Path) -> Any:
 
     loaders: Mapping[str, Callable[[Path], Any]] = {"reward": load_reward_settings, "search": load_search_settings}
     if kind == "evaluate" and not is_of_a_search(file):
-        return benchmark_settings(file, {})
+        return benchmark_settings(file, {"judge": _option("--judge", arguments)})
     if kind == "generate":
         return generating_settings(file)
     settings = loaders.get(kind, load_settings)(file)
@@ -91,6 +92,16 @@ def _check(kind: str, file: Path) -> Any:
         settings.cluster.check_engines()
     _check_relative(settings)
     return settings
+
+
+def _option(name: str, arguments: Sequence[str]) -> str | None:
+    """What an option of the job's own is given."""
+    given = None
+    for word, following in zip_longest(arguments, arguments[1:]):
+        own, equals, told = word.partition("=")
+        if own == name:
+            given = told if equals else following
+    return given
 
 
 def _check_relative(settings: Any) -> None:

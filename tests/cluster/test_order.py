@@ -114,7 +114,7 @@ def test_a_cache_that_the_cluster_would_not_find_again_is_refused_and_never_sent
     begun = project / "begun"
     begun.mkdir()
     (begun / "settings.json").write_text(json.dumps({"name": "small", key: path, "data": {"train": "pairs.jsonl"}}))
-    assert order_of("search", None, (), (None, str(begun)))[1] == {"name": "small", "data.train": "pairs.jsonl"}
+    assert order_of("search", None, (), (None, str(begun)))[1] == {"data.train": "pairs.jsonl"}
 
 
 @pytest.mark.parametrize(("key", "path"), [("cache", "/shared/c"), ("cache", "~/c"), ("reference_cache", "s3://bucket/c")])
@@ -166,6 +166,19 @@ def test_keys_are_found_at_any_depth_and_judges_that_need_none_send_none() -> No
 def test_a_variable_of_an_address_is_told_with_where_it_goes() -> None:
     told = keys_sent({"data": {"train": "https://host/p.jsonl?${DATA_TOKEN}"}})
     assert list(told) == ["the value of $DATA_TOKEN goes to https://host/p.jsonl (data.train)"]
+
+
+def test_words_of_the_settings_are_no_paths_though_a_directory_has_their_name() -> None:
+    values = {"name": "mine", "data": {"split": "train", "mixture": [{"source": "a", "split": "train"}]}, "rounds": {"first": "data"}}
+    assert dict(named_paths({**values, "judge": {"kind": "verifier"}})) == {"data.mixture[0].source": "a"}
+
+
+@pytest.mark.parametrize("given", [("--judge", "vllm:/shared/judge"), ("--judge=vllm:/shared/judge",)])
+def test_a_judge_may_be_named_by_the_jobs_own_arguments(given: tuple[str, ...], project: Path) -> None:
+    (project / "run.toml").write_text('benchmarks = ["mt_bench"]\n')
+    assert command("evaluate", "models/a", *given).startswith("python -m jobs.evaluate models/a --judge")
+    with pytest.raises(UserError, match="no judge is named"):
+        command("evaluate", "models/a")
 
 
 def test_paths_are_found_at_any_depth_and_addresses_and_texts_are_none() -> None:

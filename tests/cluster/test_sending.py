@@ -61,6 +61,11 @@ def test_a_path_that_leaves_the_directory_is_refused_with_its_key_and_the_cure(t
     assert "file system that all nodes share" in refusal.value.cure
 
 
+def test_a_text_that_is_too_long_for_a_path_is_none(tmp_path: Path) -> None:
+    filled(tmp_path, "run.toml")
+    assert names(tmp_path, **{"rounds.revision.instruction": "Rewrite it. " * 40}) == {"run.toml"}
+
+
 def test_absolute_paths_are_the_clusters_and_are_told(tmp_path: Path) -> None:
     sent = to_send(filled(tmp_path, "a.toml"), {"data.train": "/shared/pairs.jsonl", "cache": "~/cache"})
     assert sent.on_the_cluster == {"data.train": "/shared/pairs.jsonl", "cache": "~/cache"}

@@ -87,7 +87,9 @@ def train_one(settings: Settings, trial: Trial, directory: Path) -> Path:
 
         check_gpus(settings.cluster, story.say, answers=False)
         story.say_path(f"training {trial.method}; everything goes to", directory)
-        settings, inputs = prepared(replace_methods(settings, trial), story, directory, is_judged=False)
+        # One training has no rounds: its model's card shall not tell of any.
+        alone = replace_methods(settings, trial).model_copy(update={"rounds": None})
+        settings, inputs = prepared(alone, story, directory, is_judged=False)
         write_down(settings, trial, directory, inputs_told(settings, inputs.pairs, inputs.validation))
         tell_pairs(settings, inputs, selected(settings, inputs), story)
         model = train_model(settings, trial, directory)

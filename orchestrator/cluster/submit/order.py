@@ -1,5 +1,6 @@
 """What a cluster is asked to run, before anybody speaks to the cluster."""
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,12 @@ from orchestrator.settings import OpenAISettings
 KINDS = ("search", "train", "rounds", "reward", "generate", "evaluate")
 # These name their settings by an option; what they answer or score comes first.
 _BY_OPTION = {"generate", "evaluate"}
+# Words of their own, of which a directory may happen to have the name.
+_WORDS = {
+    *("name", "method", "benchmarks", "search.methods", "search.searcher", "search.scheduler", "selection.metric"),
+    *("data.split", "data.config", "data.mixture.split", "data.mixture.config", "capability.tasks", "finals.capability.tasks"),
+    *("rounds.first", "rounds.start", "rounds.keep", "rounds.reference", "rounds.pairing", "ladder.rungs"),
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,8 @@ def keys_sent(values: Any) -> Iterator[str]:
 def named_paths(values: Any) -> Iterator[tuple[str, str]]:
     """The strings of settings that may be local paths, each with the key that has it."""
     for place, value in _parts(values):
-        if isinstance(value, str) and value and "\n" not in value and "://" not in value and "::" not in value:
+        is_word = place.endswith(".kind") or re.sub(r"\[\d+\]", "", place) in _WORDS
+        if isinstance(value, str) and value and not is_word and "\n" not in value and "://" not in value and "::" not in value:
             yield place, value
 
 

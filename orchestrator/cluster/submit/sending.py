@@ -176,9 +176,10 @@ def _at(directory: Path, place: str, inside: Path, name: str) -> Iterator[Path]:
     """The files there. A directory that is named comes itself before its files, of which those that hold secrets are left out."""
     if not inside.is_relative_to(directory):
         raise UserError(f"{name} lies outside the working directory, which is all that is sent", place, _CURE)
-    if inside.is_file():
+    # Any text of the settings may come here: one that is too long for a path is none.
+    if os.path.isfile(inside):
         yield inside
-    elif inside.is_dir() and inside != directory:
+    elif os.path.isdir(inside) and inside != directory:
         yield inside
         yield from (file for file in sorted(inside.rglob("*")) if file.is_file() and not _is_secret(file.relative_to(inside), inside))
     elif any(mark in name for mark in "*?[") and Path(name).suffix and not any(map(str.isspace, name)):

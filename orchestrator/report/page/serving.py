@@ -122,7 +122,9 @@ def server_of(directory: Path, port: int) -> ThreadingHTTPServer:
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"pages": pages}))
     except (OSError, OverflowError) as error:
-        raise UserError(f"the port cannot be used: {error}", f"--serve {port}", "give another one; 0 takes any that is free") from error
+        raise UserError(
+            f"the port cannot be used: {error}", f"port {port}", "`daa report DIR --serve PORT` takes another; 0 is any that is free"
+        ) from error
     server.daemon_threads = True
     threading.Thread(target=pages.watch, daemon=True).start()
     return server
