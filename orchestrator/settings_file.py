@@ -18,9 +18,10 @@ from evals.model_files import check_model
 from evals.prompts import check_prompt_file, load_prompts
 from orchestrator.errors import SettingsError
 from orchestrator.nearest import nearest
-from orchestrator.settings import RangeSettings, Settings, TrainingSettings
+from orchestrator.settings import RangeSettings, RoundsSettings, Settings, TrainingSettings
 from orchestrator.settings.problems import line_of, problem
 from orchestrator.settings.reward import RewardSettings
+from orchestrator.settings.scoring import KNOWING
 
 Kind = TypeVar("Kind", bound=BaseModel)
 RunSettings = Settings | RewardSettings
@@ -205,12 +206,22 @@ def check_prompts(settings: Settings) -> None:
     evaluation, rounds = settings.evaluation, settings.rounds
     read = [(evaluation.prompts, settings.judge), (evaluation.held_out, settings.finals.judge or settings.judge)]
     read += [(rounds.prompts, scorer) for scorer in rounds.scorers] if rounds is not None else []
+    if rounds is not None and settings.world is None:
+        _check_known(rounds)
     needed = {"verifier": check_verifiable, "reference": check_reference}
     named = [(file, compares.kind) for file, compares in read if file is not None]
     prompts = {file: load_prompts(file).prompts for file in dict(named)}
     for file, kind in named:
         for prompt in prompts[file] if kind in needed else ():
             needed[kind](prompt, f"{file}, prompt {prompt.id}")
+
+
+def _check_known(rounds: RoundsSettings) -> None:
+    """Refuse scorers that compare with a prompt's own answer where the answered prompts are those of preference data."""
+    knowing = [scorer.kind for scorer in rounds.scorers if scorer.kind in KNOWING]
+    if knowing and rounds.prompts is None and (rounds.first == "generate" or rounds.count > 1):
+        what = f"the scorer {knowing[0]} compares with a prompt's own answer, and prompts of preference data have none"
+        raise SettingsError(what, "rounds.prompts", "name a file of prompts with answers, or use other scorers")
 
 
 def check_files(settings: RunSettings) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from evals.asking import Keep, Question, Reply, forget
 from evals.chat_models.budget import Budget, Prices
 from evals.chat_models.completions import body_of, completion_in, counts, reply_in, whole
-from evals.chat_models.retrying import BackOff, MalformedAnswerError, Pace, RefusedAnswerError, is_transient
+from evals.chat_models.retrying import BackOff, MalformedAnswerError, Pace, RefusedAnswerError, is_transient, was_sent
 from evals.errors import JudgeUnavailableError, SettingsError, UserError
 from evals.event_loop import run_to_the_end
 from evals.secrets import keep_secret, redacted
@@ -145,6 +145,8 @@ class OpenAIModel:
 
     async def _request(self, client: "AsyncOpenAI", question: Question, paid: list[float]) -> Reply:
         """One attempt, whose cost joins what was `paid`, whatever the answer is good for."""
+        from openai import APIConnectionError
+
         await self._pace.wait()
         most, cost = await self.budget.take(question), 0.0
         messages: Any = [message.as_dict() for message in question.messages]
@@ -163,6 +165,10 @@ class OpenAIModel:
             if prompt_tokens is not None and tokens is not None:
                 cost = self.budget.prices.of(prompt_tokens, tokens)
             return reply_in(completion, body, question, self._room(question), self.settings.top_logprobs)
+        except APIConnectionError as error:
+            # Nobody told what became of a request that was sent.
+            cost = most if was_sent(error) else cost
+            raise
         finally:
             self.budget.settle(most, cost)
             paid.append(cost)

@@ -12,7 +12,7 @@ from tenacity import RetryCallState
 from tenacity.wait import wait_base, wait_exponential, wait_random
 
 if TYPE_CHECKING:
-    from openai import APIStatusError
+    from openai import APIConnectionError, APIStatusError
 
 TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 LONGEST_BACKOFF_S = 30.0
@@ -35,6 +35,12 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, APIStatusError):
         return error.status_code in TRANSIENT_STATUS or error.status_code >= 500
     return isinstance(error, APIConnectionError | MalformedAnswerError | RefusedAnswerError)
+
+
+def was_sent(error: "APIConnectionError") -> bool:
+    """Whether a server may have had the request, and be paid for it, though no answer came: the connection stood."""
+    # The library below has been httpx and is httpx2.
+    return type(error.__cause__).__name__ not in {"ConnectError", "ConnectTimeout", "PoolTimeout"}
 
 
 def retry_after(error: "APIStatusError") -> float:

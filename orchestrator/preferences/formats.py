@@ -12,6 +12,7 @@ from orchestrator.preferences.rows import PAIR_HELP, BadRow, Row, RowError, SetA
 from orchestrator.preferences.single_rows import (
     SCORED_HELP,
     SCORED_NAMES,
+    helpsteer_turns,
     number,
     prompt_column,
     ranked,
@@ -113,7 +114,7 @@ def _by_helpfulness(first: Row, second: Row) -> PreferencePair | str:
     rated = [(row.values["response"], row.values["helpfulness"]) for row in (first, second)]
     if number(rated[0][1]) == number(rated[1][1]):
         return "a tie: both responses are equally helpful"
-    return ranked(first.values["prompt"], rated, first.origin)
+    return ranked(helpsteer_turns(first.values["prompt"]), rated, first.origin)
 
 
 def _alone(row: Row) -> SetAside:

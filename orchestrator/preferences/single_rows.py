@@ -1,5 +1,6 @@
 """From the columns of a row to its pair: a function for each kind of rows that are pairs by themselves."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,7 @@ _REWARD_NAMES = (
 # TRL and most others; OpenRLHF; Orca; RLHFlow; axolotl.
 _PROMPT_NAMES = ("prompt", "context_messages", "question", "input", "messages")
 SCORED_NAMES = (("responses", "rewards"), ("all_generated_responses", "all_rm_scores"))
+_NEMO_MARK = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")
 
 Values = Mapping[str, Any]
 
@@ -104,9 +106,20 @@ def strength_reader(prompt: str, first: str, second: str, strength: str) -> Call
         if preference == 0:
             return "a tie"
         better, worse = (first, second) if preference < 0 else (second, first)
-        return two_sided(values[prompt], values[better], values[worse], origin)
+        return two_sided(helpsteer_turns(values[prompt]), values[better], values[worse], origin)
 
     return read
+
+
+def helpsteer_turns(prompt: Any) -> Any:
+    """The turns of a conversation that HelpSteer2 writes as one text, with NeMo's mark before each but the first; others as they are."""
+    if not isinstance(prompt, str):
+        return prompt
+    first, *further = _NEMO_MARK.split(prompt)
+    if not further:
+        return prompt
+    turns = [("user", first), *zip(map(str.lower, further[::2]), further[1::2], strict=True)]
+    return [{"role": role, "content": text} for role, text in turns]
 
 
 def two_sided(prompt: Any, chosen: Any, rejected: Any, origin: str) -> PreferencePair:

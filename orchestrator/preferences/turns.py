@@ -73,7 +73,7 @@ def split_conversations(prompt: Any, chosen: Any, rejected: Any) -> tuple[tuple[
         return prompt_messages(prompt), answer(chosen), answer(rejected)
     shared = common_prompt(first, second)
     given = prompt_messages(prompt) if prompt else ()
-    if given and shared[: len(given)] != given and not _names_a_turn(shared, given):
+    if given and shared[: len(given)] != given and not _names_a_turn(shared, prompt, given):
         # What the sides share then only continues the prompt.
         if shared[0].role not in {"assistant", "tool"}:
             raise RowError("prompt_mismatch", "the conversations do not begin with the row's prompt")
@@ -88,9 +88,11 @@ def _conversation(side: Any, has_prompt: bool) -> tuple[Message, ...] | None:
     return transcript(side) if not has_prompt and is_transcript(side) else None
 
 
-def _names_a_turn(shared: tuple[Message, ...], given: tuple[Message, ...]) -> bool:
+def _names_a_turn(shared: tuple[Message, ...], prompt: Any, given: tuple[Message, ...]) -> bool:
     """Whether the prompt's text is one of the shared turns: some data name the first question, or the last, as the prompt."""
-    return len(given) == 1 and any(turn.role == "user" and turn.content.strip() == given[0].content.strip() for turn in shared)
+    # A question may be about a transcript.
+    text = prompt if isinstance(prompt, str) else given[0].content if len(given) == 1 else None
+    return text is not None and any(turn.role == "user" and turn.content.strip() == text.strip() for turn in shared)
 
 
 def _last(conversation: tuple[Message, ...]) -> Answer:

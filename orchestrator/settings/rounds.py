@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from orchestrator.settings.scoring import PairRankerSettings, ScorerSettings
+from orchestrator.settings.scoring import KNOWING, PairRankerSettings, ScorerSettings
 from orchestrator.settings.section import Section
 
 
@@ -96,4 +96,7 @@ class RoundsSettings(Section):
         if self.revision is not None and any(isinstance(scorer, PairRankerSettings) for scorer in self.scorers):
             what = "a pair_ranker scores responses against each other, and revisions are scored without the responses that they revise"
             raise ValueError(f"{what}: use other scorers, or remove `revision`")
+        if self.evolution is not None and (known := [scorer.kind for scorer in self.scorers if scorer.kind in KNOWING]):
+            what = f"the scorer {known[0]} compares with a prompt's own answer, and prompts that evolution writes have none"
+            raise ValueError(f"{what}: use other scorers, or remove `evolution`")
         return self

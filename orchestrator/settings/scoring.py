@@ -16,6 +16,9 @@ from orchestrator.settings.evaluation import (
 )
 from orchestrator.settings.section import ModelName
 
+# Kinds of scorers that compare a response with what its prompt says is right.
+KNOWING = frozenset({"verifier", "reference"})
+
 
 class RatingSettings(ScoringSection):
     """A language model rates each response from 1 to 10. What `model` says about pairs is not asked."""

@@ -271,6 +271,22 @@ def test_every_attempt_that_was_answered_is_paid_for_in_the_verdict_and_in_the_b
     assert verdict.cost == model.budget.spent == (1.0 if bad.status == 500 else times + 1.0)
 
 
+def test_an_answer_that_came_too_late_may_have_cost_the_most_and_one_that_was_never_asked_for_costs_nothing(server: FakeServer) -> None:
+    server.answer = lambda body, number: replace(told(), delay_s=0.6 if number == 0 else 0.0)
+    question = Question("q", (Message("user", "?"),), Decoding(max_tokens=50))
+    priced = {"input_price": 1.0, "output_price": 1.0}
+    model = OpenAIModel(settings(server, timeout_s=0.3, **priced))
+    most = model.budget.prices.at_most(question)
+    (reply,) = model.ask([question])
+    assert reply.cost == model.budget.spent == pytest.approx(most + 1.0)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        gone = OpenAIModel(settings(server, base_url=f"http://127.0.0.1:{unused.getsockname()[1]}/v1", **priced))
+        with pytest.raises(JudgeUnavailableError):
+            gone.ask([question])
+    assert gone.budget.spent == 0.0
+
+
 def test_a_refusal_that_stays_was_paid_for_as_often_as_it_was_asked_for(server: FakeServer) -> None:
     server.answer = lambda body, number: told(refusal="no")
     model = OpenAIModel(settings(server, input_price=1.0, output_price=1.0))

@@ -66,6 +66,19 @@ def only(directory: Path, rows: Sequence[Mapping[str, Any]]) -> PreferencePair:
     return pair
 
 
+@pytest.mark.parametrize("name", ["helpsteer2", "helpsteer2 rated"])
+def test_a_conversation_in_nemos_marks_becomes_turns(name: str, tmp_path: Path) -> None:
+    prompt = "say ox\n<extra_id_1>Assistant\nox,\n\nas told\n<extra_id_1>User\nsay fox"
+    turns = (Message("user", "say ox"), Message("assistant", "ox,\n\nas told"), Message("user", "say fox"))
+    assert only(tmp_path, [{**row, "prompt": prompt} for row in ROWS[name]]).prompt == turns
+
+
+def test_a_question_about_a_transcript_is_one_turn_where_the_messages_say_so(tmp_path: Path) -> None:
+    question = {"role": "user", "content": "Human: say fox\n\nAssistant: fox\n\nWho won?"}
+    row = {"prompt": question["content"], "chosen": [question, GOOD], "rejected": [question, BAD]}
+    assert only(tmp_path, [row]).prompt == (Message("user", question["content"]),)
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_every_spelling_of_a_pair_becomes_the_same_pair(name: str, tmp_path: Path) -> None:
     pair = only(tmp_path, ROWS[name])

@@ -14,6 +14,7 @@ from orchestrator.rounds.results import RoundResult, gains, table
 from orchestrator.rounds.rewriting import INSTRUCTIONS, evolved, evolving, revising
 from orchestrator.rounds.sampling import prompt_of
 from orchestrator.settings import DataSettings, EvolutionSettings, RevisionSettings, RoundsSettings, Settings
+from orchestrator.settings_file import check_prompts
 
 MODELS = ["base", "one", "two"]
 
@@ -84,6 +85,20 @@ def test_adapters_are_merged_where_a_later_round_loads_the_model(given: dict[str
     own = rounds(**given).model_dump()
     assert merges_adapters(settings(rounds=own, training={"lora": {}})) is is_merged
     assert not merges_adapters(settings(rounds=own))
+
+
+@pytest.mark.parametrize("kind", ["verifier", "reference"])
+def test_prompts_that_nobody_knows_the_answer_to_are_refused_before_a_scorer_misses_it(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match=f"the scorer {kind} compares with a prompt's own answer"):
+        rounds(scorers=[{"kind": kind}], evolution={})
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Hi", "answer": "Hello", "reference": "Hello"}\n')
+    own = {"model": {"base": "m"}, "data": {"train": "d.jsonl"}, "evaluation": {"prompts": str(tmp_path / "prompts.jsonl")}}
+    given = {**own, "judge": {"kind": "verifier"}, "rounds": rounds(scorers=[{"kind": kind}])}
+    with pytest.raises(SettingsError, match="prompts of preference data have none") as refused:
+        check_prompts(Settings.model_validate(given))
+    assert refused.value.where == "rounds.prompts"
+    check_prompts(Settings.model_validate({**given, "rounds": rounds(scorers=[{"kind": kind}], first="data", count=1)}))
+    check_prompts(Settings.model_validate({**given, "rounds": rounds(scorers=[{"kind": kind}], prompts=tmp_path / "prompts.jsonl")}))
 
 
 def test_revisions_are_refused_beside_a_scorer_that_would_have_to_see_what_they_revise() -> None:
