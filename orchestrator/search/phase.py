@@ -37,7 +37,7 @@ def trials_planned(settings: Mapping[str, Any]) -> int | None:
 
 
 def _finals_are_over(events: Events, settings: Mapping[str, Any]) -> bool:
-    """Whether every run of every finalist is scored, cannot be judged, or ended without a score."""
+    """Whether every run of every finalist is scored, cannot be judged, or ended without a score, and what can be measured besides is."""
     if any(event.get("finals") for event in events.session.of("spent")):
         return True
     rows = {row.trial for row in finalists(events, setting(settings, "finals", "finalists") or 0)}
@@ -47,4 +47,5 @@ def _finals_are_over(events: Events, settings: Mapping[str, Any]) -> bool:
     played = len([event for event in judged if event["trial"] in rows]) + len(lost)
     is_played = not setting(settings, "evaluation", "held_out") or played >= len(rows) * (setting(settings, "finals", "seeds") or 1)
     asked = {event["trial"] for event in events.of("capability")}
-    return is_played and (not setting(settings, "finals", "capability") or {BASE, *rows} <= asked)
+    is_measured = {BASE, *rows} <= asked or bool(events.session.of("unmeasured"))
+    return is_played and (not setting(settings, "finals", "capability") or is_measured)

@@ -7,6 +7,8 @@ from typing import Any
 
 from evals.prompts import PromptSet
 from orchestrator.errors import SettingsError
+from orchestrator.search.goal import asked
+from orchestrator.search.ledger import Events
 from orchestrator.search.racing import Rules, Rung, last_rungs, nested_order, rungs
 from orchestrator.search.trial import TRAINING, training_ranges
 from orchestrator.settings import Settings, TrainingSettings
@@ -40,6 +42,13 @@ class SearchPlan:
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready form."""
         return asdict(self)
+
+    def left_for_finals(self, events: Events) -> tuple[int, int, float]:
+        """Trainings and verdicts that the finals still need, and the price of a verdict; those that the ledger has are spent already."""
+        runs = {event["trial"] for event in events.of("trial") if "until" in event}
+        trained = sum(event["trial"] in runs for event in events.of("end"))
+        judged = sum(asked(event) for event in events.of("held_out")) + sum(event["asked"] for event in events.left_out)
+        return max(0, self.final_runs - trained), max(0, self.final_judgments - judged), self.final_price
 
     @staticmethod
     def of(event: Mapping[str, Any]) -> "SearchPlan":

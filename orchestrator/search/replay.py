@@ -55,13 +55,22 @@ def replay(directory: Path, settings: Settings) -> Replay:
 
 def scores_before(events: Events) -> Iterator[tuple[str, Rung, Scores]]:
     """What the race was told in earlier sessions than the latest: trial, rung and verdicts, in order."""
-    earlier = Events(events[: -len(events.session)])
+    earlier = _earlier(events)
     steps: dict[str, set[int]] = defaultdict(set)
     for event in earlier.of("checkpoint", "score"):
         steps[event["trial"]].add(event["step"])
     for event in earlier.of("score"):
         checkpoint = 1 + sorted(steps[event["trial"]]).index(event["step"])
         yield event["trial"], Rung(checkpoint, asked(event)), list(event["verdicts"].values())
+
+
+def scored_before(events: Events) -> set[tuple[str, int]]:
+    """Which runs had a score at which step in earlier sessions than the latest."""
+    return {(event["trial"], event["step"]) for event in _earlier(events).of("score")}
+
+
+def _earlier(events: Events) -> Events:
+    return Events(events[: -len(events.session)])
 
 
 def _scorecard(directory: Path, event: Event) -> Iterator[Mismatch]:

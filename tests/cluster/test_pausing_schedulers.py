@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from orchestrator.cluster.tune import populations
+from orchestrator.cluster.tune.following import trial_in
 from orchestrator.cluster.tune.populations import PopulationScheduler, changed_ranges, make_populations
 from orchestrator.cluster.tune.schedulers import PausingHyperBand
 from orchestrator.distributions import Uniform
+from orchestrator.search.ledger import line_of
 from orchestrator.search.trial import Origin
 from orchestrator.settings import SearchSettings
 
@@ -19,6 +22,8 @@ RATE = "training.learning_rate"
 RATES = {"low": 1e-7, "high": 1e-6, "log": True}
 NUMBERS = count(1)
 CHECKPOINTS = 4
+# Of a search whose ledger has nothing yet.
+NOWHERE = Path("no-ledger.jsonl")
 
 
 class Follower:
@@ -70,6 +75,7 @@ class Controller:
         """A score comes in, and what the scheduler decides is done."""
         trial.status = "RUNNING"
         result = {"checkpoint": checkpoint, "checkpoints": CHECKPOINTS, "step": 10 * checkpoint, "win_rate": win_rate}
+        result["run"] = trial_in(trial.config).id
         decision = self.scheduler.on_trial_result(self, trial, result)
         trial.checkpoint = SimpleNamespace(of=trial)
         if decision == TrialScheduler.PAUSE:
@@ -96,11 +102,11 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Any:
     return told
 
 
-def a_population(scheduler: str) -> tuple[Controller, list[Follower], list[Follower]]:
+def a_population(scheduler: str, ledger: Path = NOWHERE) -> tuple[Controller, list[Follower], list[Follower]]:
     """Four trials of each of two methods, all under way."""
     dpo = [Follower("dpo", **{"dpo.beta": 0.1}) for _ in range(4)]
     simpo = [Follower("simpo", **{"simpo.beta": 2.5, "simpo.gamma_over_beta": 0.5}) for _ in range(4)]
-    return Controller(make_populations(settings(scheduler=scheduler), "hub"), [*dpo, *simpo]), dpo, simpo
+    return Controller(make_populations(settings(scheduler=scheduler), "hub", ledger), [*dpo, *simpo]), dpo, simpo
 
 
 @pytest.mark.parametrize("scheduler", ["pbt", "pb2"])
@@ -149,6 +155,23 @@ def test_after_the_last_checkpoint_nobody_takes_over_anything(hub: Any) -> None:
     assert hub.heard == []
 
 
+@pytest.mark.parametrize("scheduler", ["pbt", "pb2"])
+def test_a_resumed_population_decides_nothing_of_scores_that_it_is_told_again(scheduler: str, hub: Any, tmp_path: Path) -> None:
+    dpo, ledger = [Follower("dpo", **{"dpo.beta": 0.1}) for _ in range(4)], tmp_path / "ledger.jsonl"
+    scored = [line_of("score", {"trial": trial_in(trial.config).id, "step": 10}) for trial in dpo]
+    ledger.write_bytes(b"".join([line_of("begin", {}), *scored, line_of("begin", {})]))
+    controller = Controller(make_populations(settings(scheduler=scheduler), "hub", ledger), list(dpo))
+    # The best is told first: everybody after it is behind those that were told.
+    for trial, win_rate in zip(dpo, (60.0, 55.0, 50.0, 40.0), strict=True):
+        controller.report(trial, 1, win_rate)
+    assert hub.heard == []
+    controller.report(dpo[0], 2, 61.0)
+    controller.report(dpo[3], 2, 41.0)
+    ((run, origin, _),) = hub.heard
+    assert run.id.startswith(f"{dpo[3].config['number']:03d}-")
+    assert (origin.trial, origin.step) == (trial_in(dpo[0].config).id, 20)
+
+
 def test_of_those_that_wait_the_one_that_trained_least_is_followed_next(hub: Any) -> None:
     controller, dpo, simpo = a_population("pbt")
     simpo[3].status = "PENDING"
@@ -160,7 +183,7 @@ def test_of_those_that_wait_the_one_that_trained_least_is_followed_next(hub: Any
 
 
 def test_a_method_with_nothing_to_change_has_no_population_and_trains_on(hub: Any) -> None:
-    scheduler = make_populations(settings(scheduler="pbt", methods=("sft",), space={}), "hub")
+    scheduler = make_populations(settings(scheduler="pbt", methods=("sft",), space={}), "hub", NOWHERE)
     assert isinstance(scheduler, PopulationScheduler)
     controller = Controller(scheduler, [Follower("sft"), Follower("sft")])
     assert [controller.report(trial, 1, 10.0) for trial in controller.trials] == [TrialScheduler.CONTINUE] * 2
@@ -191,6 +214,18 @@ def test_a_bracket_that_waits_for_a_trial_which_ends_otherwise_goes_on_without_i
     scheduler.on_trial_complete(controller, d, {})
     assert scheduler.choose_trial_to_run(controller) is c
     assert [controller.report(c, checkpoint, 60.0) for checkpoint in (3, 4)] == [TrialScheduler.CONTINUE] * 2
+
+
+def test_trials_of_a_restored_bracket_that_are_beyond_its_next_halving_are_halved_again_and_the_best_goes_on() -> None:
+    scheduler: Any = PausingHyperBand("checkpoint", "win_rate", "max", max_t=4, reduction_factor=2, stop_last_trials=False)
+    controller = Controller(scheduler, [Follower("dpo") for _ in range(10)])
+    for trial in controller.trials[:6]:
+        trial.status = "TERMINATED"
+    a, b, c, d = controller.trials[6:]
+    rates = {a: 40.0, b: 70.0, c: 60.0, d: 50.0}
+    *_, last = [controller.report(trial, 2, win_rate) for trial, win_rate in rates.items()]
+    assert (last, [trial.status for trial in (a, b, c)]) == (TrialScheduler.STOP, ["TERMINATED", "PAUSED", "TERMINATED"])
+    assert scheduler.choose_trial_to_run(controller) is b
 
 
 def test_a_restored_search_waits_for_no_trial_that_is_finished() -> None:

@@ -107,3 +107,6 @@ def test_capability_is_measured_when_the_base_model_and_these_finalists_were_ask
     events = [*two_trials("completed"), {"event": "finals", "time": 30.0}, capability("base", 0.5), capability("002", 0.5)]
     assert phase_of(Events(events), asked) == "in the finals"
     assert phase_of(Events([*events, capability("001", 0.5)]), asked) == "finished"
+    ended = {"event": "unmeasured", "time": 40.0, "trial": "001", "checkpoint": "m", "reason": "answered none of the questions"}
+    assert phase_of(Events([*events, ended]), asked) == "finished"
+    assert phase_of(Events([*events, ended, began(50.0), {"event": "finals", "time": 51.0}]), asked) == "in the finals"

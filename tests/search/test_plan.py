@@ -7,9 +7,12 @@ import pytest
 
 from evals.prompts import EvaluationPrompt, Message, PromptSet
 from orchestrator.errors import SettingsError
+from orchestrator.search.ledger import Events
 from orchestrator.search.plan import SearchPlan, in_order, make_plan, race_rules
 from orchestrator.search.racing import Rung
+from orchestrator.search.trial import Trial
 from orchestrator.settings import Settings
+from tests.search import events as made
 
 PAIRS, PROMPTS = 400, 100
 PAID = {"kind": "openai", "model": "m", "input_price": 2.0, "output_price": 8.0}
@@ -24,6 +27,11 @@ def settings(**search: Any) -> Settings:
 def test_the_finals_need_each_finalist_and_the_control_under_all_seeds() -> None:
     plan = make_plan(settings(), PAIRS, 8.0, PROMPTS, held_out=500)
     assert (plan.final_runs, plan.final_judgments) == (4 * 1, 4 * 2 * 500)
+    run = Trial("run", "dpo", {}, {})
+    unread = {"event": "unreadable", "time": 0.0, "trial": "dpo", "seed": 2, "run": "other", "asked": 500, "cost": 0.0}
+    played = [made.joined(run, 10, "dpo"), made.held_out("dpo", made.verdicts(*[1.0] * 500)), unread]
+    assert plan.left_for_finals(Events(played)) == (4, 3000, plan.final_price)
+    assert plan.left_for_finals(Events([*played, made.ended("run", "completed")])) == (3, 3000, plan.final_price)
     assert (plan.pairs, plan.gpus) == (PAIRS, 8.0)
 
 

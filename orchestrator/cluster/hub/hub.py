@@ -85,7 +85,7 @@ class TrialHub:
         if is_restart and events.within_finals:
             self._purse.take_up_finals()
         else:
-            self._journal.keep_back(plan.final_runs, plan.final_judgments, plan.final_price)
+            self._journal.keep_back(*plan.left_for_finals(events))
         await self._base.use(self._scorer, settings.model.base, prompts, events)
         for record in list(self._board.records.values()):
             for step, checkpoint in sorted(record.pending.items()):

@@ -59,6 +59,7 @@ def measure_finalists(settings: Settings, rows: Sequence[Row], hub: Any, directo
                 scores = scores_of(suite, model, trial, lambda name: _OnTheClock(ServedByActor(find_actor("engine-0"), name, replies), hub))
         except UserError as error:
             story.say(f"[yellow]{escape(error.what)}[/yellow]: capability is not measured any further")
+            ask(hub.note, "unmeasured", {"trial": trial, "checkpoint": model, "reason": error.what})
             return
         event = {"trial": trial, "checkpoint": model, "scores": [asdict(score) for score in scores]}
         ask(hub.note, "capability", event)

@@ -1,6 +1,7 @@
 """Population-based training over the runs of a search: within each method, the weak go on from where the strong are."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,8 @@ from orchestrator.cluster.tune.following import trial_in
 from orchestrator.distributions import Choice, LogUniform, Uniform
 from orchestrator.report.narration import narrator
 from orchestrator.search.goal import METRIC, MODE
+from orchestrator.search.ledger import read_ledger
+from orchestrator.search.replay import scored_before
 from orchestrator.search.trial import NUMBER, SHARED, TRAINING, Origin, joint_space, ranges_of
 from orchestrator.settings import SearchSettings
 
@@ -24,12 +27,16 @@ _WITHOUT_SEARCHER: Any = SimpleNamespace(search_alg=None)
 
 
 class PopulationScheduler(FIFOScheduler):
-    """A population for each method. Where there are more trials than places, those that are behind come first."""
+    """A population for each method. Where there are more trials than places, those that are behind come first.
 
-    def __init__(self, populations: Mapping[str, PopulationBasedTraining]) -> None:
+    A resumed search is told each trial's last score again, one after another: then nobody gives way to the few that were told before.
+    """
+
+    def __init__(self, populations: "Mapping[str, _TakesOver]", ledger: Path) -> None:
         """A method without a population has nothing that could be changed; its trials train to their end."""
         super().__init__()
-        self._populations = dict(populations)
+        self._populations, self._ledger = dict(populations), ledger
+        self._before: set[tuple[str, int]] | None = None
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """A trial joins the population of its method."""
@@ -41,6 +48,9 @@ class PopulationScheduler(FIFOScheduler):
         population = self._of(trial)
         if population is None or result["checkpoint"] >= result["checkpoints"]:
             return TrialScheduler.CONTINUE
+        if self._before is None:
+            self._before = scored_before(read_ledger(self._ledger, "begin", "score"))
+        population.is_told_again = (result["run"], result["step"]) in self._before
         return population.on_trial_result(tune_controller, trial, result)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
@@ -48,7 +58,7 @@ class PopulationScheduler(FIFOScheduler):
         waiting = [trial for trial in tune_controller.get_trials() if trial.status in {"PENDING", "PAUSED"}]
         return min(waiting, key=self._trained, default=None)
 
-    def _of(self, trial: Any) -> PopulationBasedTraining | None:
+    def _of(self, trial: Any) -> "_TakesOver | None":
         return self._populations.get(trial.config["method"])
 
     def _trained(self, trial: Any) -> float:
@@ -65,6 +75,7 @@ class _TakesOver(PopulationBasedTraining):
 
     hub: str
     ranges: Continuous
+    is_told_again: bool = False
 
     def _checkpoint_or_exploit(self, trial: Any, tune_controller: Any, upper_quantile: Any, lower_quantile: Any) -> None:
         for strong in upper_quantile:
@@ -73,6 +84,8 @@ class _TakesOver(PopulationBasedTraining):
         super()._checkpoint_or_exploit(trial, tune_controller, upper_quantile, lower_quantile)
 
     def _exploit(self, tune_controller: Any, trial: Any, trial_to_clone: Any) -> None:
+        if self.is_told_again:
+            return
         sample, operations = super()._get_new_config(trial, trial_to_clone)
         donor_state: Any = self._trial_state[trial_to_clone]
         step = donor_state.last_result["step"]
@@ -110,12 +123,12 @@ class _Pb2(_TakesOver, PB2):
         PB2.__init__(self, hyperparam_bounds={key: [given_.low, given_.high] for key, given_ in ranges.items()}, **given)
 
 
-def make_populations(search: SearchSettings, hub: str) -> PopulationScheduler:
+def make_populations(search: SearchSettings, hub: str, ledger: Path) -> PopulationScheduler:
     """The settings' population for each method that has anything to change."""
     given = {"time_attr": "checkpoint", "metric": METRIC, "mode": MODE, "perturbation_interval": 1, "log_config": False}
     kind = _Pb2 if search.scheduler == "pb2" else _Pbt
     changed = {method: changed_ranges(search, method) for method in search.arms}
-    return PopulationScheduler({method: kind(ranges, hub, given) for method, ranges in changed.items() if ranges})
+    return PopulationScheduler({method: kind(ranges, hub, given) for method, ranges in changed.items() if ranges}, ledger)
 
 
 def changed_ranges(search: SearchSettings, method: str) -> Continuous:

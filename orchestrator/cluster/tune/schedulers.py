@@ -134,6 +134,11 @@ class PausingHyperBand(HyperBandScheduler):
     def _process_bracket(self, tune_controller: Any, bracket: Any) -> str:
         action = super()._process_bracket(tune_controller, bracket)
         bracket.is_being_processed = False
+        # Trials of a restored search may all be beyond the next halving, too: nobody would be left who waits for it.
+        while bracket._halves and bracket.current_trials() and bracket.cur_iter_done():
+            later = super()._process_bracket(tune_controller, bracket)
+            bracket.is_being_processed = False
+            action = action if action == TrialScheduler.STOP else later
         return action
 
 
@@ -151,7 +156,7 @@ def make_scheduler(settings: Settings, plan: SearchPlan, hub: str, ledger: Path)
         case "pbt" | "pb2" if last > 1:
             from orchestrator.cluster.tune.populations import make_populations
 
-            return make_populations(search, hub)
+            return make_populations(search, hub, ledger)
         case "median":
             return RecallingMedian(ledger, **objective, grace_period=1, min_samples_required=3)
         case _:

@@ -129,6 +129,10 @@ def tune_trials(settings: Settings, plan: SearchPlan, hub: str, directory: Path)
     state = str(directory / _STATE)
     if can_restore(Path(state)):
         tuner = tune.Tuner.restore(state, trainable, resume_unfinished=True, restart_errored=True, storage_filesystem=whole_storage())
+        restored: Any = tuner._local_tuner
+        # Those that the search began with know where its directory was then.
+        restored._tune_config.scheduler = make_scheduler(settings, plan, hub, RunFiles(directory).ledger)
+        restored._run_config.callbacks = _callbacks(settings, hub, directory)
     else:
         tuner = _new_tuner(trainable, settings, plan, hub, directory)
     try:
@@ -154,11 +158,15 @@ def _new_tuner(trainable: Any, settings: Settings, plan: SearchPlan, hub: str, d
             storage_path=str(directory),
             storage_filesystem=whole_storage(),
             stop=HubStopper(hub),
-            callbacks=[HubCallback(hub), make_trackers(settings, directory)],
+            callbacks=_callbacks(settings, hub, directory),
             failure_config=tune.FailureConfig(fail_fast=True),
             verbose=0,
         ),
     )
+
+
+def _callbacks(settings: Settings, hub: str, directory: Path) -> list[tune.Callback]:
+    return [HubCallback(hub), make_trackers(settings, directory)]
 
 
 def _hand_on_no_keys() -> None:
