@@ -19,6 +19,9 @@ from orchestrator.search.clock import HOUR
 from orchestrator.search.plan import SearchPlan
 from orchestrator.settings import Settings
 
+# So many times the average are the responses of a set's longest pair, about.
+_LONGEST = 3
+
 
 @dataclass(frozen=True)
 class Work:
@@ -98,7 +101,8 @@ def _memory(work: Work) -> TrainingMemory | None:
     further = bool(model.references) and any(each.extra_references for each in needs)
     holds = main and any(each.reference_logits for each in needs)
     # Plain DPO always competes, and is compared with the main one.
-    return training_memory(work.shape, settings.training, settings.cluster.workers, holds, scores_reference=main or further)
+    longest = min(2 * settings.data.context, _LONGEST * work.amounts.response_tokens)
+    return training_memory(work.shape, settings.training, settings.cluster.workers, holds, main or further, longest)
 
 
 def engine_of(work: Work) -> EngineMemory | None:

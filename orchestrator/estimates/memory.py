@@ -17,7 +17,9 @@ GIB = float(2**30)
 _QUANTIZED = 0.56  # Bytes a weight in four bits, with its constants.
 _BUCKET = 5e8  # Gradients that DeepSpeed gathers before it sends them, and about as many weights that stage 3 keeps ready.
 _SUB_GROUP = 1e9  # Weights of a worker that stage 3 updates at a time.
-_LOGITS = 3 * (512 << 20)  # Logits, their gradients and their 16-bit copy, as the head holds them at once.
+_LOGIT = 12  # Bytes of a logit, its gradient and its 16-bit copy, as the head holds them at once.
+# Logits that the head makes at a time on a GPU, rows at least; and how many times as many a single pair may have: see policy/head.py.
+AT_ONCE, FEWEST_ROWS, LONGEST_PAIR = 8 << 24, 128, 8
 LIBRARIES = Range(0.8, 1.5, 3.0)  # GiB of the CUDA context, NCCL and the allocator's waste.
 _AT_TIMES = {"starting", "scoring", "stepping", "resting"}
 _ENGINE_WORK = 2.0  # GiB that an engine needs beside weights and cache.
@@ -78,9 +80,9 @@ class EngineMemory:
 
 
 def training_memory(
-    shape: Shape, training: TrainingSettings, workers: int, holds_reference: bool, scores_reference: bool
+    shape: Shape, training: TrainingSettings, workers: int, holds_reference: bool, scores_reference: bool, longest: float = 0.0
 ) -> TrainingMemory:
-    """What each of `workers` holds at most.
+    """What each of `workers` holds at most; the `longest` pair's responses have so many tokens together.
 
     With `scores_reference` a copy of the reference model gives its scores before training, with `holds_reference`, as where methods compare
     logits, it stays.
@@ -96,11 +98,14 @@ def training_memory(
     spread = workers if stage == 3 else 1
     # The frozen reference is not ZeRO's to spread.
     reference = size * shape.total
-    held = (weights / spread + gathered, gradients + bucket, optimiser, _activations(shape, training), _head(shape, training))
+    logits = _logits(shape, longest)
+    # Where it is trained, the gradients by the head's weights are kept in 32 bits.
+    head = logits + (0 if training.lora else 4 * shape.head)
+    held = (weights / spread + gathered, gradients + bucket, optimiser, _activations(shape, training), head)
     # Stage 3 makes room for gradients at once, the others when there are any.
     beside = weights / spread + optimiser + (gradients + bucket if stage == 3 else 0.0)
     kept = reference if holds_reference else 0.0
-    at_times = (weights, beside + reference + _LOGITS if scores_reference else 0.0, beside + kept + _stepping(shape, training, workers))
+    at_times = (weights, beside + reference + logits if scores_reference else 0.0, beside + kept + _stepping(shape, training, workers))
     return TrainingMemory(*(part / GIB for part in (*held, kept, *at_times, beside + kept)))
 
 
@@ -135,6 +140,8 @@ def _activations(shape: Shape, training: TrainingSettings) -> float:
     return training.micro_batch_tokens / training.sequence_parallel * kept
 
 
-def _head(shape: Shape, training: TrainingSettings) -> float:
-    """The logits of one piece, and the gradients by the head's weights in 32 bits where they are trained."""
-    return _LOGITS + (0 if training.lora else 4 * shape.head)
+def _logits(shape: Shape, longest: float) -> float:
+    """The logits of one piece: of so many rows as are made at a time, or of one long pair."""
+    vocabulary = shape.head / shape.hidden
+    usual = max(FEWEST_ROWS, AT_ONCE / vocabulary)
+    return _LOGIT * vocabulary * min(max(usual, longest), LONGEST_PAIR * usual)

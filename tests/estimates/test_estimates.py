@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import SettingsError
+from orchestrator.estimates import memory
 from orchestrator.estimates.amounts import Amounts
 from orchestrator.estimates.checking import checked
 from orchestrator.estimates.effort import effort
@@ -15,6 +16,7 @@ from orchestrator.estimates.obstacles import obstacles
 from orchestrator.estimates.pace import Measured, measured, stated
 from orchestrator.estimates.ranges import Range
 from orchestrator.estimates.shape import Shape
+from orchestrator.policy import head
 from orchestrator.policy.gpus import Gpu, gpu_named
 from orchestrator.search.ledger import Events
 from orchestrator.search.plan import make_plan
@@ -66,8 +68,20 @@ def test_a_reference_whose_logits_are_compared_is_held_whole_and_one_whose_score
     training = settings().training
     assert training_memory(EIGHT, training, 8, True, True).reference == pytest.approx(2 * EIGHT.total / GIB)
     assert training_memory(EIGHT, training, 8, False, True).reference == 0
-    assert estimated(work(settings(search={"methods": ["dpo"]}))).memory == training_memory(EIGHT, training, 8, False, True)
-    assert estimated(work(settings(search={"methods": ["epsilon_dpo"]}))).memory == training_memory(EIGHT, training, 8, True, True)
+    longest = 3 * AMOUNTS.response_tokens
+    assert estimated(work(settings(search={"methods": ["dpo"]}))).memory == training_memory(EIGHT, training, 8, False, True, longest)
+    assert estimated(work(settings(search={"methods": ["epsilon_dpo"]}))).memory == training_memory(EIGHT, training, 8, True, True, longest)
+
+
+def test_a_long_pairs_logits_are_held_at_once() -> None:
+    usual, long, longest = (
+        training_memory(EIGHT, settings(training={"lora": {}}).training, 8, False, False, tokens).head for tokens in (500, 3000, 10**6)
+    )
+    assert usual * GIB == pytest.approx(3 * (512 << 20))
+    assert long * GIB == pytest.approx(12 * 3000 * EIGHT.head / EIGHT.hidden)
+    assert longest == pytest.approx(head.LONGEST_PAIR * usual)
+    assert (memory.AT_ONCE, memory.FEWEST_ROWS) == (head.LOGITS_AT_ONCE * head.ON_GPUS, head.FEWEST_ROWS)
+    assert memory.LONGEST_PAIR == head.LONGEST_PAIR
 
 
 def test_a_worker_begins_with_the_whole_model_and_scores_the_reference_with_another_however_many_share_the_state() -> None:
@@ -78,7 +92,7 @@ def test_a_worker_begins_with_the_whole_model_and_scores_the_reference_with_anot
     memory = estimated(crowded).memory
     assert memory is not None and memory.training.high < 79 < whole
     assert memory.starting == pytest.approx(whole)
-    logits = 1.5
+    logits = 12 * 3 * AMOUNTS.response_tokens * seventy.head / seventy.hidden / GIB
     assert memory.scoring == pytest.approx(whole + memory.gradients + memory.optimiser + whole / 32 + logits, abs=0.2)
     assert memory.total.expected > memory.scoring
     (refused,) = [each for each in obstacles(crowded, estimated(crowded)) if each.where == "model.base"]
