@@ -359,11 +359,15 @@ def test_a_capability_that_cannot_be_measured_is_told_and_takes_nothing_from_the
     given = {"model": {"base": "base"}, "data": {"train": "pairs"}, "evaluation": {"prompts": "p"}, "judge": {"kind": "verifier"}}
     settings = Settings.model_validate({**given, "finals": {"capability": {"tasks": ["gsm8k"]}}})
     monkeypatch.setattr(capability_runs, "scores_of", refuse)
-    monkeypatch.setattr(capability_runs, "ask", lambda *_: None)
+    noted: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(capability_runs, "ask", lambda method, *arguments: noted.append(arguments) if method == "note" else None)
     told: list[str] = []
     story: Any = SimpleNamespace(waiting=lambda _: nullcontext(), say=told.append)
-    capability_runs.measure_finalists(settings, [], SimpleNamespace(time_is_up=None), tmp_path, story)
-    assert len(told) == 1 and "base answered none of the 200 questions of gsm8k" in told[0]
+    capability_runs.measure_finalists(settings, [], SimpleNamespace(time_is_up=None, note="note"), tmp_path, story)
+    what = "base answered none of the 200 questions of gsm8k"
+    assert len(told) == 1 and what in told[0]
+    # The ledger knows that nothing more comes.
+    assert noted == [("unmeasured", {"trial": "base", "checkpoint": "base", "reason": what})]
 
 
 def test_a_models_words_end_no_run(tmp_path: Path) -> None:
