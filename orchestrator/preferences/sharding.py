@@ -20,7 +20,7 @@ from orchestrator.preferences.tokenization import fitted
 # A shard has at most so many rows, and is full when their text has so many bytes.
 _MOST_ROWS, _MOST_BYTES = 4096, 4 << 20
 # Raised when the same rows would give other shards, or the same shards another set.
-_CODE = "shards-4"
+_CODE = "shards-5"
 
 
 @dataclass(frozen=True)

@@ -135,10 +135,9 @@ class PausingHyperBand(HyperBandScheduler):
         action = super()._process_bracket(tune_controller, bracket)
         bracket.is_being_processed = False
         # Trials of a restored search may all be beyond the next halving, too: nobody would be left who waits for it.
-        while bracket._halves and bracket.current_trials() and bracket.cur_iter_done():
-            later = super()._process_bracket(tune_controller, bracket)
-            bracket.is_being_processed = False
-            action = action if action == TrialScheduler.STOP else later
+        if bracket._halves and bracket.current_trials() and bracket.cur_iter_done():
+            later = self._process_bracket(tune_controller, bracket)
+            return action if action == TrialScheduler.STOP else later
         return action
 
 

@@ -122,9 +122,8 @@ def server_of(directory: Path, port: int) -> ThreadingHTTPServer:
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"pages": pages}))
     except (OSError, OverflowError) as error:
-        raise UserError(
-            f"the port cannot be used: {error}", f"port {port}", "`daa report DIR --serve PORT` takes another; 0 is any that is free"
-        ) from error
+        cure = "`daa report DIR --serve PORT` takes another; 0 is any that is free"
+        raise UserError(f"the port cannot be used: {error}", f"port {port}", cure) from error
     server.daemon_threads = True
     threading.Thread(target=pages.watch, daemon=True).start()
     return server
